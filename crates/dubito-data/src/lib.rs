@@ -1,0 +1,1 @@
+//! Faces to data: manifests, identities and splits, the clip store, the forge.

@@ -1,0 +1,1 @@
+//! Pixels to faces: detection, landmarks, tracking, alignment, facial regions.

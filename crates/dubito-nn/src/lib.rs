@@ -1,0 +1,1 @@
+//! Everything with tensors: detectors, inference methods, training.

@@ -1,0 +1,1 @@
+//! Probabilities in, numbers out: uncertainty decomposition, calibration, ranking, bootstrap.

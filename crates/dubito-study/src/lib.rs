@@ -1,0 +1,1 @@
+//! The study: steps that resume, evaluation, tables, figures, the report.

@@ -1,0 +1,2 @@
+//! The `dubito` command line.
+fn main() {}
