@@ -1,0 +1,134 @@
+//! Percentile intervals from resampled clusters.
+//!
+//! Frames of one video, and videos of one person, resemble each other: resampling them one by one
+//! would give intervals far too short. So whole clusters (identities) are drawn with replacement, as
+//! many as there are, and every metric is computed again from the items of those drawn (Field and
+//! Welsh, "Bootstrapping Clustered Data", JRSS B 69, 2007). The interval is the percentile interval
+//! (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13) with linear
+//! interpolation between order statistics (type 7 of Hyndman and Fan, 1996).
+//!
+//! Replicate `i` draws from stream `i` of a ChaCha8 generator seeded by `seed`, so the answer does not
+//! depend on the number of threads.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::weighted::Weighted;
+use crate::{Estimate, StatsError};
+
+/// A metric whose value is missing in more than this share of the replicates has no interval: what is
+/// left would be an interval under a condition.
+const MISSING: f64 = 0.05;
+
+/// How intervals are made.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct Bootstrap {
+    /// Number of resamples, 1 to 1,000,000; 1,000 is usual.
+    pub replicates: usize,
+    /// Coverage aimed at, above 0 and below 1; 0.95 is usual.
+    pub level: f64,
+    /// Seed of the resampling.
+    pub seed: u64,
+    /// With fewer clusters than this, there is no interval: a handful of people says too little about
+    /// people.
+    pub min_clusters: usize,
+}
+
+impl Default for Bootstrap {
+    /// 1,000 replicates, 95 %, seed 0, five clusters or more.
+    fn default() -> Self {
+        Self { replicates: 1000, level: 0.95, seed: 0, min_clusters: 5 }
+    }
+}
+
+impl Bootstrap {
+    pub(crate) fn check(&self) -> Result<(), StatsError> {
+        let bad = |name, value: String, expected| Err(StatsError::BadParameter { name, value, expected });
+        if !(1..=1_000_000).contains(&self.replicates) {
+            return bad("replicates", self.replicates.to_string(), "a number from 1 to 1000000");
+        }
+        if !(self.level > 0.0 && self.level < 1.0) {
+            return bad("level", self.level.to_string(), "a number above 0 and below 1");
+        }
+        Ok(())
+    }
+
+    /// Give each estimate that has a value its interval, or the reason why it has none.
+    ///
+    /// `clusters` is the cluster of each item, equal ones side by side; `estimates[i]` is the value of
+    /// `metrics[i]` on the items as they are.
+    pub(crate) fn intervals(&self, clusters: &[u32], metrics: &[&dyn Weighted], estimates: &mut [Estimate]) {
+        let ends = run_ends(clusters);
+        let needed = self.min_clusters.max(2);
+        if ends.len() < needed {
+            let found = ends.len();
+            let plural = if found == 1 { "" } else { "s" };
+            let reason = format!(
+                "no interval: the items come from {found} cluster{plural} (identities), an interval needs at least {needed}"
+            );
+            for estimate in estimates.iter_mut().filter(|e| e.value.is_some()) {
+                estimate.undefined_because = Some(reason.clone());
+            }
+            return;
+        }
+        let replicates: Vec<Vec<Option<f64>>> = (0..self.replicates as u64)
+            .into_par_iter()
+            .map_init(
+                || (vec![0; ends.len()], vec![0; clusters.len()]),
+                |(drawn, weights), replicate| {
+                    self.draw(replicate, &ends, drawn, weights);
+                    metrics.iter().map(|metric| metric.value(weights).ok()).collect()
+                },
+            )
+            .collect();
+        for (at, estimate) in estimates.iter_mut().enumerate() {
+            if estimate.value.is_none() {
+                continue;
+            }
+            let mut values: Vec<f64> = replicates.iter().filter_map(|values| values[at]).collect();
+            let missing = 1.0 - values.len() as f64 / self.replicates as f64;
+            if missing > MISSING {
+                estimate.undefined_because = Some(format!(
+                    "no interval: {:.1} % of the bootstrap replicates have no value (for example none of a class), more than {:.0} %",
+                    100.0 * missing,
+                    100.0 * MISSING
+                ));
+                continue;
+            }
+            values.sort_by(f64::total_cmp);
+            estimate.low = Some(quantile(&values, (1.0 - self.level) / 2.0));
+            estimate.high = Some(quantile(&values, (1.0 + self.level) / 2.0));
+        }
+    }
+
+    /// Draw as many clusters as there are, with replacement, and write how often each item is in.
+    fn draw(&self, replicate: u64, ends: &[usize], drawn: &mut [u32], weights: &mut [u32]) {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(replicate);
+        drawn.fill(0);
+        for _ in 0..ends.len() {
+            // The high half of the product is uniform below the number of clusters, to 2^-32.
+            let cluster = (u128::from(random.next_u64()) * ends.len() as u128) >> 64;
+            drawn[cluster as usize] += 1;
+        }
+        let mut start = 0;
+        for (&end, &times) in ends.iter().zip(drawn.iter()) {
+            weights[start..end].fill(times);
+            start = end;
+        }
+    }
+}
+
+/// Where each run of equal values ends.
+fn run_ends(clusters: &[u32]) -> Vec<usize> {
+    (1..=clusters.len()).filter(|&end| clusters.get(end) != clusters.get(end - 1)).collect()
+}
+
+/// Quantile of sorted values (one or more) with linear interpolation.
+fn quantile(sorted: &[f64], level: f64) -> f64 {
+    let at = level * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}

@@ -1,0 +1,84 @@
+//! Probability vectors: checking, entropy, and sums that do not depend on the order of adding.
+
+use crate::StatsError;
+
+/// Differences of entropies below this many nats are rounding and count as 0.
+const RESOLUTION: f64 = 1e-12;
+
+/// How far outside [0, 1] a probability may lie (it is then clipped).
+const OUTSIDE: f64 = 1e-6;
+
+/// How far from 1 the sum of a probability vector may lie (it is then renormalised).
+const SUM: f64 = 1e-3;
+
+/// Check one probability vector and write it, clipped to [0, 1] and renormalised, over `out`.
+/// `place` is only asked for in an error.
+pub(crate) fn normalise(
+    probs: &[f64],
+    classes: usize,
+    out: &mut Vec<f64>,
+    place: impl Fn() -> String,
+) -> Result<(), StatsError> {
+    if probs.len() != classes {
+        return Err(StatsError::WrongLength { place: place(), expected: classes, found: probs.len() });
+    }
+    out.clear();
+    for (class, &value) in probs.iter().enumerate() {
+        // Written so that NaN is caught as well.
+        if !(-OUTSIDE..=1.0 + OUTSIDE).contains(&value) {
+            return Err(StatsError::NotAProbability { place: place(), class, value });
+        }
+        out.push(value.clamp(0.0, 1.0));
+    }
+    let sum: f64 = out.iter().sum();
+    if (sum - 1.0).abs() > SUM {
+        return Err(StatsError::NotNormalised { place: place(), sum: probs.iter().sum() });
+    }
+    out.iter_mut().for_each(|p| *p /= sum);
+    Ok(())
+}
+
+/// Shannon entropy in nats; `0 ln 0 = 0`.
+pub(crate) fn entropy(probs: &[f64]) -> f64 {
+    probs.iter().map(|&p| if p > 0.0 { -p * p.ln() } else { 0.0 }).sum()
+}
+
+/// `larger - smaller` for two entropies of which theory says that the first is not the smaller one:
+/// rounding is cut away, so that equal samples have no epistemic uncertainty at all rather than 1e-17.
+pub(crate) fn excess(larger: f64, smaller: f64) -> f64 {
+    let difference = larger - smaller;
+    if difference < RESOLUTION { 0.0 } else { difference }
+}
+
+/// Index of the largest probability; the first of them where several are largest.
+pub(crate) fn argmax(probs: &[f64]) -> usize {
+    let mut best = 0;
+    for (class, p) in probs.iter().enumerate() {
+        if *p > probs[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+/// A sum of small non-negative numbers in fixed point (a unit is 2^-64). Integers add without
+/// rounding, so the sum is the same bits whatever the order, the batches or the merging.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FixedSum(u128);
+
+impl FixedSum {
+    const UNIT: f64 = 18_446_744_073_709_551_616.0; // 2^64
+
+    pub(crate) fn add(&mut self, value: f64) {
+        self.0 = self.0.saturating_add((value * Self::UNIT) as u128);
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0 = self.0.saturating_add(other.0);
+    }
+
+    /// The sum divided by `count`.
+    pub(crate) fn mean(self, count: u64) -> f64 {
+        self.0 as f64 / Self::UNIT / count as f64
+    }
+}
