@@ -33,7 +33,8 @@ use crate::{Estimate, Scored, StatsError, Task};
 /// without a value and with the reason; its name is always there. Intervals are described in
 /// [`bootstrap`](crate::bootstrap). The answer is the same bits in whatever order the items come.
 ///
-/// Probabilities within 1e-6 of [0, 1] are clipped, sums within 1e-3 of 1 renormalised. Errors: a bad
+/// Probabilities within 1e-6 of [0, 1] are clipped, sums within 1e-3 of 1 renormalised
+/// (within 1e-6 they are taken as they are: ties stay ties). Errors: a bad
 /// task, bad parameters of the bootstrap, or an item with other probabilities, a label that is no
 /// class, or an uncertainty that is negative or not finite; the error names the item.
 pub fn metrics(

@@ -11,6 +11,10 @@ const OUTSIDE: f64 = 1e-6;
 /// How far from 1 the sum of a probability vector may lie (it is then renormalised).
 const SUM: f64 = 1e-3;
 
+/// A sum this near to 1 is the rounding of `f32` and left alone: dividing by it would change last
+/// digits, and with them break ties between items.
+const ROUNDING: f64 = 1e-6;
+
 /// Check one probability vector and write it, clipped to [0, 1] and renormalised, over `out`.
 /// `place` is only asked for in an error.
 pub(crate) fn normalise(
@@ -34,7 +38,9 @@ pub(crate) fn normalise(
     if (sum - 1.0).abs() > SUM {
         return Err(StatsError::NotNormalised { place: place(), sum: probs.iter().sum() });
     }
-    out.iter_mut().for_each(|p| *p /= sum);
+    if (sum - 1.0).abs() > ROUNDING {
+        out.iter_mut().for_each(|p| *p /= sum);
+    }
     Ok(())
 }
 

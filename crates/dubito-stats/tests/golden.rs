@@ -1,0 +1,160 @@
+//! Every metric and the decomposition against scikit-learn, torchmetrics, netcal, torch-uncertainty and
+//! SciPy: golden/metrics.json, made by golden/metrics.py.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use dubito_stats::{Confidence, Scored, Task, VideoSums, decompose, metrics, reliability};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+    videos: Vec<Video>,
+    wilson: Vec<Wilson>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    classes: Vec<String>,
+    positive: Option<usize>,
+    probs: Vec<Vec<f64>>,
+    labels: Vec<usize>,
+    total: Vec<f64>,
+    aleatoric: Vec<f64>,
+    between_frames: Vec<f64>,
+    epistemic: Vec<f64>,
+    want: BTreeMap<String, Option<f64>>,
+}
+
+#[derive(Deserialize)]
+struct Video {
+    name: String,
+    /// `[samples][frames][classes]`
+    probs: Vec<Vec<Vec<f64>>>,
+    want: Decomposed,
+}
+
+#[derive(Deserialize)]
+struct Decomposed {
+    probs: Vec<f64>,
+    total: f64,
+    aleatoric: f64,
+    between_frames: f64,
+    epistemic: f64,
+}
+
+#[derive(Deserialize)]
+struct Wilson {
+    events: usize,
+    count: usize,
+    low: f64,
+    high: f64,
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("golden/metrics.json")).unwrap()
+}
+
+fn near(found: f64, want: f64) -> bool {
+    (found - want).abs() <= 1e-9 * want.abs().max(1.0)
+}
+
+#[test]
+fn every_metric_agrees_with_the_libraries() {
+    let golden = golden();
+    assert!(golden.cases.len() >= 20);
+    for case in golden.cases {
+        let task = Task { classes: case.classes.clone(), positive: case.positive };
+        let items: Vec<Scored> = (0..case.labels.len())
+            .map(|i| Scored {
+                label: case.labels[i],
+                probs: case.probs[i].clone(),
+                total: case.total[i],
+                aleatoric: case.aleatoric[i],
+                between_frames: case.between_frames[i],
+                epistemic: case.epistemic[i],
+                cluster: i as u32,
+            })
+            .collect();
+        let found = metrics(&items, &task, None).unwrap();
+        let names: Vec<&String> = found.keys().collect();
+        assert_eq!(names, case.want.keys().collect::<Vec<_>>(), "{}", case.name);
+        for (name, want) in &case.want {
+            let estimate = &found[name];
+            match (estimate.value, want) {
+                (Some(value), Some(want)) => {
+                    assert!(near(value, *want), "{}: {name} is {value}, expected {want}", case.name);
+                }
+                (None, None) => {
+                    let reason = estimate.undefined_because.as_deref().unwrap();
+                    assert!(reason.len() > 20, "{}: {name}: {reason}", case.name);
+                }
+                (value, want) => panic!("{}: {name} is {value:?}, expected {want:?}", case.name),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_decomposition_agrees_with_scipy() {
+    for video in golden().videos {
+        let classes = video.want.probs.len();
+        let mut sums = VideoSums::new(classes);
+        for (sample, frames) in video.probs.iter().enumerate() {
+            for probs in frames {
+                sums.push(sample as u64, probs).unwrap();
+            }
+        }
+        let found = sums.finish(0, 0).unwrap();
+        let want = video.want;
+        for (found, want, what) in [
+            (found.total, want.total, "total"),
+            (found.aleatoric, want.aleatoric, "aleatoric"),
+            (found.between_frames, want.between_frames, "between_frames"),
+            (found.epistemic, want.epistemic, "epistemic"),
+        ] {
+            assert!(near(found, want), "{}: {what} is {found}, expected {want}", video.name);
+        }
+        for (found, want) in found.probs.iter().zip(&want.probs) {
+            assert!(near(*found, *want), "{}: {found} {want}", video.name);
+        }
+        // A video of one frame is a frame.
+        if video.probs[0].len() == 1 {
+            let flat: Vec<f64> = video.probs.iter().flat_map(|frames| frames[0].clone()).collect();
+            let frame = decompose(&flat, classes).unwrap();
+            assert!(near(frame.total, want.total), "{}", video.name);
+            assert!(near(frame.aleatoric, want.aleatoric), "{}", video.name);
+            assert!(near(frame.epistemic, want.epistemic), "{}", video.name);
+        }
+    }
+}
+
+#[test]
+fn the_interval_of_a_bin_is_wilsons() {
+    for Wilson { events, count, low, high } in golden().wilson {
+        // All in the bin (.6, .7] of the top class, `events` of them right.
+        let items: Vec<Scored> = (0..count)
+            .map(|i| Scored {
+                label: usize::from(i < events),
+                probs: vec![0.35, 0.65],
+                total: 0.0,
+                aleatoric: 0.0,
+                between_frames: 0.0,
+                epistemic: 0.0,
+                cluster: 0,
+            })
+            .collect();
+        for kind in [Confidence::Top, Confidence::Positive] {
+            let bins = reliability(&items, &Task::binary(), 10, kind).unwrap();
+            assert_eq!(bins.iter().map(|bin| bin.count).sum::<usize>(), count);
+            let bin = &bins[6];
+            assert_eq!(bin.count, count);
+            assert!(near(bin.confidence.unwrap(), 0.65));
+            assert!(near(bin.accuracy.unwrap(), events as f64 / count as f64));
+            assert!(near(bin.accuracy_low.unwrap(), low), "{events}/{count}: {bin:?}, expected {low}");
+            assert!(near(bin.accuracy_high.unwrap(), high), "{events}/{count}: {bin:?}, expected {high}");
+        }
+    }
+}
