@@ -3,6 +3,13 @@
 //! A metric sorts and bins its items once, when it is made. Its value is then one pass for given
 //! weights, where weight 3 means that the item is in the sample three times: exactly what copying it
 //! three times and starting over would give. Weights of 1 are the data as they are.
+//!
+//! These types trust their input: lists of equal length, labels below the number of classes, one weight
+//! per item; a wrong length may panic. [`metrics`](crate::metrics()) checks everything
+//! first and is the way in for data from outside.
+//!
+//! To add a metric: write it as a [`Weighted`], give it a name and a row of the table in
+//! [`metrics`](mod@crate::metrics), and an independent value in `tests/golden/metrics.py`.
 
 /// A metric of a fixed list of items.
 pub trait Weighted: Sync {

@@ -38,6 +38,10 @@ fn positive_class_ece() {
     let mce = CalibrationError::new(&confidence, &happened, 2, Gap::Largest);
     assert!((mce.value(&[1; 5]).unwrap() - 0.95 / 3.0).abs() < 1e-12);
 
+    // The largest gap may be in the first bin, and an empty bin has none.
+    let mce = CalibrationError::new(&[0.0, 0.1, 0.9], &[true, true, true], 3, Gap::Largest);
+    assert!((mce.value(&[1; 3]).unwrap() - 0.95).abs() < 1e-12);
+
     let items = binary(&[0.95, 1.0], &[1, 0]);
     assert!((value(&items, &Task::binary(), "ece_pos15") - 0.475).abs() < 1e-12);
     assert!((value(&items, &Task::binary(), "ece_top15") - 0.475).abs() < 1e-12);
