@@ -1,1 +1,44 @@
 //! Files to pixels and back: decoding and encoding of video and images, in child processes with limits.
+//!
+//! ```text
+//! file -> open() -> Video (an iterator) -> Frame { index, timestamp, image } -> Writer -> file
+//! ```
+//!
+//! Video is decoded by FFmpeg where it is installed: every codec, bit-exact, see [`Tools::discover`].
+//! Where it is missing, an embedded OpenH264 decoder reads 8-bit 4:2:0 H.264 in MP4; what it cannot
+//! read is an error whose [`MediaError::hint`] says to install FFmpeg. Both run in a child process
+//! under [`Limits`], so that a hostile or broken file costs one error, never the program. PNG, JPEG
+//! and WebP files are one-frame videos; an animated PNG is a lossless video.
+//!
+//! Frames are upright (the container's rotation is applied), have square pixels and are 8-bit
+//! full-range RGB. Nothing here knows of tensors, faces or labels.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `tools` | which programs there are, limits, the report for `doctor` |
+//! | `process` | a child process with limits, a watchdog and a bounded error tail |
+//! | `probe`, `ffmpeg` | the FFmpeg decoder |
+//! | `worker`, `protocol`, `embedded` | the embedded decoder and encoder: child side, wire, parent side |
+//! | `picture` | still images and animated PNG |
+//! | `colour` | YUV 4:2:0 from and to RGB, for the embedded path |
+//! | `encode` | the [`Writer`] |
+
+mod colour;
+mod embedded;
+mod encode;
+mod error;
+mod ffmpeg;
+mod picture;
+mod probe;
+mod process;
+mod protocol;
+mod tools;
+mod video;
+mod worker;
+
+pub use encode::{Codec, EncodeSettings, Encoded, Writer};
+pub use error::MediaError;
+pub use image::RgbImage;
+pub use tools::{FfmpegReport, FfmpegTools, Limits, Tools, ToolsReport};
+pub use video::{Frame, Provenance, Video, VideoInfo, hash_file, open};
+pub use worker::worker_main;

@@ -1,0 +1,197 @@
+//! YUV 4:2:0 from and to RGB, for the embedded decoder and encoder (ITU-T H.273, BT.601, BT.709).
+//!
+//! Whole-number arithmetic: the same answer on every processor. Chroma samples lie at the left edge of
+//! their 2x2 luma block, half way down, as H.264 puts them where it is not told otherwise.
+
+use image::RgbImage;
+
+/// What the numbers of a YUV picture mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Colour {
+    /// Weight of red in luma.
+    red: f64,
+    /// Weight of blue in luma.
+    blue: f64,
+    /// Luma from 0 to 255 instead of 16 to 235.
+    full_range: bool,
+}
+
+impl Colour {
+    /// BT.601, limited range: what an unmarked file is taken for, as FFmpeg does.
+    pub(crate) const BT601: Self = Self { red: 0.299, blue: 0.114, full_range: false };
+
+    /// By `matrix_coefficients` of H.273; codes that are unspecified or unknown count as BT.601.
+    pub(crate) fn signalled(matrix_coefficients: u8, full_range: bool) -> Self {
+        let (red, blue) = match matrix_coefficients {
+            1 => (0.2126, 0.0722),
+            4 => (0.30, 0.11),
+            7 => (0.212, 0.087),
+            9 | 10 => (0.2627, 0.0593),
+            _ => (Self::BT601.red, Self::BT601.blue),
+        };
+        Self { red, blue, full_range }
+    }
+
+    fn green(self) -> f64 {
+        1.0 - self.red - self.blue
+    }
+
+    /// Steps of luma and of chroma between black and white, and luma of black.
+    fn range(self) -> (f64, f64, i32) {
+        if self.full_range { (255.0, 255.0, 0) } else { (219.0, 224.0, 16) }
+    }
+}
+
+/// A plane of 8-bit samples whose rows lie `stride` apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Plane<'a> {
+    pub samples: &'a [u8],
+    pub stride: usize,
+}
+
+const SHIFT: i32 = 16;
+const HALF: i32 = 1 << (SHIFT - 1);
+
+fn fixed(value: f64) -> i32 {
+    (value * f64::from(1 << SHIFT)).round() as i32
+}
+
+/// RGB of a 4:2:0 picture of `width` x `height`; chroma is interpolated linearly. `None` if a plane is
+/// too small.
+pub(crate) fn rgb_from_yuv(planes: [Plane<'_>; 3], width: u32, height: u32, colour: Colour) -> Option<RgbImage> {
+    let [luma, u, v] = planes;
+    let (wide, high) = (width as usize, height as usize);
+    let (chroma_wide, chroma_high) = (wide.div_ceil(2), high.div_ceil(2));
+    let (luma_steps, chroma_steps, black) = colour.range();
+    let scale = fixed(255.0 / luma_steps);
+    let chroma = 255.0 / chroma_steps;
+    let red_v = fixed(2.0 * (1.0 - colour.red) * chroma);
+    let blue_u = fixed(2.0 * (1.0 - colour.blue) * chroma);
+    let green_u = -fixed(2.0 * (1.0 - colour.blue) * colour.blue / colour.green() * chroma);
+    let green_v = -fixed(2.0 * (1.0 - colour.red) * colour.red / colour.green() * chroma);
+
+    let mut rgb = Vec::with_capacity(wide * high * 3);
+    // One row of chroma between two stored rows, in eighths, less the 128 of no colour.
+    let mut rows = [vec![0_i32; chroma_wide], vec![0_i32; chroma_wide]];
+    for y in 0..high {
+        let near = y / 2;
+        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(chroma_high - 1) };
+        for (row, plane) in rows.iter_mut().zip([u, v]) {
+            let near = plane.samples.get(near * plane.stride..)?.get(..chroma_wide)?;
+            let far = plane.samples.get(far * plane.stride..)?.get(..chroma_wide)?;
+            for ((value, near), far) in row.iter_mut().zip(near).zip(far) {
+                *value = 2 * (3 * i32::from(*near) + i32::from(*far)) - 8 * 128;
+            }
+        }
+        let [u_row, v_row] = &rows;
+        let luma = luma.samples.get(y * luma.stride..)?.get(..wide)?;
+        for (x, &sample) in luma.iter().enumerate() {
+            let left = x / 2;
+            let right = (left + x % 2).min(chroma_wide - 1);
+            let u = (u_row[left] + u_row[right]) / 2;
+            let v = (v_row[left] + v_row[right]) / 2;
+            let grey = (i32::from(sample) - black) * scale + HALF;
+            let channel = |chroma: i64| ((i64::from(grey) + chroma / 8) >> SHIFT).clamp(0, 255) as u8;
+            let (u, v) = (i64::from(u), i64::from(v));
+            rgb.push(channel(v * i64::from(red_v)));
+            rgb.push(channel(u * i64::from(green_u) + v * i64::from(green_v)));
+            rgb.push(channel(u * i64::from(blue_u)));
+        }
+    }
+    RgbImage::from_raw(width, height, rgb)
+}
+
+/// Planes Y, U, V one behind the other, without padding, of a picture of even width and height.
+///
+/// Chroma is the mean of two rows and, weighted 1, 2, 1, of three columns around its place.
+pub(crate) fn yuv_from_rgb(rgb: &[u8], width: usize, height: usize, colour: Colour) -> Vec<u8> {
+    let (luma_steps, chroma_steps, black) = colour.range();
+    let weights = [colour.red, colour.green(), colour.blue];
+    let luma = weights.map(|weight| fixed(weight * luma_steps / 255.0));
+    let chroma = |own: usize| {
+        let half = chroma_steps / 255.0 / 2.0 / (1.0 - weights[own]);
+        let mut factors = weights.map(|weight| -weight * half);
+        factors[own] += half;
+        factors.map(fixed)
+    };
+    let (u, v) = (chroma(2), chroma(0));
+    let pixel = |x: usize, y: usize| {
+        let at = (y * width + x) * 3;
+        [rgb[at], rgb[at + 1], rgb[at + 2]].map(i32::from)
+    };
+    let dot = |factors: [i32; 3], pixel: [i32; 3]| -> i32 { factors.iter().zip(pixel).map(|(f, p)| f * p).sum() };
+
+    let mut planes = Vec::with_capacity(width * height * 3 / 2);
+    for y in 0..height {
+        planes.extend((0..width).map(|x| (((dot(luma, pixel(x, y)) + HALF) >> SHIFT) + black) as u8));
+    }
+    for factors in [u, v] {
+        for y in (0..height).step_by(2) {
+            for x in (0..width).step_by(2) {
+                let mut sum = 0_i64;
+                for (column, weight) in [(x.saturating_sub(1), 1), (x, 2), (x + 1, 1)] {
+                    for row in [y, y + 1] {
+                        sum += weight * i64::from(dot(factors, pixel(column, row)));
+                    }
+                }
+                let value = ((sum + 8 * i64::from(HALF)) >> (SHIFT + 3)) + 128;
+                planes.push(value.clamp(0, 255) as u8);
+            }
+        }
+    }
+    planes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn split(planes: &[u8], width: usize, height: usize) -> [Plane<'_>; 3] {
+        let (luma, chroma) = planes.split_at(width * height);
+        let (u, v) = chroma.split_at(width * height / 4);
+        let plane = |samples, stride| Plane { samples, stride };
+        [plane(luma, width), plane(u, width / 2), plane(v, width / 2)]
+    }
+
+    /// Colours of ITU-R BT.601-7, table 1 and its like for BT.709: 8-bit codes of the pure colours.
+    #[test]
+    fn pure_colours_have_the_codes_of_the_standards() {
+        let code = |rgb: [u8; 3], colour| {
+            let planes = yuv_from_rgb(&rgb.repeat(4), 2, 2, colour);
+            [planes[0], planes[4], planes[5]]
+        };
+        let bt709 = Colour::signalled(1, false);
+        assert_eq!(code([255, 255, 255], Colour::BT601), [235, 128, 128]);
+        assert_eq!(code([0, 0, 0], Colour::BT601), [16, 128, 128]);
+        assert_eq!(code([255, 0, 0], Colour::BT601), [81, 90, 240]);
+        assert_eq!(code([0, 255, 0], Colour::BT601), [145, 54, 34]);
+        assert_eq!(code([0, 0, 255], Colour::BT601), [41, 240, 110]);
+        assert_eq!(code([255, 0, 0], bt709), [63, 102, 240]);
+        assert_eq!(code([0, 255, 0], bt709), [173, 42, 26]);
+        assert_eq!(code([0, 0, 255], bt709), [32, 240, 118]);
+        // Full-range blue would be 255.5: it is cut at 255.
+        assert_eq!(code([0, 0, 255], Colour::signalled(6, true)), [29, 255, 107]);
+    }
+
+    #[test]
+    fn flat_colours_come_back_within_two_levels() {
+        for colour in [Colour::BT601, Colour::signalled(1, false), Colour::signalled(1, true)] {
+            for rgb in [[0, 0, 0], [255, 255, 255], [200, 30, 90], [12, 250, 130], [90, 60, 30]] {
+                let planes = yuv_from_rgb(&rgb.repeat(16), 4, 4, colour);
+                let image = rgb_from_yuv(split(&planes, 4, 4), 4, 4, colour).unwrap();
+                for (found, expected) in image.as_raw().iter().zip(rgb.iter().cycle()) {
+                    assert!(found.abs_diff(*expected) <= 2, "{rgb:?} {:?}", image.get_pixel(0, 0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn too_small_a_plane_is_refused() {
+        let planes = [128; 23];
+        let plane = |range: std::ops::Range<usize>, stride| Plane { samples: &planes[range], stride };
+        assert!(rgb_from_yuv([plane(0..16, 4), plane(16..20, 2), plane(20..23, 2)], 4, 4, Colour::BT601).is_none());
+        assert!(rgb_from_yuv([plane(0..9, 3), plane(9..13, 2), plane(13..17, 2)], 3, 3, Colour::BT601).is_some());
+    }
+}

@@ -1,0 +1,223 @@
+//! What can go wrong with a media file, in words that name the file and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of reading or writing media.
+///
+/// The message says what happened to which file; [`MediaError::hint`] says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// There is nothing at this path.
+    #[error("{path}: no such file", path = .path.display())]
+    NotFound {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// The path is a folder or a device; one regular file was expected.
+    #[error("{path}: is a {kind}, expected a video or image file", path = .path.display())]
+    NotAFile {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What it is instead: `folder`, or `special file` (pipe, socket, device).
+        kind: &'static str,
+    },
+    /// The operating system does not let us read or write the file.
+    #[error("{path}: permission denied", path = .path.display())]
+    NoPermission {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// The file has no bytes.
+    #[error("{path}: the file is empty (0 bytes), expected a video or image", path = .path.display())]
+    Empty {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// Reading or writing failed in the operating system (a full disk, a lost network drive).
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file concerned.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The bytes are no video or image that the decoder knows, whatever the file's name says.
+    #[error("{path}: not a readable video or image: {message}", path = .path.display())]
+    NotMedia {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the decoder said.
+        message: String,
+    },
+    /// A media file without pictures: audio only, subtitles, or cover art.
+    #[error("{path}: holds no video stream (found: {found})", path = .path.display())]
+    NoVideo {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// The kinds of stream it does hold.
+        found: String,
+    },
+    /// There is a video stream but not one frame could be decoded from it.
+    #[error("{path}: the video stream holds no frame that can be decoded{message}", path = .path.display())]
+    NoFrames {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the decoder said, beginning with `: `, or nothing.
+        message: String,
+    },
+    /// A sound file that the decoder at hand does not know.
+    #[error("{path}: {decoder} cannot decode {what}", path = .path.display())]
+    Unsupported {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// The decoder that was tried.
+        decoder: String,
+        /// What it is that it cannot decode.
+        what: String,
+    },
+    /// The file ends, or is damaged, before its last frame. The frames before were delivered.
+    #[error("{path}: ends early: {frames} frames decoded{expected}: {message}",
+        path = .path.display(),
+        expected = .expected.map(|n| format!(" of {n}")).unwrap_or_default())]
+    Truncated {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// Frames delivered before this error.
+        frames: u64,
+        /// Frames that the container declares, where it does.
+        expected: Option<u64>,
+        /// What the decoder said.
+        message: String,
+    },
+    /// The decoder failed in the middle of the file. The frames before were delivered.
+    #[error("{path}: decoding failed after {frames} frames: {message}", path = .path.display())]
+    Decode {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// Frames delivered before this error.
+        frames: u64,
+        /// What the decoder said.
+        message: String,
+    },
+    /// The file asks for more than [`Limits`](crate::Limits) allows.
+    #[error("{path}: {what} exceeds the limit of {limit}", path = .path.display())]
+    Limit {
+        /// The file concerned.
+        path: PathBuf,
+        /// The field of `Limits` that was exceeded.
+        field: &'static str,
+        /// What was found.
+        what: String,
+        /// What is allowed.
+        limit: String,
+    },
+    /// A child process gave no sign of life for too long, or took too long in all; it was ended.
+    #[error("{path}: {tool} {what}; it was stopped", path = .path.display())]
+    Timeout {
+        /// The file concerned.
+        path: PathBuf,
+        /// The program that was stopped.
+        tool: String,
+        /// What it did for how long.
+        what: String,
+    },
+    /// No program that could do this is installed.
+    #[error("{path}: needs {needs}, which was not found", path = .path.display())]
+    ToolMissing {
+        /// The file concerned.
+        path: PathBuf,
+        /// What is needed.
+        needs: String,
+    },
+    /// A program is there but does not start or does not answer as it should.
+    #[error("{tool}: {message}")]
+    Tool {
+        /// The program.
+        tool: String,
+        /// What happened.
+        message: String,
+    },
+    /// A frame given to the writer has another size than the video begun.
+    #[error("{path}: frame {index} is {found_width}x{found_height}, expected {width}x{height} as in Writer::create", path = .path.display())]
+    FrameSize {
+        /// The file being written.
+        path: PathBuf,
+        /// Number of the frame, from 0.
+        index: u64,
+        /// Expected width, pixels.
+        width: u32,
+        /// Expected height, pixels.
+        height: u32,
+        /// Width of the frame given.
+        found_width: u32,
+        /// Height of the frame given.
+        found_height: u32,
+    },
+    /// A setting is out of its range.
+    #[error("{field}: {message}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// The encoder failed; no file was left behind.
+    #[error("{path}: encoding failed after {frames} frames: {message}", path = .path.display())]
+    Encode {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// Frames accepted before.
+        frames: u64,
+        /// What the encoder said.
+        message: String,
+    },
+}
+
+impl MediaError {
+    /// What the user can do about it, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFound { .. } => "check the path; a relative one begins at the current folder",
+            Self::NotAFile { kind: "folder", .. } => "give the files in the folder one by one",
+            Self::NotAFile { .. } => "copy the contents into a regular file first",
+            Self::NoPermission { .. } => "change the file's permissions (`chmod u+r FILE`) or run as its owner",
+            Self::Empty { .. } => "the copy or download probably failed: fetch the file again",
+            Self::NotMedia { .. } => {
+                "check that it plays in a video player; if it is cut short, fetch it again; if its format is unusual, convert it: `ffmpeg -i IN -c:v libx264 -crf 17 OUT.mp4`"
+            }
+            Self::NoVideo { .. } => "give a file that holds a video stream",
+            Self::NoFrames { .. } => "the recording probably failed: fetch or export the file again",
+            Self::Unsupported { decoder, .. } if decoder.starts_with("ffmpeg") => {
+                "install an FFmpeg build that has this decoder (`ffmpeg -decoders` lists them)"
+            }
+            Self::Unsupported { .. } | Self::ToolMissing { .. } => {
+                "install FFmpeg 4.4 or later with ffprobe (Debian, Ubuntu: `apt install ffmpeg`; macOS: `brew install ffmpeg`; Windows: `winget install ffmpeg`), or name it by DUBITO_FFMPEG=/path/to/ffmpeg"
+            }
+            Self::Truncated { .. } => "the frames before the end can be used; fetch the file again for the rest",
+            Self::Decode { .. } => "the file is damaged; the frames before it can be used",
+            Self::Limit { field, .. } => {
+                return Some(format!("raise `{field}` in the limits if you trust the file"));
+            }
+            Self::Timeout { .. } => {
+                "raise `stall` or `timeout` in the limits if the machine is slow and you trust the file"
+            }
+            Self::Tool { .. } => "run it by hand with `-version`; DUBITO_FFMPEG=/path/to/ffmpeg names another",
+            Self::Encode { .. } => "check that the disk has room and that `ffmpeg -encoders` lists the encoder",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "free disk space and run again",
+            Self::Io { .. } | Self::FrameSize { .. } | Self::Setting { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// The error for a failed operation of the system on `path`.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { path },
+            io::ErrorKind::PermissionDenied => Self::NoPermission { path },
+            _ => Self::Io { path, source },
+        }
+    }
+}
