@@ -1,1 +1,61 @@
-//! Predictions to tables, figures and the report.
+//! Predictions in; `metrics.json`, tables, figures and one self-contained `report.html` out.
+//!
+//! ```text
+//! predictions.parquet -> Scores -> Metrics ---> metrics.json, tables/*.csv
+//!                              \-> figures ---> figures/*.svg, *.png
+//!                               \-> verdict --> report.html
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`predictions`] | the long form, one row per item and sample, as Parquet or CSV |
+//! | [`scores`] | rows reduced over their samples: scored frames and videos |
+//! | [`evaluate`] | scored items by group: the content of `metrics.json` |
+//! | [`rates`] | how often something is called fake, with clustered intervals |
+//! | [`verdict`] | what the numbers say, in words |
+//! | [`figures`] | every figure, to SVG and PNG by the same function |
+//! | [`report`] | everything together, written to a folder |
+
+pub mod error;
+pub mod evaluate;
+pub mod figures;
+pub mod predictions;
+pub mod rates;
+pub mod report;
+pub mod scores;
+pub mod verdict;
+
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+pub use error::ReportError;
+pub use evaluate::{Group, Level, Metrics, Missing, Options, evaluate};
+pub use predictions::{PredictionReader, PredictionWriter, Row};
+pub use report::{Example, ReportInput, write_report};
+pub use scores::{Origin, Scores};
+pub use verdict::{Judgement, Sentence};
+
+/// Give a finished temporary file its name, readable as any new file is.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), ReportError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let readable = std::fs::Permissions::from_mode(0o644);
+        let error = |source| ReportError::Write { path: path.into(), source };
+        std::fs::set_permissions(file.path(), readable).map_err(error)?;
+    }
+    file.persist(path).map_err(|e| ReportError::Write { path: path.into(), source: e.error })?;
+    Ok(())
+}
+
+/// Write a file so that a reader sees all of it or what was there before.
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), ReportError> {
+    use std::io::Write;
+    let error = |source| ReportError::Write { path: path.into(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|source| ReportError::Write { path: folder.into(), source })?;
+    let mut file = NamedTempFile::new_in(folder).map_err(error)?;
+    file.write_all(content).map_err(error)?;
+    persist(file, path)
+}

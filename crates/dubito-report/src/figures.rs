@@ -1,0 +1,650 @@
+//! Every figure, to SVG and PNG by the same function.
+//!
+//! Colours are those of Okabe and Ito, which people of every kind of colour vision can tell apart;
+//! shape or dash say the same once more, so that a figure also reads in grey. A figure that has nothing
+//! to show says why.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use dubito_stats::{Confidence, ReliabilityBin, Scored, StatsError, reliability};
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontStyle, register_font};
+
+use crate::rates::quantile;
+use crate::scores::{Origin, Scores, is_right, real_class};
+use crate::{Level, ReportError};
+
+/// One figure, drawn.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// Its file's name, without extension.
+    pub name: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// How to read it.
+    pub caption: String,
+    /// Height over width.
+    pub svg: String,
+    /// The same at twice the size in pixels.
+    pub png: Vec<u8>,
+}
+
+/// The family that SVG files name; what is embedded is Inter.
+const FAMILY: &str = "Inter, Helvetica, Arial, sans-serif";
+const REGULAR: &[u8] = include_bytes!("../fonts/Inter-Regular.otf");
+const SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.otf");
+
+const INK: RGBColor = RGBColor(31, 36, 48);
+const GREY: RGBColor = RGBColor(106, 114, 128);
+const RULE: RGBColor = RGBColor(226, 229, 234);
+const BLUE: RGBColor = RGBColor(0, 114, 178);
+const SKY: RGBColor = RGBColor(64, 150, 200);
+const ORANGE: RGBColor = RGBColor(213, 94, 0);
+const GREEN: RGBColor = RGBColor(0, 128, 96);
+
+/// Width of every figure in the units of its SVG.
+const WIDTH: u32 = 880;
+/// At most this many points of one group are drawn, evenly chosen by rank.
+const MOST_POINTS: usize = 250;
+
+/// All figures of these scores. Errors: a fault in drawing.
+pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
+    let mut all = Vec::new();
+    let levels: &[Level] = if scores.has_videos { &[Level::Frame, Level::Video] } else { &[Level::Item] };
+    let top = levels[levels.len() - 1];
+
+    let panels = levels.iter().map(|&level| Ok((level, bins(scores, level)?))).collect::<Result<Vec<_>, _>>();
+    let panels =
+        panels.map_err(|source: StatsError| ReportError::Stats { place: "reliability diagram".into(), source })?;
+    let what = if scores.task.positive.is_some() { "P(fake)" } else { "largest probability" };
+    all.push(figure(
+        "reliability",
+        "Reliability diagram",
+        format!(
+            "Each point is one of 15 bins of {what}: how often it came true (up) against how often it was said to (right). On the diagonal the detector means what it says. Bars are 95 % Wilson intervals, which take the items as independent; frames of one video are not, so trust the videos' bars. The grey columns show where the items are."
+        ),
+        400,
+        &Reliability { panels, what },
+    )?);
+
+    let origins: Vec<(Origin, Vec<&Scored>)> = by_origin(scores, top);
+    all.push(figure(
+        "uncertainty_by_generator",
+        "Uncertainty by generator",
+        format!(
+            "One mark is one of the {}; boxes hold the middle half, the line is the median, whiskers end at the 5th and 95th percentile. Aleatoric doubt comes with the data and would stay with more training; epistemic doubt is where the posterior samples disagree. A null control is a real video that went through a generator's warp, blend and encode: if it looks like the fakes here, the detector reacts to the processing.",
+            top.plural()
+        ),
+        96 + 46 * origins.len().max(3) as u32,
+        &Boxes::new(origins.iter().map(|(origin, items)| (origin.title(), Mark::of(origin), items.clone())).collect()),
+    )?);
+
+    let (right, wrong): (Vec<&Scored>, Vec<&Scored>) =
+        scores.scored(top).into_iter().map(|(_, scored)| scored).partition(|scored| is_right(scored));
+    all.push(figure(
+        "uncertainty_of_errors",
+        "Uncertainty of right and wrong answers",
+        format!(
+            "If doubt is worth listening to, the wrong {} lie further right than the right ones. Drawn as the figure before.",
+            top.plural()
+        ),
+        250,
+        &Boxes::new(vec![("right".into(), Mark::CIRCLE, right), ("wrong".into(), Mark::TRIANGLE, wrong)]),
+    )?);
+
+    all.push(figure(
+        "rejection",
+        "Accuracy against rejection",
+        "What the accuracy of the rest would be if the most doubtful share were handed to a person. The higher and the earlier a curve rises, the better that doubt finds the errors; a flat curve is doubt that knows nothing. The dotted line is the best that any order could do.".into(),
+        400,
+        &Rejection { panels: levels.iter().map(|&level| (level, rejection(scores, level))).collect() },
+    )?);
+
+    all.push(figure(
+        "roc",
+        "ROC curve",
+        "Share of fakes caught against share of reals called fake, for every threshold on P(fake). The diagonal is guessing.".into(),
+        440,
+        &Roc { curves: levels.iter().map(|&level| (level, roc(scores, level))).collect() },
+    )?);
+    Ok(all)
+}
+
+// ------------------------------------------------------------------------------------ what is drawn
+
+fn bins(scores: &Scores, level: Level) -> Result<Vec<ReliabilityBin>, StatsError> {
+    let items: Vec<Scored> = scores.scored(level).into_iter().map(|(_, scored)| scored.clone()).collect();
+    let kind = if scores.task.positive.is_some() { Confidence::Positive } else { Confidence::Top };
+    reliability(&items, &scores.task, 15, kind)
+}
+
+/// The items of each origin: real, null controls, generators.
+fn by_origin(scores: &Scores, level: Level) -> Vec<(Origin, Vec<&Scored>)> {
+    let mut groups: BTreeMap<Origin, Vec<&Scored>> = BTreeMap::new();
+    for (video, scored) in scores.scored(level) {
+        groups.entry(video.origin.clone()).or_default().push(scored);
+    }
+    groups.into_iter().collect()
+}
+
+/// A name, and the curve's points.
+type Curve = (&'static str, Vec<(f64, f64)>);
+
+/// Accuracy of what is kept, for each share set aside, by each kind of doubt; and by the best order.
+fn rejection(scores: &Scores, level: Level) -> Vec<Curve> {
+    let items: Vec<&Scored> = scores.scored(level).into_iter().map(|(_, scored)| scored).collect();
+    let errors: Vec<f64> = items.iter().map(|item| f64::from(u8::from(!is_right(item)))).collect();
+    let doubt = |of: fn(&Scored) -> f64| items.iter().map(|item| of(item)).collect::<Vec<f64>>();
+    vec![
+        ("total", kept_accuracy(&doubt(|s| s.total), &errors)),
+        ("epistemic", kept_accuracy(&doubt(|s| s.epistemic), &errors)),
+        ("best possible", kept_accuracy(&errors, &errors)),
+    ]
+}
+
+/// `(share set aside, accuracy of the rest)`, the most doubtful first; items of equal doubt go together.
+fn kept_accuracy(doubt: &[f64], errors: &[f64]) -> Vec<(f64, f64)> {
+    let mut order: Vec<usize> = (0..doubt.len()).collect();
+    order.sort_by(|&a, &b| doubt[a].total_cmp(&doubt[b]));
+    let (mut kept, mut wrong, mut points) = (0.0, 0.0, Vec::new());
+    for (at, &i) in order.iter().enumerate() {
+        kept += 1.0;
+        wrong += errors[i];
+        let tied = order.get(at + 1).is_some_and(|&next| doubt[next] == doubt[i]);
+        if !tied {
+            points.push((1.0 - kept / doubt.len() as f64, 1.0 - wrong / kept));
+        }
+    }
+    points.reverse();
+    thinned(points)
+}
+
+/// False positive rate and true positive rate for each threshold, in a task that knows reals.
+fn roc(scores: &Scores, level: Level) -> Result<Vec<(f64, f64)>, String> {
+    let real = real_class(&scores.task).ok_or("no class is named real")?;
+    let mut items: Vec<(f64, bool)> =
+        scores.scored(level).into_iter().map(|(_, s)| (scores.fakeness(s), s.label != real)).collect();
+    items.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let fakes = items.iter().filter(|item| item.1).count() as f64;
+    let reals = items.len() as f64 - fakes;
+    if fakes == 0.0 || reals == 0.0 {
+        return Err(format!("all {} are {}", level.plural(), if fakes == 0.0 { "real" } else { "fake" }));
+    }
+    let (mut caught, mut alarms, mut points) = (0.0, 0.0, vec![(0.0, 0.0)]);
+    for (at, &(score, fake)) in items.iter().enumerate() {
+        if fake {
+            caught += 1.0
+        } else {
+            alarms += 1.0
+        }
+        if items.get(at + 1).is_none_or(|next| next.0 != score) {
+            points.push((alarms / reals, caught / fakes));
+        }
+    }
+    Ok(thinned(points))
+}
+
+/// At most 600 points of a curve, the first and the last among them.
+fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    let most = 600;
+    if points.len() <= most {
+        return points;
+    }
+    (0..most).map(|i| points[i * (points.len() - 1) / (most - 1)]).collect()
+}
+
+// ---------------------------------------------------------------------------------------- drawing
+
+/// Something that draws itself on any backend. Lengths in pixels are multiplied by `scale`.
+trait Draw {
+    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String>;
+}
+
+/// What went wrong on a backend, in words.
+fn said<E: std::fmt::Display>(error: E) -> String {
+    error.to_string()
+}
+
+/// Draw one figure as SVG, and as PNG of twice the size.
+fn figure(
+    name: &'static str,
+    title: &'static str,
+    caption: String,
+    height: u32,
+    what: &impl Draw,
+) -> Result<Figure, ReportError> {
+    let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
+    static FONTS: OnceLock<bool> = OnceLock::new();
+    let registered = FONTS.get_or_init(|| {
+        register_font(FAMILY, FontStyle::Normal, REGULAR).is_ok()
+            && register_font(FAMILY, FontStyle::Bold, SEMIBOLD).is_ok()
+    });
+    if !registered {
+        return Err(failed("the embedded font cannot be read".into()));
+    }
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        area.fill(&WHITE).map_err(|e| failed(said(e)))?;
+        what.draw(&area, 1.0).map_err(failed)?;
+        area.present().map_err(|e| failed(said(e)))?;
+    }
+    let (width, tall) = (2 * WIDTH, 2 * height);
+    let mut pixels = vec![255u8; (width * tall * 3) as usize];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, tall)).into_drawing_area();
+        area.fill(&WHITE).map_err(|e| failed(said(e)))?;
+        what.draw(&area, 2.0).map_err(failed)?;
+        area.present().map_err(|e| failed(said(e)))?;
+    }
+    let png = encode_png(&pixels, width, tall).map_err(|e| failed(said(e)))?;
+    Ok(Figure { name, title, caption, svg, png })
+}
+
+fn encode_png(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Text of a height in CSS pixels.
+fn text<'a>(pixels: f64, color: &'a RGBColor, bold: bool, scale: f64) -> TextStyle<'a> {
+    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    // The drawing library's size is the height of a line, 1.24 times that of the letters.
+    TextStyle::from((FAMILY, pixels * 1.24 * scale, style)).color(color)
+}
+
+fn at(style: TextStyle<'_>, horizontal: HPos, vertical: VPos) -> TextStyle<'_> {
+    style.pos(Pos::new(horizontal, vertical))
+}
+
+/// The axes of one panel.
+struct Axes<'a> {
+    title: &'a str,
+    x: (&'a str, f64, f64),
+    y: (&'a str, f64, f64),
+    /// Room left of the plot, for the names of rows or the numbers of the axis.
+    left: u32,
+    /// Whether y has numbers and lines.
+    y_lines: bool,
+    decimals: usize,
+}
+
+type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+fn panel<'a, DB: DrawingBackend>(
+    area: &'a DrawingArea<DB, Shift>,
+    axes: &Axes,
+    scale: f64,
+) -> Result<Chart<'a, DB>, String> {
+    let px = |pixels: f64| (pixels * scale).round() as u32;
+    let (width, _) = area.dim_in_pixel();
+    area.draw(&Text::new(
+        axes.title.to_string(),
+        (px(axes.left as f64) as i32, px(8.0) as i32),
+        at(text(14.0, &INK, true, scale), HPos::Left, VPos::Top),
+    ))
+    .map_err(said)?;
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(px(36.0))
+        .margin_right(px(18.0).min(width / 8))
+        .margin_bottom(px(6.0))
+        .set_label_area_size(LabelAreaPosition::Left, px(axes.left as f64))
+        .set_label_area_size(LabelAreaPosition::Bottom, px(44.0))
+        .build_cartesian_2d(axes.x.1..axes.x.2, axes.y.1..axes.y.2)
+        .map_err(said)?;
+    let decimals = axes.decimals;
+    let number = move |value: &f64| format!("{:.decimals$}", value + 0.0);
+    let percent = |value: &f64| format!("{value:.1}");
+    let mut mesh = chart.configure_mesh();
+    mesh.light_line_style(TRANSPARENT)
+        .bold_line_style(RULE.stroke_width(px(1.0)))
+        .axis_style(GREY.stroke_width(px(1.0)))
+        .x_labels(5)
+        .y_labels(6)
+        .x_label_formatter(&number)
+        .y_label_formatter(&percent)
+        .x_desc(axes.x.0)
+        .y_desc(axes.y.0)
+        .axis_desc_style(text(12.0, &GREY, false, scale))
+        .label_style(text(11.5, &GREY, false, scale))
+        .set_all_tick_mark_size(px(3.0));
+    if !axes.y_lines {
+        mesh.disable_y_mesh().disable_y_axis();
+    }
+    mesh.draw().map_err(said)?;
+    drop(mesh);
+    Ok(chart)
+}
+
+/// Why there is nothing to see, in the middle of a panel.
+fn say_empty<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, why: &str, scale: f64) -> Result<(), String> {
+    let (width, height) = area.dim_in_pixel();
+    let style = at(text(13.0, &GREY, false, scale), HPos::Center, VPos::Center);
+    area.draw(&Text::new(format!("Nothing to draw: {why}"), (width as i32 / 2, height as i32 / 2), style)).map_err(said)
+}
+
+/// How a line is dashed: pixels drawn and pixels left out; `(0, 0)` is solid.
+type Dash = (i32, i32);
+
+fn line<DB: DrawingBackend>(
+    chart: &mut Chart<'_, DB>,
+    points: &[(f64, f64)],
+    color: RGBColor,
+    width: f64,
+    dash: Dash,
+    scale: f64,
+) -> Result<(), String> {
+    let style = color.stroke_width((width * scale).round().max(1.0) as u32);
+    if dash.0 == 0 {
+        chart.draw_series(LineSeries::new(points.iter().copied(), style)).map_err(said)?;
+    } else {
+        let (on, off) = (dash.0 as f64 * scale, dash.1 as f64 * scale);
+        chart.draw_series(DashedLineSeries::new(points.iter().copied(), on as u32, off as u32, style)).map_err(said)?;
+    }
+    Ok(())
+}
+
+/// A row of line samples with their names, right under the panels' titles.
+fn legend<DB: DrawingBackend>(
+    area: &DrawingArea<DB, Shift>,
+    from: (f64, f64),
+    entries: &[(String, RGBColor, Dash)],
+    scale: f64,
+) -> Result<(), String> {
+    let px = |pixels: f64| (pixels * scale).round() as i32;
+    let mut y = from.1;
+    for (name, color, dash) in entries {
+        let style = color.stroke_width(px(2.0) as u32);
+        let (mut x, end) = (from.0, from.0 + 26.0);
+        let (on, off) = if dash.0 == 0 { (26.0, 0.0) } else { (dash.0 as f64, dash.1 as f64) };
+        while x < end {
+            let stop = (x + on).min(end);
+            area.draw(&PathElement::new(vec![(px(x), px(y)), (px(stop), px(y))], style)).map_err(said)?;
+            x = stop + off;
+        }
+        let words = at(text(12.0, &INK, false, scale), HPos::Left, VPos::Center);
+        area.draw(&Text::new(name.clone(), (px(end + 8.0), px(y)), words)).map_err(said)?;
+        y += 20.0;
+    }
+    Ok(())
+}
+
+struct Reliability {
+    panels: Vec<(Level, Vec<ReliabilityBin>)>,
+    what: &'static str,
+}
+
+impl Draw for Reliability {
+    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
+        let px = |pixels: f64| (pixels * scale).round() as i32;
+        for (part, (level, bins)) in area.split_evenly((1, self.panels.len())).iter().zip(&self.panels) {
+            let items: usize = bins.iter().map(|bin| bin.count).sum();
+            if items == 0 {
+                say_empty(part, &format!("there are no {}", level.plural()), scale)?;
+                continue;
+            }
+            let outcome = if self.what == "P(fake)" { "share that is fake" } else { "share that is right" };
+            let title = format!("{items} {}", level.plural());
+            let axes = Axes {
+                title: &title,
+                x: (self.what, 0.0, 1.0),
+                y: (outcome, 0.0, 1.0),
+                left: 56,
+                y_lines: true,
+                decimals: 1,
+            };
+            let mut chart = panel(part, &axes, scale)?;
+            let most = bins.iter().map(|bin| bin.count).max().unwrap_or(1).max(1) as f64;
+            let columns = bins.iter().filter(|bin| bin.count > 0).map(|bin| {
+                let height = 0.18 * bin.count as f64 / most;
+                Rectangle::new([(bin.low + 0.006, 0.0), (bin.high - 0.006, height)], RGBColor(214, 218, 225).filled())
+            });
+            chart.draw_series(columns).map_err(said)?;
+            line(&mut chart, &[(0.0, 0.0), (1.0, 1.0)], GREY, 1.0, (4, 4), scale)?;
+            let points: Vec<(f64, f64, f64, f64)> = bins
+                .iter()
+                .filter_map(|bin| Some((bin.confidence?, bin.accuracy?, bin.accuracy_low?, bin.accuracy_high?)))
+                .collect();
+            let path: Vec<(f64, f64)> = points.iter().map(|p| (p.0, p.1)).collect();
+            line(&mut chart, &path, BLUE, 1.5, (0, 0), scale)?;
+            let bars = points.iter().map(|&(x, _, low, high)| {
+                PathElement::new(vec![(x, low), (x, high)], BLUE.stroke_width(px(1.0) as u32))
+            });
+            chart.draw_series(bars).map_err(said)?;
+            let dots = points.iter().map(|&(x, y, ..)| Circle::new((x, y), px(4.0), BLUE.filled()));
+            chart.draw_series(dots).map_err(said)?;
+        }
+        Ok(())
+    }
+}
+
+/// Shape and colour of a group's marks.
+#[derive(Clone, Copy)]
+struct Mark {
+    color: RGBColor,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Circle,
+    Square,
+    Triangle,
+}
+
+impl Mark {
+    const CIRCLE: Self = Self { color: BLUE, shape: Shape::Circle };
+    const SQUARE: Self = Self { color: GREEN, shape: Shape::Square };
+    const TRIANGLE: Self = Self { color: ORANGE, shape: Shape::Triangle };
+
+    fn of(origin: &Origin) -> Self {
+        match origin {
+            Origin::Real => Self::CIRCLE,
+            Origin::Control(_) => Self::SQUARE,
+            Origin::Generator(_) => Self::TRIANGLE,
+        }
+    }
+}
+
+/// Three panels (total, aleatoric, epistemic), a row for each group, a box and its marks in each.
+struct Boxes {
+    rows: Vec<(String, Mark, [Vec<f64>; 3])>,
+}
+
+impl Boxes {
+    fn new(groups: Vec<(String, Mark, Vec<&Scored>)>) -> Self {
+        let rows = groups.into_iter().map(|(name, mark, items)| {
+            let sorted = |of: fn(&Scored) -> f64| {
+                let mut values: Vec<f64> = items.iter().map(|item| of(item)).collect();
+                values.sort_by(f64::total_cmp);
+                values
+            };
+            (name, mark, [sorted(|s| s.total), sorted(|s| s.aleatoric), sorted(|s| s.epistemic)])
+        });
+        Self { rows: rows.collect() }
+    }
+}
+
+impl Draw for Boxes {
+    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
+        let px = |pixels: f64| (pixels * scale).round() as i32;
+        let count = self.rows.len() as f64;
+        if self.rows.iter().all(|row| row.2[0].is_empty()) {
+            return say_empty(area, "there are no items", scale);
+        }
+        let names = 190.0;
+        let (left, rest) = area.split_horizontally(px(names));
+        let (_, height) = area.dim_in_pixel();
+        let (top, bottom) = (36.0 * scale, height as f64 - 50.0 * scale);
+        for (at_row, (name, _, values)) in self.rows.iter().enumerate() {
+            let y = (top + (bottom - top) * (at_row as f64 + 0.5) / count) as i32;
+            let long = name.chars().count() > 24;
+            let short: String = name.chars().take(23).chain(long.then_some('…')).collect();
+            let style = at(text(13.0, &INK, false, scale), HPos::Right, VPos::Bottom);
+            left.draw(&Text::new(short, (px(names - 14.0), y + px(1.0)), style)).map_err(said)?;
+            let style = at(text(11.0, &GREY, false, scale), HPos::Right, VPos::Top);
+            left.draw(&Text::new(format!("n = {}", values[0].len()), (px(names - 14.0), y + px(2.0)), style))
+                .map_err(said)?;
+        }
+        for (which, (part, title)) in
+            rest.split_evenly((1, 3)).iter().zip(["total", "aleatoric", "epistemic"]).enumerate()
+        {
+            let high = self.rows.iter().filter_map(|row| row.2[which].last()).fold(0.0, |a: f64, &b| a.max(b));
+            let high = if high > 0.0 { 1.05 * high } else { 1.0 };
+            let decimals = if high < 0.05 { 3 } else { 2 };
+            let axes = Axes { title, x: ("nats", 0.0, high), y: ("", 0.0, count), left: 10, y_lines: false, decimals };
+            let mut chart = panel(part, &axes, scale)?;
+            for (at_row, (_, mark, values)) in self.rows.iter().enumerate() {
+                let middle = count - at_row as f64 - 0.5;
+                marks(&mut chart, &values[which], middle, *mark, scale)?;
+                if values[which].len() >= 5 {
+                    box_plot(&mut chart, &values[which], middle, scale)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The marks of one row, shifted up and down by a fixed pattern so that they do not hide each other.
+fn marks<DB: DrawingBackend>(
+    chart: &mut Chart<'_, DB>,
+    sorted: &[f64],
+    middle: f64,
+    mark: Mark,
+    scale: f64,
+) -> Result<(), String> {
+    let size = 3.0 * scale;
+    let shown = sorted.len().min(MOST_POINTS);
+    for i in 0..shown {
+        let value = if shown < 2 { sorted[0] } else { sorted[i * (sorted.len() - 1) / (shown - 1)] };
+        // The golden ratio's multiples spread evenly.
+        let y = middle + 0.5 * ((i as f64 * 0.618_034).fract() - 0.5);
+        let style = mark.color.mix(0.45).filled();
+        let s = size.round() as i32;
+        match mark.shape {
+            Shape::Circle => chart.draw_series([Circle::new((value, y), s, style)]).map_err(said)?,
+            Shape::Square => {
+                let corner = s - (scale.round() as i32) / 2;
+                let square =
+                    EmptyElement::at((value, y)) + Rectangle::new([(-corner, -corner), (corner, corner)], style);
+                chart.draw_series([square]).map_err(said)?
+            }
+            Shape::Triangle => {
+                chart.draw_series([TriangleMarker::new((value, y), s + (scale.round() as i32), style)]).map_err(said)?
+            }
+        };
+    }
+    Ok(())
+}
+
+fn box_plot<DB: DrawingBackend>(
+    chart: &mut Chart<'_, DB>,
+    sorted: &[f64],
+    middle: f64,
+    scale: f64,
+) -> Result<(), String> {
+    let [low, first, median, third, high] = [0.05, 0.25, 0.5, 0.75, 0.95].map(|level| quantile(sorted, level));
+    let thin = INK.stroke_width(scale.round().max(1.0) as u32);
+    let thick = INK.stroke_width((3.0 * scale).round() as u32);
+    let half = 0.27;
+    let path = |points: Vec<(f64, f64)>, style| PathElement::new(points, style);
+    let corners = vec![
+        (first, middle - half),
+        (first, middle + half),
+        (third, middle + half),
+        (third, middle - half),
+        (first, middle - half),
+    ];
+    chart
+        .draw_series([
+            path(corners, thin),
+            path(vec![(low, middle), (first, middle)], thin),
+            path(vec![(third, middle), (high, middle)], thin),
+            path(vec![(median, middle - half), (median, middle + half)], thick),
+        ])
+        .map_err(said)?;
+    Ok(())
+}
+
+struct Rejection {
+    panels: Vec<(Level, Vec<Curve>)>,
+}
+
+impl Draw for Rejection {
+    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
+        let styles = [(BLUE, (0, 0)), (ORANGE, (7, 4)), (GREY, (2, 3))];
+        for (part, (level, curves)) in area.split_evenly((1, self.panels.len())).iter().zip(&self.panels) {
+            let lowest = curves.iter().flat_map(|(_, points)| points.iter().map(|p| p.1)).fold(1.0, f64::min);
+            if curves.iter().all(|(_, points)| points.is_empty()) {
+                say_empty(part, &format!("there are no {}", level.plural()), scale)?;
+                continue;
+            }
+            let low = ((lowest - 0.05) * 10.0).floor().clamp(0.0, 9.0) / 10.0;
+            let axes = Axes {
+                title: level.plural(),
+                x: ("share set aside, most doubtful first", 0.0, 1.0),
+                y: ("accuracy of the rest", low, 1.0),
+                left: 56,
+                y_lines: true,
+                decimals: 1,
+            };
+            let mut chart = panel(part, &axes, scale)?;
+            for ((_, points), (color, dash)) in curves.iter().zip(styles).rev() {
+                line(&mut chart, points, color, 2.0, dash, scale)?;
+            }
+            let (width, height) = part.dim_in_pixel();
+            let corner = (width as f64 / scale - 170.0, height as f64 / scale - 128.0);
+            let entries: Vec<_> =
+                curves.iter().zip(styles).map(|((name, _), (c, d))| (name.to_string(), c, d)).collect();
+            legend(part, corner, &entries, scale)?;
+        }
+        Ok(())
+    }
+}
+
+struct Roc {
+    curves: Vec<(Level, Result<Vec<(f64, f64)>, String>)>,
+}
+
+impl Draw for Roc {
+    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
+        let reason = self.curves.iter().find_map(|(_, curve)| curve.as_ref().err());
+        if let (Some(reason), true) = (reason, self.curves.iter().all(|(_, curve)| curve.is_err())) {
+            return say_empty(area, reason, scale);
+        }
+        let side = (f64::from(area.dim_in_pixel().1) + 20.0 * scale) as i32;
+        let (plot, words) = area.split_horizontally(side);
+        let axes = Axes {
+            title: "",
+            x: ("share of reals called fake", 0.0, 1.0),
+            y: ("share of fakes caught", 0.0, 1.0),
+            left: 56,
+            y_lines: true,
+            decimals: 1,
+        };
+        let mut chart = panel(&plot, &axes, scale)?;
+        line(&mut chart, &[(0.0, 0.0), (1.0, 1.0)], GREY, 1.0, (4, 4), scale)?;
+        let styles = [(SKY, (7, 4)), (BLUE, (0, 0))];
+        let mut entries = Vec::new();
+        let first = styles.len() - self.curves.len().min(styles.len());
+        for ((level, curve), (color, dash)) in self.curves.iter().zip(&styles[first..]) {
+            if let Ok(points) = curve {
+                line(&mut chart, points, *color, 2.0, *dash, scale)?;
+                entries.push((level.plural().to_string(), *color, *dash));
+            }
+        }
+        entries.push(("guessing".into(), GREY, (4, 4)));
+        legend(&words, (16.0, 60.0), &entries, scale)
+    }
+}

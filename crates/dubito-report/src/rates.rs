@@ -1,0 +1,148 @@
+//! How often something happens (a real called fake, a fake missed), with intervals clustered like those
+//! of `dubito_stats`, and the difference of two such rates on the same people.
+
+use std::collections::BTreeMap;
+
+use dubito_stats::{Bootstrap, Estimate};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// Events and trials of each cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rate {
+    by_cluster: BTreeMap<u32, (u64, u64)>,
+}
+
+impl Rate {
+    /// One trial: the item's cluster, and whether the event happened.
+    pub fn push(&mut self, cluster: u32, happened: bool) {
+        let (events, trials) = self.by_cluster.entry(cluster).or_default();
+        *events += u64::from(happened);
+        *trials += 1;
+    }
+
+    /// Number of events and of trials.
+    pub fn counts(&self) -> (u64, u64) {
+        self.by_cluster.values().fold((0, 0), |(events, trials), (e, t)| (events + e, trials + t))
+    }
+
+    /// Share of the trials where the event happened, 0 to 1.
+    ///
+    /// The interval is the percentile interval over resampled clusters, drawn exactly as
+    /// [`dubito_stats::metrics`] draws them. Where the event never (or always) happened, resampling can
+    /// only repeat that, so the open end is the exact binomial bound (Clopper and Pearson, Biometrika
+    /// 26, 1934) of that many *clusters*: one trial each, as if all items of a cluster went together.
+    /// Without trials: undefined, for `reason`.
+    pub fn estimate(&self, bootstrap: Option<&Bootstrap>, reason: &str) -> Estimate {
+        let (events, trials) = self.counts();
+        if trials == 0 {
+            return Estimate::undefined(reason);
+        }
+        let mut estimate = Estimate::point(events as f64 / trials as f64);
+        let Some(bootstrap) = bootstrap else { return estimate };
+        let clusters: Vec<(u64, u64)> = self.by_cluster.values().copied().collect();
+        if let Some(reason) = too_few(clusters.len(), bootstrap) {
+            estimate.undefined_because = Some(reason);
+            return estimate;
+        }
+        if events == 0 || events == trials {
+            let open = 1.0 - ((1.0 - bootstrap.level) / 2.0).powf(1.0 / clusters.len() as f64);
+            (estimate.low, estimate.high) =
+                if events == 0 { (Some(0.0), Some(open)) } else { (Some(1.0 - open), Some(1.0)) };
+            return estimate;
+        }
+        let values = resample(&clusters, bootstrap, |drawn| {
+            let (e, t) = drawn.fold((0, 0), |sum, (&(e, t), times)| (sum.0 + times * e, sum.1 + times * t));
+            (t > 0).then(|| e as f64 / t as f64)
+        });
+        set_interval(&mut estimate, values, bootstrap);
+        estimate
+    }
+
+    /// This rate minus `other`, -1 to 1: the same clusters are drawn for both, so what they share
+    /// cancels. `None`-valued where one of them has no trials.
+    pub fn minus(&self, other: &Self, bootstrap: Option<&Bootstrap>, reason: &str) -> Estimate {
+        let ((e, t), (other_e, other_t)) = (self.counts(), other.counts());
+        if t == 0 || other_t == 0 {
+            return Estimate::undefined(reason);
+        }
+        let mut estimate = Estimate::point(e as f64 / t as f64 - other_e as f64 / other_t as f64);
+        let Some(bootstrap) = bootstrap else { return estimate };
+        let mut both: BTreeMap<u32, [u64; 4]> = BTreeMap::new();
+        for (&cluster, &(e, t)) in &self.by_cluster {
+            both.entry(cluster).or_default()[..2].copy_from_slice(&[e, t]);
+        }
+        for (&cluster, &(e, t)) in &other.by_cluster {
+            both.entry(cluster).or_default()[2..].copy_from_slice(&[e, t]);
+        }
+        let clusters: Vec<[u64; 4]> = both.into_values().collect();
+        if let Some(reason) = too_few(clusters.len(), bootstrap) {
+            estimate.undefined_because = Some(reason);
+            return estimate;
+        }
+        if (e == 0 || e == t) && (other_e == 0 || other_e == other_t) {
+            estimate.undefined_because =
+                Some("no interval: each of the two rates is 0 or 1, which resampling can only repeat".into());
+            return estimate;
+        }
+        let values = resample(&clusters, bootstrap, |drawn| {
+            let mut sum = [0u64; 4];
+            for (cluster, times) in drawn {
+                sum.iter_mut().zip(cluster).for_each(|(s, c)| *s += times * c);
+            }
+            let [e, t, other_e, other_t] = sum.map(|s| s as f64);
+            (t > 0.0 && other_t > 0.0).then(|| e / t - other_e / other_t)
+        });
+        set_interval(&mut estimate, values, bootstrap);
+        estimate
+    }
+}
+
+fn too_few(clusters: usize, bootstrap: &Bootstrap) -> Option<String> {
+    let needed = bootstrap.min_clusters.max(2);
+    (clusters < needed).then(|| {
+        let plural = if clusters == 1 { "" } else { "s" };
+        format!("no interval: the items come from {clusters} cluster{plural} (identities), an interval needs at least {needed}")
+    })
+}
+
+/// The statistic of each replicate: clusters with how often each was drawn.
+fn resample<C>(
+    clusters: &[C],
+    bootstrap: &Bootstrap,
+    statistic: impl Fn(&mut dyn Iterator<Item = (&C, u64)>) -> Option<f64>,
+) -> Vec<Option<f64>> {
+    let mut times = vec![0u64; clusters.len()];
+    (0..bootstrap.replicates as u64)
+        .map(|replicate| {
+            let mut random = ChaCha8Rng::seed_from_u64(bootstrap.seed);
+            random.set_stream(replicate);
+            times.fill(0);
+            for _ in 0..clusters.len() {
+                times[((u128::from(random.next_u64()) * clusters.len() as u128) >> 64) as usize] += 1;
+            }
+            statistic(&mut clusters.iter().zip(times.iter().copied()))
+        })
+        .collect()
+}
+
+/// The percentile interval, where at least 95 % of the replicates have a value.
+fn set_interval(estimate: &mut Estimate, values: Vec<Option<f64>>, bootstrap: &Bootstrap) {
+    let replicates = values.len();
+    let mut values: Vec<f64> = values.into_iter().flatten().collect();
+    if values.len() < 2 || (values.len() as f64) < 0.95 * replicates as f64 {
+        estimate.undefined_because =
+            Some("no interval: more than 5 % of the bootstrap replicates have no value".into());
+        return;
+    }
+    values.sort_by(f64::total_cmp);
+    estimate.low = Some(quantile(&values, (1.0 - bootstrap.level) / 2.0));
+    estimate.high = Some(quantile(&values, (1.0 + bootstrap.level) / 2.0));
+}
+
+/// Quantile of sorted values (one or more), type 7 of Hyndman and Fan (1996).
+pub(crate) fn quantile(sorted: &[f64], level: f64) -> f64 {
+    let at = level.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}

@@ -1,0 +1,260 @@
+//! What the numbers say, in words: one question, one judgement, one sentence with its number.
+
+use dubito_stats::Estimate;
+
+use crate::evaluate::{Group, Metrics};
+use crate::scores::{Scores, is_right};
+
+/// How an answer bears on trust in the detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The interval speaks for the detector.
+    Good,
+    /// The interval speaks against it.
+    Bad,
+    /// The numbers do not decide.
+    Unclear,
+}
+
+/// One question and its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sentence {
+    /// What is asked.
+    pub question: &'static str,
+    /// Which way the answer goes.
+    pub judgement: Judgement,
+    /// The answer in a few words.
+    pub answer: String,
+    /// The number with its interval, and what it means.
+    pub text: String,
+    /// The answer as the end of a sentence that begins "This detector".
+    pub clause: String,
+}
+
+/// A number of three decimals with its interval, or why there is none.
+pub(crate) fn with_interval(estimate: &Estimate, level: f64) -> String {
+    let Some(value) = estimate.value else {
+        return format!("undefined ({})", estimate.undefined_because.as_deref().unwrap_or("no reason given"));
+    };
+    match (estimate.low, estimate.high, &estimate.undefined_because) {
+        (Some(low), Some(high), _) => {
+            format!("{value:.3} ({:.0} % interval {low:.3} to {high:.3})", 100.0 * level)
+        }
+        (_, _, Some(reason)) => format!("{value:.3} ({reason})"),
+        _ => format!("{value:.3} (no interval was asked for)"),
+    }
+}
+
+fn percent(estimate: &Estimate) -> String {
+    let Some(value) = estimate.value else {
+        return format!("undefined ({})", estimate.undefined_because.as_deref().unwrap_or("no reason given"));
+    };
+    match (estimate.low, estimate.high) {
+        (Some(low), Some(high)) => format!("{:.0} % ({:.0} to {:.0})", 100.0 * value, 100.0 * low, 100.0 * high),
+        _ => format!("{:.0} % (no interval)", 100.0 * value),
+    }
+}
+
+/// Whether an interval lies above, below or around a value; `None` without an interval.
+fn side(estimate: &Estimate, of: f64) -> Option<std::cmp::Ordering> {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    let (low, high) = (estimate.low?, estimate.high?);
+    Some(if low > of {
+        Greater
+    } else if high < of {
+        Less
+    } else {
+        Equal
+    })
+}
+
+/// The verdict: what the overall numbers say at the level of videos (of items, where there are none).
+pub fn verdict(metrics: &Metrics, scores: &Scores) -> Vec<Sentence> {
+    let Some(overall) = metrics.group(&[], metrics.top_level()) else { return Vec::new() };
+    let view = View { metrics, scores, overall, level: metrics.intervals.bootstrap.as_ref().map_or(0.95, |b| b.level) };
+    let mut sentences = vec![view.better_than_chance(), view.calibrated(), view.doubt_finds_errors()];
+    sentences.extend(view.controls());
+    sentences
+}
+
+/// The sentences' clauses as one sentence.
+pub fn summary(sentences: &[Sentence]) -> String {
+    let clauses: Vec<&str> = sentences.iter().map(|s| s.clause.as_str()).collect();
+    match clauses.split_last() {
+        None => String::new(),
+        Some((last, [])) => format!("This detector {last}."),
+        Some((last, rest)) => format!("This detector {}, and {last}.", rest.join(", ")),
+    }
+}
+
+struct View<'a> {
+    metrics: &'a Metrics,
+    scores: &'a Scores,
+    overall: &'a Group,
+    level: f64,
+}
+
+impl View<'_> {
+    fn number(&self, name: &str) -> String {
+        with_interval(&self.overall.metric(name), self.level)
+    }
+
+    fn better_than_chance(&self) -> Sentence {
+        use std::cmp::Ordering::{Greater, Less};
+        let auroc = self.overall.metric("auroc");
+        let number = self.number("auroc");
+        let one = match self.metrics.top_level() {
+            crate::Level::Video => "video",
+            _ => "item",
+        };
+        let meaning = if self.scores.task.positive.is_some() {
+            format!("of a fake and a real {one}, the fake gets the higher P(fake) that often, and guessing gives 0.5")
+        } else {
+            "the mean over the classes of one against the rest, and guessing gives 0.5".to_string()
+        };
+        let (judgement, answer, clause) = match (auroc.value, side(&auroc, 0.5)) {
+            (None, _) => (Judgement::Unclear, "Cannot be said", "cannot be compared with chance on these data"),
+            (_, Some(Greater)) => (Judgement::Good, "Yes", "is better than chance"),
+            (_, Some(Less)) => (Judgement::Bad, "No, worse", "is worse than chance"),
+            (_, Some(_)) => (Judgement::Bad, "Not shown", "is not shown to be better than chance"),
+            (_, None) => (Judgement::Unclear, "Cannot be said", "has no interval to compare with chance"),
+        };
+        let rest = match (judgement, auroc.value) {
+            (Judgement::Good, Some(value)) if value > 0.995 => {
+                " The whole interval lies above that. So near 1 it is worth asking what gives these fakes away."
+            }
+            (Judgement::Good, _) => " The whole interval lies above that.",
+            (Judgement::Bad, _) if answer == "Not shown" => {
+                " The interval holds 0.5, so these data do not tell it from guessing."
+            }
+            (Judgement::Bad, _) => " The whole interval lies below that: its answers are the wrong way round.",
+            _ => "",
+        };
+        Sentence {
+            question: "Is it better than chance?",
+            judgement,
+            answer: answer.into(),
+            text: format!("The AUROC is {number}: {meaning}.{rest}"),
+            clause: clause.into(),
+        }
+    }
+
+    fn calibrated(&self) -> Sentence {
+        let ece = self.overall.metric("ece_top15");
+        let chance = self.overall.metric("ece_top15_if_calibrated");
+        let question = "Does it mean what it says?";
+        let (Some(value), Some(high)) = (ece.value, chance.high) else {
+            return Sentence {
+                question,
+                judgement: Judgement::Unclear,
+                answer: "Cannot be said".into(),
+                text: format!("The calibration error is {}.", self.number("ece_top15")),
+                clause: "cannot be checked for calibration".into(),
+            };
+        };
+        let items: Vec<_> = self.scores.scored(self.metrics.top_level());
+        let count = items.len().max(1) as f64;
+        let confidence = items.iter().map(|(_, s)| s.probs.iter().copied().fold(0.0, f64::max)).sum::<f64>() / count;
+        let accuracy = items.iter().filter(|(_, s)| is_right(s)).count() as f64 / count;
+        let word = if confidence > accuracy { "overconfident" } else { "underconfident" };
+        let plural = self.metrics.top_level().plural();
+        let fair = format!(
+            "A detector whose confidence is exactly right would show up to {high:.3} on {} {plural} by chance alone",
+            items.len()
+        );
+        let means = format!("On average it is {:.0} % sure and {:.0} % right.", 100.0 * confidence, 100.0 * accuracy);
+        let (judgement, answer, clause, rest) = if value <= high {
+            let note = "so nothing speaks against its probabilities here";
+            (Judgement::Good, "No sign against it".to_string(), "shows no sign of miscalibration".to_string(), note)
+        } else {
+            let note = "so its probabilities cannot be taken at their word";
+            (Judgement::Bad, format!("No, it is {word}"), format!("is {word}"), note)
+        };
+        Sentence {
+            question,
+            judgement,
+            answer,
+            text: format!("The expected calibration error is {}. {fair}, {rest}. {means}", self.number("ece_top15")),
+            clause,
+        }
+    }
+
+    fn doubt_finds_errors(&self) -> Sentence {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let total = self.overall.metric("misclassification_auroc_total");
+        let (judgement, answer, clause) = match (total.value, side(&total, 0.5)) {
+            (None, _) => (Judgement::Unclear, "Cannot be said", "cannot be asked whether its doubt finds errors"),
+            (_, Some(Greater)) => (Judgement::Good, "Yes", "doubts more where it is wrong"),
+            (_, Some(Equal)) => (Judgement::Bad, "Not shown", "is not shown to doubt more where it is wrong"),
+            (_, Some(Less)) => (Judgement::Bad, "No, it falls", "doubts less where it is wrong"),
+            (_, None) => (Judgement::Unclear, "Cannot be said", "has no interval for whether its doubt finds errors"),
+        };
+        let text = match &total.value {
+            None => format!(
+                "How well doubt tells wrong from right answers is {}.",
+                self.number("misclassification_auroc_total")
+            ),
+            Some(_) => format!(
+                "Of a wrong and a right answer, the wrong one has the higher total uncertainty with probability {}; guessing gives 0.5. For the epistemic part alone it is {}.",
+                self.number("misclassification_auroc_total"),
+                self.number("misclassification_auroc_epistemic")
+            ),
+        };
+        Sentence {
+            question: "Does doubt rise on errors?",
+            judgement,
+            answer: answer.into(),
+            text,
+            clause: clause.into(),
+        }
+    }
+
+    /// Whether being processed is enough to be called fake; `None` where there are no null controls.
+    fn controls(&self) -> Option<Sentence> {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let level = self.metrics.top_level();
+        let groups: Vec<&Group> =
+            self.metrics.groups.iter().filter(|g| g.level == level && g.by.contains_key("control")).collect();
+        if groups.is_empty() {
+            return None;
+        }
+        let untouched = self
+            .metrics
+            .group(&[("generator", "real")], level)
+            .map_or_else(|| Estimate::undefined("there are no untouched reals"), |g| g.metric("false_alarm_rate"));
+        let parts: Vec<String> = groups
+            .iter()
+            .map(|group| {
+                let above = group.metric("false_alarm_rate_above_real");
+                let difference = match (above.value, above.low, above.high) {
+                    (Some(v), Some(low), Some(high)) => {
+                        format!("{:+.0} points, {:+.0} to {:+.0}", 100.0 * v, 100.0 * low, 100.0 * high)
+                    }
+                    (Some(v), ..) => format!("{:+.0} points, no interval", 100.0 * v),
+                    _ => "difference undefined".into(),
+                };
+                format!("{} of {} ({difference})", percent(&group.metric("false_alarm_rate")), group.by["control"])
+            })
+            .collect();
+        let sides: Vec<_> =
+            groups.iter().map(|group| side(&group.metric("false_alarm_rate_above_real"), 0.0)).collect();
+        let (judgement, answer, clause) = if sides.contains(&Some(Greater)) {
+            (Judgement::Bad, "Yes, partly", "calls real videos fake more often once they were processed")
+        } else if sides.iter().all(|s| matches!(s, Some(Equal | Less))) {
+            (Judgement::Good, "Not shown", "is not shown to react to the processing alone")
+        } else {
+            (Judgement::Unclear, "Cannot be said", "cannot be told apart from one that reacts to the processing alone")
+        };
+        Some(Sentence {
+            question: "Is being processed enough to be called fake?",
+            judgement,
+            answer: answer.into(),
+            text: format!(
+                "Null controls are real videos put through a generator's whole warp, blend and encode. Called fake were {} of the untouched reals, and of the null controls {}. In brackets: the interval, and the difference to the untouched reals of the same people.",
+                percent(&untouched),
+                parts.join(", ")
+            ),
+            clause: clause.into(),
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! Every number of every group, against NumPy and scikit-learn; and the same whatever the order.
+#![allow(clippy::unwrap_used)]
+
+mod synthetic;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dubito_report::{Level, Metrics, Missing, Options, ReportError, Row, Scores, evaluate};
+use dubito_stats::Bootstrap;
+use serde_json::Value;
+use synthetic::{Size, rows, write};
+
+const SIZE: Size = Size { people: 6, frames: 3, samples: 4 };
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn options() -> Options {
+    Options { bootstrap: Some(Bootstrap { replicates: 200, ..Bootstrap::default() }), ..Options::default() }
+}
+
+fn of_rows(rows: &[Row], name: &str) -> Result<Metrics, ReportError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    write(&path, rows).unwrap();
+    evaluate(&[path], &[], Value::Null, &options())
+}
+
+/// The golden predictions are what the generator makes. `DUBITO_BLESS=1` writes them anew.
+#[test]
+fn golden_predictions_are_those_of_the_generator() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictions.csv");
+    write(&path, &rows(&SIZE)).unwrap();
+    let made = std::fs::read_to_string(&path).unwrap();
+    if std::env::var_os("DUBITO_BLESS").is_some() {
+        std::fs::write(golden("predictions.csv"), &made).unwrap();
+    }
+    // The exponential may differ in its last bit between machines.
+    let kept = std::fs::read_to_string(golden("predictions.csv")).unwrap();
+    assert_eq!(made.lines().count(), kept.lines().count());
+    for (a, b) in made.lines().zip(kept.lines()).skip(1) {
+        let (a, b): (Vec<&str>, Vec<&str>) = (a.split(',').collect(), b.split(',').collect());
+        let (p, q): (f64, f64) = (a[2].parse().unwrap(), b[2].parse().unwrap());
+        assert!((p - q).abs() < 1e-12 && a[..2] == b[..2] && a[3..] == b[3..], "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn agrees_with_scikit_learn() {
+    let metrics = evaluate(&[golden("predictions.csv")], &[], Value::Null, &options()).unwrap();
+    let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(golden("metrics.json")).unwrap()).unwrap();
+    assert_eq!(expected.len(), 16);
+    let mut compared = 0;
+    for group in expected {
+        let by: BTreeMap<String, String> = serde_json::from_value(group["by"].clone()).unwrap();
+        let level: Level = serde_json::from_value(group["level"].clone()).unwrap();
+        let ours = metrics.groups.iter().find(|g| g.by == by && g.level == level).unwrap();
+        assert_eq!(ours.items as u64, group["items"].as_u64().unwrap());
+        for (name, value) in group["metrics"].as_object().unwrap() {
+            let found = ours.metrics[name].value;
+            match value.as_f64() {
+                None => {
+                    assert!(found.is_none(), "{by:?} {name}: {found:?}");
+                    assert!(ours.metrics[name].undefined_because.is_some());
+                }
+                Some(value) => {
+                    assert!((found.unwrap() - value).abs() < 1e-9, "{by:?} {level:?} {name}: {found:?}, {value}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared > 180, "{compared} numbers compared");
+}
+
+#[test]
+fn no_order_of_rows_changes_a_bit() {
+    let ordered = rows(&SIZE);
+    let expected = of_rows(&ordered, "p.parquet").unwrap();
+    let mut shuffled = ordered.clone();
+    // Every 61st row, round and round: 61 is coprime to the number of rows.
+    let count = ordered.len();
+    assert_ne!(count % 61, 0);
+    (0..count).for_each(|i| shuffled[i] = ordered[(i * 61) % count].clone());
+    assert_eq!(of_rows(&shuffled, "p.parquet").unwrap(), expected);
+    assert_eq!(of_rows(&shuffled, "p.csv").unwrap(), expected);
+
+    let folder = tempfile::tempdir().unwrap();
+    let shards: Vec<PathBuf> = (0..3).map(|i| folder.path().join(format!("{i}.parquet"))).collect();
+    for (path, part) in shards.iter().zip(shuffled.chunks(count.div_ceil(3))) {
+        write(path, part).unwrap();
+    }
+    let reversed: Vec<PathBuf> = shards.iter().rev().cloned().collect();
+    for order in [shards, reversed] {
+        assert_eq!(evaluate(&order, &[], Value::Null, &options()).unwrap(), expected);
+    }
+}
+
+#[test]
+fn metrics_json_keeps_its_form() {
+    let mut metrics = of_rows(&rows(&Size { people: 5, frames: 2, samples: 3 }), "p.csv").unwrap();
+    metrics.provenance = serde_json::json!({ "seed": 7 });
+    metrics.groups.retain(|group| group.by.len() < 2 && !group.by.contains_key("fold"));
+    metrics.groups.truncate(5);
+    for estimate in metrics.groups.iter_mut().flat_map(|group| group.metrics.values_mut()) {
+        for number in [&mut estimate.value, &mut estimate.low, &mut estimate.high].into_iter().flatten() {
+            *number = (*number * 1e6).round() / 1e6 + 0.0;
+        }
+    }
+    insta::assert_json_snapshot!(metrics);
+}
+
+#[test]
+fn groups_keep_generators_and_reals_apart() {
+    let metrics = of_rows(&rows(&SIZE), "p.parquet").unwrap();
+    assert!(metrics.groups[0].by.is_empty() && metrics.groups[1].by.is_empty());
+    assert_eq!((metrics.groups[0].level, metrics.groups[1].level), (Level::Frame, Level::Video));
+    assert_eq!((metrics.groups[0].items, metrics.groups[1].items), (6 * 7 * 3, 6 * 7));
+    let alone = metrics.group(&[("generator", "mouth")], Level::Video).unwrap();
+    assert_eq!(alone.items, 12);
+    assert!(alone.metric("auroc").undefined_because.unwrap().contains("all items are fake"));
+    assert!(alone.metric("false_alarm_rate").undefined_because.unwrap().contains("no reals"));
+    let against = metrics.group(&[("generator", "mouth"), ("against", "real")], Level::Video).unwrap();
+    assert_eq!(against.items, 12 + 18);
+    assert!(against.metric("auroc").low.is_some());
+    assert!(metrics.group(&[("fold", "3")], Level::Frame).is_some());
+
+    // In a group of one class the rates are the accuracy's complement, interval and all.
+    let reals = metrics.group(&[("control", "mouth")], Level::Frame).unwrap();
+    let (alarms, accuracy) = (reals.metric("false_alarm_rate"), reals.metric("accuracy"));
+    assert!((alarms.value.unwrap() + accuracy.value.unwrap() - 1.0).abs() < 1e-12);
+    assert!((alarms.low.unwrap() + accuracy.high.unwrap() - 1.0).abs() < 1e-12);
+    assert!((alarms.high.unwrap() + accuracy.low.unwrap() - 1.0).abs() < 1e-12);
+
+    let above = reals.metric("false_alarm_rate_above_real");
+    let untouched = metrics.group(&[("generator", "real")], Level::Frame).unwrap().metric("false_alarm_rate");
+    assert!((above.value.unwrap() - (alarms.value.unwrap() - untouched.value.unwrap())).abs() < 1e-12);
+}
+
+#[test]
+fn missing_videos_are_counted_where_they_belong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.csv");
+    write(&path, &rows(&SIZE)).unwrap();
+    let missing = |generator: &str, control: Option<&str>| Missing {
+        video: "gone".into(),
+        status: "no_face".into(),
+        reason: "no face".into(),
+        generator: Some(generator.into()),
+        control: control.map(String::from),
+        ..Missing::default()
+    };
+    let list = [missing("real", None), missing("real", Some("mouth")), missing("mouth", None), missing("new", None)];
+    let metrics = evaluate(&[path], &list, Value::Null, &options()).unwrap();
+    let count = |by: &[(&str, &str)]| metrics.group(by, Level::Video).unwrap().missing;
+    assert_eq!(count(&[]), 4);
+    assert_eq!(count(&[("generator", "real")]), 1);
+    assert_eq!(count(&[("generator", "mouth")]), 1);
+    assert_eq!(count(&[("generator", "mouth"), ("against", "real")]), 3);
+    assert_eq!(count(&[("control", "mouth")]), 1);
+    let new = metrics.group(&[("generator", "new")], Level::Video).unwrap();
+    assert_eq!((new.items, new.missing), (0, 1));
+    assert_eq!(new.metric("accuracy").undefined_because.unwrap(), "there are no items");
+}
+
+#[test]
+fn few_people_have_no_interval() {
+    let metrics = of_rows(&rows(&Size { people: 4, frames: 2, samples: 2 }), "p.csv").unwrap();
+    for name in ["auroc", "false_alarm_rate", "miss_rate"] {
+        let estimate = metrics.groups[1].metric(name);
+        assert!(estimate.value.is_some() && estimate.low.is_none(), "{name}: {estimate:?}");
+        assert!(estimate.undefined_because.unwrap().contains("4 clusters"), "{name}");
+    }
+}
+
+#[test]
+fn scores_without_videos_are_items() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scores.csv");
+    let lines: String = (0..40).map(|i| format!("i{i},{},{}\n", i % 2, f64::from(i) / 40.0)).collect();
+    std::fs::write(&path, format!("item,label,p_fake\n{lines}")).unwrap();
+    let scores = Scores::read(&[path.clone()], &options()).unwrap();
+    assert_eq!((scores.clusters, scores.samples), (40, 1));
+    let metrics = evaluate(&[path], &[], Value::Null, &options()).unwrap();
+    assert!(metrics.groups.iter().all(|group| group.level == Level::Item));
+    assert_eq!(metrics.groups[0].metric("epistemic").value, Some(0.0));
+}
+
+fn changed(change: impl Fn(&mut Vec<Row>)) -> String {
+    let mut rows = rows(&Size { people: 2, frames: 2, samples: 2 });
+    change(&mut rows);
+    of_rows(&rows, "p.csv").unwrap_err().to_string()
+}
+
+#[test]
+fn contradictions_are_named() {
+    let message = changed(|rows| rows[1].identity = Some("other".into()));
+    assert!(
+        message.contains("row 2, column identity: \"other\", but an earlier row of id00_real says \"id00\""),
+        "{message}"
+    );
+    assert!(changed(|rows| rows[1].label = 1).contains("column label"));
+    assert!(changed(|rows| drop(rows.pop())).contains("1 rows for 2 samples"));
+    assert!(changed(|rows| rows.push(rows[0].clone())).contains("3 rows for 2 samples"));
+    assert!(changed(|rows| rows.extend(rows.clone())).contains("4 rows for 2 samples"));
+    let detectors = changed(|rows| rows[0].detector = Some("b4".into()));
+    assert!(detectors.contains("several values of detector") && detectors.contains("b4"), "{detectors}");
+    assert!(changed(|rows| rows[0].split = Some("test".into())).contains("Options::split"));
+}
