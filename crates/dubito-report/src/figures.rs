@@ -4,7 +4,7 @@
 //! shape or dash say the same once more, so that a figure also reads in grey. A figure that has nothing
 //! to show says why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use dubito_stats::{Confidence, ReliabilityBin, Scored, StatsError, reliability};
@@ -27,7 +27,7 @@ pub struct Figure {
     pub title: &'static str,
     /// How to read it.
     pub caption: String,
-    /// Height over width.
+    /// The drawing, as SVG.
     pub svg: String,
     /// The same at twice the size in pixels.
     pub png: Vec<u8>,
@@ -45,6 +45,8 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 const SKY: RGBColor = RGBColor(64, 150, 200);
 const ORANGE: RGBColor = RGBColor(213, 94, 0);
 const GREEN: RGBColor = RGBColor(0, 128, 96);
+const PURPLE: RGBColor = RGBColor(170, 80, 130);
+const OCHRE: RGBColor = RGBColor(180, 125, 0);
 
 /// Width of every figure in the units of its SVG.
 const WIDTH: u32 = 880;
@@ -101,15 +103,19 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
         "Accuracy against rejection",
         "What the accuracy of the rest would be if the most doubtful share were handed to a person. The higher and the earlier a curve rises, the better that doubt finds the errors; a flat curve is doubt that knows nothing. The dotted line is the best that any order could do.".into(),
         400,
-        &Rejection { panels: levels.iter().map(|&level| (level, rejection(scores, level))).collect() },
+        &Curves {
+            panels: levels.iter().map(|&level| rejection(scores, level)).collect(),
+            x: "share set aside, most doubtful first",
+            y: "accuracy of the rest",
+        },
     )?);
 
     all.push(figure(
         "roc",
-        "ROC curve",
-        "Share of fakes caught against share of reals called fake, for every threshold on P(fake). The diagonal is guessing.".into(),
-        440,
-        &Roc { curves: levels.iter().map(|&level| (level, roc(scores, level))).collect() },
+        "ROC curves",
+        "Share of fakes caught against share of reals called fake, for every threshold on P(fake): the further a curve bends to the upper left, the better. On the right the fakes of one generator at a time, always against all reals, null controls too.".into(),
+        430,
+        &Curves { panels: roc_panels(scores, levels), x: "share of reals called fake", y: "share of fakes caught" },
     )?);
     Ok(all)
 }
@@ -131,19 +137,26 @@ fn by_origin(scores: &Scores, level: Level) -> Vec<(Origin, Vec<&Scored>)> {
     groups.into_iter().collect()
 }
 
-/// A name, and the curve's points.
-type Curve = (&'static str, Vec<(f64, f64)>);
-
 /// Accuracy of what is kept, for each share set aside, by each kind of doubt; and by the best order.
-fn rejection(scores: &Scores, level: Level) -> Vec<Curve> {
+fn rejection(scores: &Scores, level: Level) -> CurvePanel {
     let items: Vec<&Scored> = scores.scored(level).into_iter().map(|(_, scored)| scored).collect();
     let errors: Vec<f64> = items.iter().map(|item| f64::from(u8::from(!is_right(item)))).collect();
     let doubt = |of: fn(&Scored) -> f64| items.iter().map(|item| of(item)).collect::<Vec<f64>>();
-    vec![
-        ("total", kept_accuracy(&doubt(|s| s.total), &errors)),
-        ("epistemic", kept_accuracy(&doubt(|s| s.epistemic), &errors)),
-        ("best possible", kept_accuracy(&errors, &errors)),
-    ]
+    let by = |name: &str, color, dash, doubt: Vec<f64>| Line {
+        name: name.into(),
+        color,
+        dash,
+        points: kept_accuracy(&doubt, &errors),
+    };
+    let lines = vec![
+        by("total", BLUE, SOLID, doubt(|s| s.total)),
+        by("epistemic", ORANGE, (7, 4), doubt(|s| s.epistemic)),
+        by("best possible", GREY, (2, 3), errors.clone()),
+    ];
+    let lowest = lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)).fold(1.0, f64::min);
+    let low = ((lowest - 0.05) * 10.0).floor().clamp(0.0, 9.0) / 10.0;
+    let lines = if items.is_empty() { Err(format!("there are no {}", level.plural())) } else { Ok(lines) };
+    CurvePanel { title: format!("{} {}", items.len(), level.plural()), low, lines }
 }
 
 /// `(share set aside, accuracy of the rest)`, the most doubtful first; items of equal doubt go together.
@@ -163,11 +176,42 @@ fn kept_accuracy(doubt: &[f64], errors: &[f64]) -> Vec<(f64, f64)> {
     thinned(points)
 }
 
+/// The ROC curve of each level, and of each generator's fakes against all reals.
+fn roc_panels(scores: &Scores, levels: &[Level]) -> Vec<CurvePanel> {
+    let guessing = || Line { name: "guessing".into(), color: GREY, dash: (2, 3), points: vec![(0.0, 0.0), (1.0, 1.0)] };
+    let panel = |title: String, curves: Vec<(String, Result<Vec<(f64, f64)>, String>)>| {
+        let mut lines = Vec::new();
+        let mut reason = "there are no fakes".to_string();
+        for ((name, curve), (color, dash)) in curves.into_iter().zip(LINES) {
+            match curve {
+                Ok(points) => lines.push(Line { name, color, dash, points }),
+                Err(why) => reason = why,
+            }
+        }
+        let lines = if lines.is_empty() { Err(reason) } else { Ok(lines.into_iter().chain([guessing()]).collect()) };
+        CurvePanel { title, low: 0.0, lines }
+    };
+    let all = levels.iter().rev().map(|&level| (level.plural().to_string(), roc(scores, level, |_| true)));
+    let top = levels[levels.len() - 1];
+    let generators: BTreeSet<&Origin> =
+        scores.videos.iter().map(|video| &video.origin).filter(|o| matches!(o, Origin::Generator(_))).collect();
+    let hidden = generators.len().saturating_sub(LINES.len());
+    let note = if hidden > 0 { format!(" (the first {})", LINES.len()) } else { String::new() };
+    let each = generators.into_iter().map(|generator| {
+        let chosen = |origin: &Origin| origin == generator || !matches!(origin, Origin::Generator(_));
+        (generator.title(), roc(scores, top, chosen))
+    });
+    vec![
+        panel("all generators".into(), all.collect()),
+        panel(format!("each generator, {}{note}", top.plural()), each.collect()),
+    ]
+}
+
 /// False positive rate and true positive rate for each threshold, in a task that knows reals.
-fn roc(scores: &Scores, level: Level) -> Result<Vec<(f64, f64)>, String> {
+fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Result<Vec<(f64, f64)>, String> {
     let real = real_class(&scores.task).ok_or("no class is named real")?;
-    let mut items: Vec<(f64, bool)> =
-        scores.scored(level).into_iter().map(|(_, s)| (scores.fakeness(s), s.label != real)).collect();
+    let items = scores.scored(level).into_iter().filter(|(video, _)| chosen(&video.origin));
+    let mut items: Vec<(f64, bool)> = items.map(|(_, s)| (scores.fakeness(s), s.label != real)).collect();
     items.sort_by(|a, b| b.0.total_cmp(&a.0));
     let fakes = items.iter().filter(|item| item.1).count() as f64;
     let reals = items.len() as f64 - fakes;
@@ -276,6 +320,8 @@ struct Axes<'a> {
     left: u32,
     /// Whether y has numbers and lines.
     y_lines: bool,
+    /// Numbers along x: about how many, and their decimals.
+    x_labels: usize,
     decimals: usize,
 }
 
@@ -309,7 +355,7 @@ fn panel<'a, DB: DrawingBackend>(
     mesh.light_line_style(TRANSPARENT)
         .bold_line_style(RULE.stroke_width(px(1.0)))
         .axis_style(GREY.stroke_width(px(1.0)))
-        .x_labels(5)
+        .x_labels(axes.x_labels)
         .y_labels(6)
         .x_label_formatter(&number)
         .y_label_formatter(&percent)
@@ -335,6 +381,10 @@ fn say_empty<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, why: &str, scale
 
 /// How a line is dashed: pixels drawn and pixels left out; `(0, 0)` is solid.
 type Dash = (i32, i32);
+const SOLID: Dash = (0, 0);
+/// Colour and dash of the lines of a panel, in order.
+const LINES: [(RGBColor, Dash); 6] =
+    [(BLUE, SOLID), (ORANGE, (7, 4)), (GREEN, (12, 4)), (PURPLE, SOLID), (SKY, (7, 4)), (OCHRE, (12, 4))];
 
 fn line<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,
@@ -401,6 +451,7 @@ impl Draw for Reliability {
                 y: (outcome, 0.0, 1.0),
                 left: 56,
                 y_lines: true,
+                x_labels: 6,
                 decimals: 1,
             };
             let mut chart = panel(part, &axes, scale)?;
@@ -416,7 +467,7 @@ impl Draw for Reliability {
                 .filter_map(|bin| Some((bin.confidence?, bin.accuracy?, bin.accuracy_low?, bin.accuracy_high?)))
                 .collect();
             let path: Vec<(f64, f64)> = points.iter().map(|p| (p.0, p.1)).collect();
-            line(&mut chart, &path, BLUE, 1.5, (0, 0), scale)?;
+            line(&mut chart, &path, BLUE, 1.5, SOLID, scale)?;
             let bars = points.iter().map(|&(x, _, low, high)| {
                 PathElement::new(vec![(x, low), (x, high)], BLUE.stroke_width(px(1.0) as u32))
             });
@@ -482,14 +533,13 @@ impl Draw for Boxes {
         if self.rows.iter().all(|row| row.2[0].is_empty()) {
             return say_empty(area, "there are no items", scale);
         }
-        let names = 190.0;
+        let names = 206.0;
         let (left, rest) = area.split_horizontally(px(names));
         let (_, height) = area.dim_in_pixel();
         let (top, bottom) = (36.0 * scale, height as f64 - 50.0 * scale);
         for (at_row, (name, _, values)) in self.rows.iter().enumerate() {
             let y = (top + (bottom - top) * (at_row as f64 + 0.5) / count) as i32;
-            let long = name.chars().count() > 24;
-            let short: String = name.chars().take(23).chain(long.then_some('…')).collect();
+            let short = shortened(name, 28);
             let style = at(text(13.0, &INK, false, scale), HPos::Right, VPos::Bottom);
             left.draw(&Text::new(short, (px(names - 14.0), y + px(1.0)), style)).map_err(said)?;
             let style = at(text(11.0, &GREY, false, scale), HPos::Right, VPos::Top);
@@ -502,7 +552,15 @@ impl Draw for Boxes {
             let high = self.rows.iter().filter_map(|row| row.2[which].last()).fold(0.0, |a: f64, &b| a.max(b));
             let high = if high > 0.0 { 1.05 * high } else { 1.0 };
             let decimals = if high < 0.05 { 3 } else { 2 };
-            let axes = Axes { title, x: ("nats", 0.0, high), y: ("", 0.0, count), left: 10, y_lines: false, decimals };
+            let axes = Axes {
+                title,
+                x: ("nats", 0.0, high),
+                y: ("", 0.0, count),
+                left: 10,
+                y_lines: false,
+                x_labels: 5,
+                decimals,
+            };
             let mut chart = panel(part, &axes, scale)?;
             for (at_row, (_, mark, values)) in self.rows.iter().enumerate() {
                 let middle = count - at_row as f64 - 0.5;
@@ -577,74 +635,64 @@ fn box_plot<DB: DrawingBackend>(
     Ok(())
 }
 
-struct Rejection {
-    panels: Vec<(Level, Vec<Curve>)>,
+/// Panels of curves side by side, each with a legend in its lower right corner.
+struct Curves {
+    panels: Vec<CurvePanel>,
+    x: &'static str,
+    y: &'static str,
 }
 
-impl Draw for Rejection {
+struct CurvePanel {
+    title: String,
+    /// Where the y axis begins.
+    low: f64,
+    /// The lines, or why there are none.
+    lines: Result<Vec<Line>, String>,
+}
+
+struct Line {
+    name: String,
+    color: RGBColor,
+    dash: Dash,
+    points: Vec<(f64, f64)>,
+}
+
+impl Draw for Curves {
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
-        let styles = [(BLUE, (0, 0)), (ORANGE, (7, 4)), (GREY, (2, 3))];
-        for (part, (level, curves)) in area.split_evenly((1, self.panels.len())).iter().zip(&self.panels) {
-            let lowest = curves.iter().flat_map(|(_, points)| points.iter().map(|p| p.1)).fold(1.0, f64::min);
-            if curves.iter().all(|(_, points)| points.is_empty()) {
-                say_empty(part, &format!("there are no {}", level.plural()), scale)?;
-                continue;
-            }
-            let low = ((lowest - 0.05) * 10.0).floor().clamp(0.0, 9.0) / 10.0;
+        for (part, curves) in area.split_evenly((1, self.panels.len())).iter().zip(&self.panels) {
+            let lines = match &curves.lines {
+                Ok(lines) => lines,
+                Err(why) => {
+                    say_empty(part, why, scale)?;
+                    continue;
+                }
+            };
             let axes = Axes {
-                title: level.plural(),
-                x: ("share set aside, most doubtful first", 0.0, 1.0),
-                y: ("accuracy of the rest", low, 1.0),
+                title: &curves.title,
+                x: (self.x, 0.0, 1.0),
+                y: (self.y, curves.low, 1.0),
                 left: 56,
                 y_lines: true,
+                x_labels: 6,
                 decimals: 1,
             };
             let mut chart = panel(part, &axes, scale)?;
-            for ((_, points), (color, dash)) in curves.iter().zip(styles).rev() {
-                line(&mut chart, points, color, 2.0, dash, scale)?;
+            for each in lines.iter().rev() {
+                line(&mut chart, &each.points, each.color, 2.0, each.dash, scale)?;
             }
             let (width, height) = part.dim_in_pixel();
-            let corner = (width as f64 / scale - 170.0, height as f64 / scale - 128.0);
-            let entries: Vec<_> =
-                curves.iter().zip(styles).map(|((name, _), (c, d))| (name.to_string(), c, d)).collect();
+            let corner = (
+                f64::from(width) / scale - 176.0,
+                f64::from(height) / scale - 68.0 - 20.0 * (lines.len() as f64 - 1.0),
+            );
+            let entries: Vec<_> = lines.iter().map(|each| (shortened(&each.name, 18), each.color, each.dash)).collect();
             legend(part, corner, &entries, scale)?;
         }
         Ok(())
     }
 }
 
-struct Roc {
-    curves: Vec<(Level, Result<Vec<(f64, f64)>, String>)>,
-}
-
-impl Draw for Roc {
-    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
-        let reason = self.curves.iter().find_map(|(_, curve)| curve.as_ref().err());
-        if let (Some(reason), true) = (reason, self.curves.iter().all(|(_, curve)| curve.is_err())) {
-            return say_empty(area, reason, scale);
-        }
-        let side = (f64::from(area.dim_in_pixel().1) + 20.0 * scale) as i32;
-        let (plot, words) = area.split_horizontally(side);
-        let axes = Axes {
-            title: "",
-            x: ("share of reals called fake", 0.0, 1.0),
-            y: ("share of fakes caught", 0.0, 1.0),
-            left: 56,
-            y_lines: true,
-            decimals: 1,
-        };
-        let mut chart = panel(&plot, &axes, scale)?;
-        line(&mut chart, &[(0.0, 0.0), (1.0, 1.0)], GREY, 1.0, (4, 4), scale)?;
-        let styles = [(SKY, (7, 4)), (BLUE, (0, 0))];
-        let mut entries = Vec::new();
-        let first = styles.len() - self.curves.len().min(styles.len());
-        for ((level, curve), (color, dash)) in self.curves.iter().zip(&styles[first..]) {
-            if let Ok(points) = curve {
-                line(&mut chart, points, *color, 2.0, *dash, scale)?;
-                entries.push((level.plural().to_string(), *color, *dash));
-            }
-        }
-        entries.push(("guessing".into(), GREY, (4, 4)));
-        legend(&words, (16.0, 60.0), &entries, scale)
-    }
+/// A name of at most this many letters.
+fn shortened(name: &str, most: usize) -> String {
+    if name.chars().count() <= most { name.into() } else { name.chars().take(most - 1).chain(['…']).collect() }
 }

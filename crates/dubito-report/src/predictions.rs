@@ -318,7 +318,7 @@ fn check_row(row: &Row, task: &Task) -> Result<(), BadCell> {
         }
     }
     let sum: f64 = row.probs.iter().sum();
-    if (sum - 1.0).abs() > 1e-3 {
+    if !(0.999..=1.001).contains(&sum) {
         return bad("prob_*", format!("a sum of {sum}"), "probabilities that sum to 1 (are they logits?)");
     }
     let real = task.classes[row.label] == "real";

@@ -238,6 +238,8 @@ struct Page {
     summary: String,
     verdict: Vec<Card>,
     facts: Vec<(String, String)>,
+    /// What the items of `origins` are.
+    items: &'static str,
     origins: Vec<(String, usize, usize, usize)>,
     missing: Vec<(String, String, usize)>,
     tables: Vec<Shown>,
@@ -285,6 +287,7 @@ fn page(scores: &Scores, metrics: &Metrics, figures: &[Figure], input: &ReportIn
         summary: summary(&sentences),
         verdict: sentences.into_iter().map(|sentence| Card { class: class(sentence.judgement), sentence }).collect(),
         facts: facts(scores, metrics, input),
+        items: if scores.has_videos { "Frames" } else { "Items" },
         origins: origins(scores, metrics),
         missing: missing.into_iter().map(|((status, reason), count)| (status, reason, count)).collect(),
         tables: tables(metrics),
@@ -351,7 +354,7 @@ fn facts(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<(String
     fact("Posterior samples of each", scores.samples.to_string());
     let folds = metrics.groups.iter().filter(|g| g.by.contains_key("fold") && g.level == metrics.top_level()).count();
     if folds > 0 {
-        fact("Folds", format!("{folds}; each video is judged by a detector that never saw its people"));
+        fact("Folds", format!("{folds}, each held out from a detector of its own"));
     }
     if let Some(bootstrap) = &metrics.intervals.bootstrap {
         fact(
@@ -467,7 +470,7 @@ fn tables(metrics: &Metrics) -> Vec<Shown> {
     let heads = overall.iter().map(|group| format!("{} {}", group.items, group.level.plural()));
     let mut all = vec![Shown {
         title: "Overall".into(),
-        caption: "Under each number its interval.".into(),
+        caption: "Under each number its interval. Resampling adds noise of its own to a calibration error, so its interval sits high; compare the error with what chance alone gives.".into(),
         header: ["Metric".to_string()].into_iter().chain(heads).collect(),
         rows,
         notes: notes.numbered(),

@@ -16,6 +16,10 @@ pub enum Judgement {
     Unclear,
 }
 
+/// A difference of rates, or a calibration error, below which the detector counts as sound. "No effect
+/// was found" is good news only where one of this size would have been found.
+const CLOSE: f64 = 0.1;
+
 /// One question and its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sentence {
@@ -163,12 +167,25 @@ impl View<'_> {
             items.len()
         );
         let means = format!("On average it is {:.0} % sure and {:.0} % right.", 100.0 * confidence, 100.0 * accuracy);
-        let (judgement, answer, clause, rest) = if value <= high {
-            let note = "so nothing speaks against its probabilities here";
-            (Judgement::Good, "No sign against it".to_string(), "shows no sign of miscalibration".to_string(), note)
+        let (judgement, answer, clause, rest) = if value > high {
+            let clause = format!("is {word}");
+            (Judgement::Bad, format!("No, it is {word}"), clause, "so its probabilities cannot be taken at their word")
+        } else if high <= CLOSE {
+            let clause = "shows no sign of miscalibration".to_string();
+            (
+                Judgement::Good,
+                "No sign against it".to_string(),
+                clause,
+                "so nothing speaks against its probabilities here",
+            )
         } else {
-            let note = "so its probabilities cannot be taken at their word";
-            (Judgement::Bad, format!("No, it is {word}"), format!("is {word}"), note)
+            let clause = format!("was tested on too few {plural} to judge its calibration");
+            (
+                Judgement::Unclear,
+                "Too few to say".to_string(),
+                clause,
+                "so an error of that size could not be seen here",
+            )
         };
         Sentence {
             question,
@@ -211,7 +228,6 @@ impl View<'_> {
 
     /// Whether being processed is enough to be called fake; `None` where there are no null controls.
     fn controls(&self) -> Option<Sentence> {
-        use std::cmp::Ordering::{Equal, Greater, Less};
         let level = self.metrics.top_level();
         let groups: Vec<&Group> =
             self.metrics.groups.iter().filter(|g| g.level == level && g.by.contains_key("control")).collect();
@@ -222,37 +238,49 @@ impl View<'_> {
             .metrics
             .group(&[("generator", "real")], level)
             .map_or_else(|| Estimate::undefined("there are no untouched reals"), |g| g.metric("false_alarm_rate"));
+        let points = |value: f64| format!("{:.0}", 100.0 * value).replace("-0", "0");
         let parts: Vec<String> = groups
             .iter()
             .map(|group| {
                 let above = group.metric("false_alarm_rate_above_real");
                 let difference = match (above.value, above.low, above.high) {
                     (Some(v), Some(low), Some(high)) => {
-                        format!("{:+.0} points, {:+.0} to {:+.0}", 100.0 * v, 100.0 * low, 100.0 * high)
+                        format!("a difference of {} points ({} to {})", points(v), points(low), points(high))
                     }
-                    (Some(v), ..) => format!("{:+.0} points, no interval", 100.0 * v),
-                    _ => "difference undefined".into(),
+                    (Some(v), ..) => format!("a difference of {} points, without an interval", points(v)),
+                    _ => "a difference that is undefined".into(),
                 };
-                format!("{} of {} ({difference})", percent(&group.metric("false_alarm_rate")), group.by["control"])
+                format!(
+                    "{} of the null controls of {}, {difference}",
+                    percent(&group.metric("false_alarm_rate")),
+                    group.by["control"]
+                )
             })
             .collect();
-        let sides: Vec<_> =
-            groups.iter().map(|group| side(&group.metric("false_alarm_rate_above_real"), 0.0)).collect();
-        let (judgement, answer, clause) = if sides.contains(&Some(Greater)) {
+        let differences: Vec<Estimate> =
+            groups.iter().map(|group| group.metric("false_alarm_rate_above_real")).collect();
+        let (judgement, answer, clause) = if differences.iter().any(|d| d.low.is_some_and(|low| low > 0.0)) {
             (Judgement::Bad, "Yes, partly", "calls real videos fake more often once they were processed")
-        } else if sides.iter().all(|s| matches!(s, Some(Equal | Less))) {
-            (Judgement::Good, "Not shown", "is not shown to react to the processing alone")
+        } else if differences.iter().all(|d| d.high.is_some_and(|high| high <= CLOSE)) {
+            (Judgement::Good, "No", "does not react to the processing alone")
         } else {
-            (Judgement::Unclear, "Cannot be said", "cannot be told apart from one that reacts to the processing alone")
+            (Judgement::Unclear, "Cannot be ruled out", "may react to the processing alone")
+        };
+        let rest = match judgement {
+            Judgement::Bad => "Part of what it calls fake is the processing, not the face.".to_string(),
+            Judgement::Good => format!("No interval reaches beyond {} points more.", points(CLOSE)),
+            Judgement::Unclear => {
+                format!("An interval that holds 0 and reaches beyond {} points decides nothing.", points(CLOSE))
+            }
         };
         Some(Sentence {
             question: "Is being processed enough to be called fake?",
             judgement,
             answer: answer.into(),
             text: format!(
-                "Null controls are real videos put through a generator's whole warp, blend and encode. Called fake were {} of the untouched reals, and of the null controls {}. In brackets: the interval, and the difference to the untouched reals of the same people.",
+                "Null controls are real videos put through a generator's whole warp, blend and encode. Called fake: {} of the untouched reals; {}. {rest}",
                 percent(&untouched),
-                parts.join(", ")
+                parts.join("; ")
             ),
             clause: clause.into(),
         })

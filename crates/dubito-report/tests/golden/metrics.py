@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 here = pathlib.Path(__file__).parent
-rows = pd.read_csv(here / "predictions.csv", float_precision="round_trip")
+rows = pd.read_csv(here / "predictions.csv")
 rows["y"] = (rows.label == "fake").astype(int)
 rows["control"] = rows.control.fillna("")
 
