@@ -1,1 +1,24 @@
 //! Everything with tensors: detectors, inference methods, training.
+
+mod augment;
+mod device;
+mod dropout;
+mod error;
+mod layers;
+mod optim;
+mod posterior;
+mod resnet;
+pub mod rng;
+mod run;
+mod state;
+mod train;
+
+pub use augment::{AugmentConfig, Normalisation};
+pub use device::{describe_devices, device};
+pub use dropout::{Boundary, check_rate, mask};
+pub use error::NnError;
+pub use posterior::{Deterministic, McDropoutPosterior, Posterior, Sink};
+pub use resnet::{HEAD, Init, ResNet, ResNetConfig, STAGES, stage_index};
+pub use run::{RUN_VERSION, Run, RunConfig};
+pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};
+pub use train::{CropError, Crops, EpochRecord, MemoryCrops, TrainConfig, TrainProgress, TrainReport, train};

@@ -1,0 +1,210 @@
+//! Augmentation of crops, none of which resamples them: that would wipe out what a detector looks for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::NnError;
+use crate::rng::Stream;
+
+/// How much crops are changed while training. Every strength is a maximum, drawn uniformly; 0 is off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentConfig {
+    /// Probability of a mirror image, 0 to 1.
+    pub flip: f32,
+    /// Largest shift in each direction, in parts of the crop's side, by whole pixels; the edge is
+    /// repeated. 0 to 0.5.
+    pub shift: f32,
+    /// Largest change of brightness, in parts of the range 0 to 1.
+    pub brightness: f32,
+    /// Largest relative change of contrast about the crop's mean.
+    pub contrast: f32,
+    /// Largest relative change of each colour channel on its own.
+    pub colour: f32,
+    /// Probability of a slight blur (a 3 x 3 binomial filter, mixed in by half at most), 0 to 1.
+    pub blur: f32,
+    /// Largest standard deviation of added Gaussian noise, in parts of the range 0 to 1.
+    pub noise: f32,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self { flip: 0.5, shift: 0.05, brightness: 0.1, contrast: 0.15, colour: 0.05, blur: 0.1, noise: 0.01 }
+    }
+}
+
+impl AugmentConfig {
+    /// No augmentation.
+    pub fn none() -> Self {
+        Self { flip: 0.0, shift: 0.0, brightness: 0.0, contrast: 0.0, colour: 0.0, blur: 0.0, noise: 0.0 }
+    }
+
+    /// Checks every strength.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] that names the field.
+    pub fn check(&self) -> Result<(), NnError> {
+        for (field, value, most) in [
+            ("augment.flip", self.flip, 1.0),
+            ("augment.shift", self.shift, 0.5),
+            ("augment.brightness", self.brightness, 1.0),
+            ("augment.contrast", self.contrast, 1.0),
+            ("augment.colour", self.colour, 1.0),
+            ("augment.blur", self.blur, 1.0),
+            ("augment.noise", self.noise, 1.0),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return Err(NnError::setting(field, format!("0 to {most}"), value));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Mean and standard deviation by which crops are normalised, of RGB in 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalisation {
+    /// Mean of red, green and blue.
+    pub mean: [f32; 3],
+    /// Their standard deviation, above 0.
+    pub std: [f32; 3],
+}
+
+impl Default for Normalisation {
+    /// ImageNet's, as torchvision's weights expect.
+    fn default() -> Self {
+        Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+    }
+}
+
+impl Normalisation {
+    /// Writes a crop `[size, size, 3]` of bytes as normalised planes `[3, size, size]`; with a
+    /// configuration and a stream, augmented.
+    pub(crate) fn planes(
+        &self,
+        crop: &[u8],
+        size: usize,
+        augment: Option<(&AugmentConfig, &mut Stream)>,
+        out: &mut [f32],
+    ) {
+        let plane = size * size;
+        let Some((config, stream)) = augment else {
+            for (i, &v) in crop.iter().enumerate() {
+                let (pixel, c) = (i / 3, i % 3);
+                out[c * plane + pixel] = (f32::from(v) / 255.0 - self.mean[c]) / self.std[c];
+            }
+            return;
+        };
+        let flip = stream.uniform() < config.flip;
+        let most = (config.shift * size as f32).floor() as u32;
+        let mut shift = || stream.below(2 * most + 1) as isize - most as isize;
+        let (dx, dy) = (shift(), shift());
+        let brightness = stream.range(-config.brightness, config.brightness);
+        let contrast = 1.0 + stream.range(-config.contrast, config.contrast);
+        let gain: [f32; 3] = std::array::from_fn(|_| 1.0 + stream.range(-config.colour, config.colour));
+        let blur = if stream.uniform() < config.blur { stream.range(0.0, 0.5) } else { 0.0 };
+        let noise = stream.range(0.0, config.noise);
+        let mean = crop.iter().map(|&v| f32::from(v)).sum::<f32>() / (255.0 * crop.len() as f32);
+        let edge = |i: usize, d: isize| (i as isize + d).clamp(0, size as isize - 1) as usize;
+        for y in 0..size {
+            let sy = edge(y, dy);
+            for x in 0..size {
+                let sx = edge(if flip { size - 1 - x } else { x }, dx);
+                for c in 0..3 {
+                    let v = f32::from(crop[(sy * size + sx) * 3 + c]) / 255.0;
+                    out[c * plane + y * size + x] = ((v - mean) * contrast + mean + brightness) * gain[c];
+                }
+            }
+        }
+        if blur > 0.0 {
+            for channel in out.chunks_exact_mut(plane) {
+                mix_in_blur(channel, size, blur);
+            }
+        }
+        for (c, channel) in out.chunks_exact_mut(plane).enumerate() {
+            for v in channel {
+                let grain = if noise > 0.0 { noise * stream.normal() } else { 0.0 };
+                *v = ((*v + grain).clamp(0.0, 1.0) - self.mean[c]) / self.std[c];
+            }
+        }
+    }
+}
+
+/// `(1 - weight) * image + weight * blurred`, blurred by the binomial filter 1-2-1 both ways.
+fn mix_in_blur(image: &mut [f32], size: usize, weight: f32) {
+    let at = |x: usize, d: isize| (x as isize + d).clamp(0, size as isize - 1) as usize;
+    let mut rows = vec![0.0; image.len()];
+    for y in 0..size {
+        let row = &image[y * size..(y + 1) * size];
+        for x in 0..size {
+            rows[y * size + x] = 0.25 * row[at(x, -1)] + 0.5 * row[x] + 0.25 * row[at(x, 1)];
+        }
+    }
+    for y in 0..size {
+        for x in 0..size {
+            let r = |d| rows[at(y, d) * size + x];
+            let blurred = 0.25 * r(-1) + 0.5 * r(0) + 0.25 * r(1);
+            let v = &mut image[y * size + x];
+            *v += weight * (blurred - *v);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::rng::Purpose;
+
+    fn crop(size: usize) -> Vec<u8> {
+        let mut stream = Stream::new(Purpose::Other, 9, 0, 0);
+        (0..size * size * 3).map(|_| stream.below(256) as u8).collect()
+    }
+
+    #[test]
+    fn no_augmentation_is_plain_normalisation() {
+        let norm = Normalisation::default();
+        let crop = crop(8);
+        let (mut plain, mut off) = (vec![0.0; 192], vec![0.0; 192]);
+        norm.planes(&crop, 8, None, &mut plain);
+        let mut stream = Stream::new(Purpose::Augment, 1, 0, 0);
+        norm.planes(&crop, 8, Some((&AugmentConfig::none(), &mut stream)), &mut off);
+        for (i, (a, b)) in plain.iter().zip(&off).enumerate() {
+            assert!((a - b).abs() < 1e-5, "{i}: {a} {b}");
+        }
+        // Pixel (1, 2), green, by hand.
+        let want = (f32::from(crop[(8 + 2) * 3 + 1]) / 255.0 - 0.456) / 0.224;
+        assert!((plain[64 + 8 + 2] - want).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_certain_flip_mirrors_and_the_stream_decides_everything() {
+        let norm = Normalisation::default();
+        let crop = crop(8);
+        let flip = AugmentConfig { flip: 1.0, ..AugmentConfig::none() };
+        let (mut plain, mut flipped) = (vec![0.0; 192], vec![0.0; 192]);
+        norm.planes(&crop, 8, None, &mut plain);
+        let mut stream = Stream::new(Purpose::Augment, 1, 0, 0);
+        norm.planes(&crop, 8, Some((&flip, &mut stream)), &mut flipped);
+        for y in 0..8 {
+            for x in 0..8 {
+                assert!((plain[y * 8 + x] - flipped[y * 8 + 7 - x]).abs() < 1e-5);
+            }
+        }
+        let with = |variant| {
+            let mut out = vec![0.0; 192];
+            let mut stream = Stream::new(Purpose::Augment, 1, variant, 0);
+            norm.planes(&crop, 8, Some((&AugmentConfig::default(), &mut stream)), &mut out);
+            out
+        };
+        assert_eq!(with(3), with(3));
+        assert_ne!(with(3), with(4));
+    }
+
+    #[test]
+    fn strengths_out_of_range_are_named() {
+        let bad = AugmentConfig { shift: 0.7, ..AugmentConfig::default() };
+        let e = bad.check().unwrap_err().to_string();
+        assert!(e.contains("augment.shift") && e.contains("0.5"), "{e}");
+    }
+}

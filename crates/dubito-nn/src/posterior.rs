@@ -1,0 +1,173 @@
+//! Posterior samples of class probabilities: one trait, whatever the inference method.
+
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor, activation};
+
+use crate::NnError;
+use crate::dropout::{Boundary, Masks, check_rate};
+use crate::resnet::{HEAD, Pass, ResNet, average_pool, check_images};
+
+/// What receives samples chunk by chunk: which samples, and their probabilities
+/// `[items, samples, classes]`.
+pub type Sink<'a> = dyn FnMut(Range<u32>, Tensor<3>) -> Result<(), NnError> + 'a;
+
+/// Something that draws class probabilities for images. Statistics, maps and reports know no more of
+/// an inference method than this.
+///
+/// Sample t is one network, a function of (seed, t) alone: the same for every item, batch, order and
+/// range of samples.
+pub trait Posterior: Send + Sync {
+    /// Number of classes.
+    fn classes(&self) -> usize;
+
+    /// The device that batches must be on.
+    fn device(&self) -> &Device;
+
+    /// Hands samples to `sink` chunk by chunk, in order, so that memory does not grow with their
+    /// number.
+    ///
+    /// `batch` is `[items, 3, h, w]`, normalised as the detector was trained.
+    ///
+    /// # Errors
+    /// [`NnError::Input`] for a batch of another shape; whatever `sink` returns.
+    fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError>;
+
+    /// All samples at once: probabilities `[items, samples, classes]`, each row summing to 1.
+    ///
+    /// # Errors
+    /// As [`Posterior::stream`]; [`NnError::Setting`] where `samples` is empty.
+    fn draw(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64) -> Result<Tensor<3>, NnError> {
+        if samples.is_empty() {
+            return Err(NnError::setting("samples", "1 or more", 0));
+        }
+        let mut chunks = Vec::new();
+        self.stream(batch, samples, seed, &mut |_, chunk| {
+            chunks.push(chunk);
+            Ok(())
+        })?;
+        Ok(Tensor::cat(chunks, 1))
+    }
+}
+
+/// One network with fixed weights: every sample is the same.
+#[derive(Debug, Clone)]
+pub struct Deterministic {
+    net: ResNet,
+}
+
+impl Deterministic {
+    /// The posterior that is certain of its weights.
+    pub fn new(net: ResNet) -> Self {
+        Self { net }
+    }
+}
+
+impl Posterior for Deterministic {
+    fn classes(&self) -> usize {
+        self.net.config().classes
+    }
+
+    fn device(&self) -> &Device {
+        self.net.device()
+    }
+
+    fn stream(&self, batch: Tensor<4>, samples: Range<u32>, _seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
+        let [items, ..] = batch.dims();
+        let p = activation::softmax(self.net.forward(batch)?, 1);
+        let p = p.reshape([items, 1, self.classes()]);
+        sink(samples.clone(), p.repeat_dim(1, samples.len()))
+    }
+}
+
+/// Monte Carlo dropout (Gal and Ghahramani 2016) from a boundary on.
+///
+/// Everything before the boundary runs once per batch, everything after it once per sample, as many
+/// samples together as the memory limit allows. Equal, to rounding, to whole passes with the same
+/// masks.
+#[derive(Debug, Clone)]
+pub struct McDropoutPosterior {
+    net: ResNet,
+    boundary: Boundary,
+    rate: f32,
+    memory: usize,
+}
+
+impl McDropoutPosterior {
+    /// Dropout of `rate` in [0, 1) at the boundary and after; 512 MiB for the samples in flight.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] for a rate out of its range.
+    pub fn new(net: ResNet, boundary: Boundary, rate: f32) -> Result<Self, NnError> {
+        check_rate(rate)?;
+        Ok(Self { net, boundary, rate, memory: 512 << 20 })
+    }
+
+    /// Sets the limit, in bytes, on the feature maps of samples computed together; at least one
+    /// sample always is.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    fn masks(&self, sites: Range<usize>, seed: u64, samples: Range<u32>, items: usize) -> Masks {
+        Masks::for_samples(sites, |site| self.net.channels(site), self.rate, seed, samples, items, self.net.device())
+    }
+
+    /// One whole pass of the network with the masks of sample `sample`: probabilities
+    /// `[items, classes]`. [`Posterior::draw`] gives the same, faster.
+    ///
+    /// # Errors
+    /// [`NnError::Input`] for a batch of another shape.
+    pub fn whole_pass(&self, batch: Tensor<4>, sample: u32, seed: u64) -> Result<Tensor<2>, NnError> {
+        check_images(&batch)?;
+        let [items, ..] = batch.dims();
+        let masks = self.masks(self.boundary.sites(), seed, sample..sample + 1, items);
+        let mut pass = Pass::inference(Some(&masks));
+        let logits = self.net.forward_stages(batch, 0..HEAD + 1, &mut pass);
+        Ok(activation::softmax(logits.reshape([items, self.classes()]), 1))
+    }
+}
+
+impl Posterior for McDropoutPosterior {
+    fn classes(&self) -> usize {
+        self.net.config().classes
+    }
+
+    fn device(&self) -> &Device {
+        self.net.device()
+    }
+
+    fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
+        check_images(&batch)?;
+        let [items, ..] = batch.dims();
+        let sites = self.boundary.sites();
+        // The trunk: every stage up to the first site, which itself is behind it.
+        let tail = (sites.start + 1).min(HEAD);
+        let mut trunk = self.net.forward_stages(batch, 0..tail, &mut Pass::inference(None));
+        if tail == HEAD {
+            // A mask scales whole channels, so it may as well scale their averages.
+            trunk = average_pool(trunk);
+        }
+        // A block holds about four maps of its input's size while it runs.
+        let per_sample = 4 * 4 * trunk.shape().num_elements();
+        let chunk = (self.memory / per_sample.max(1)).clamp(1, 1 << 16) as u32;
+        let mut from = samples.start;
+        while from < samples.end {
+            let range = from..samples.end.min(from.saturating_add(chunk));
+            let masks = self.masks(sites.clone(), seed, range.clone(), items);
+            let mut x = trunk.clone().repeat_dim(0, range.len());
+            if sites.start < HEAD {
+                x = masks.apply(sites.start, x);
+            }
+            let mut pass = Pass::inference(Some(&masks));
+            let logits = self.net.forward_stages(x, tail..HEAD + 1, &mut pass);
+            let logits = logits.reshape([range.len() * items, self.classes()]);
+            let p = activation::softmax(logits, 1).reshape([range.len(), items, self.classes()]).swap_dims(0, 1);
+            from = range.end;
+            sink(range, p)?;
+        }
+        Ok(())
+    }
+}

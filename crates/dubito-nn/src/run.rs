@@ -1,0 +1,148 @@
+//! A run: the folder a trained detector lives in, `weights.safetensors`, `config.json`, `model_card.md`.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::NnError;
+use crate::augment::Normalisation;
+use crate::dropout::{Boundary, check_rate};
+use crate::posterior::{Deterministic, McDropoutPosterior, Posterior};
+use crate::resnet::{ResNet, ResNetConfig};
+use crate::state::write_atomic;
+
+/// The version of the run's format that is written, and the only one read.
+pub const RUN_VERSION: u32 = 1;
+
+/// Everything that is needed to use a detector, besides its weights: `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Version of this format, [`RUN_VERSION`].
+    pub version: u32,
+    /// The architecture: `resnet18`.
+    pub detector: String,
+    /// Its size.
+    pub network: ResNetConfig,
+    /// Names of the classes, in the order of the probabilities.
+    pub class_names: Vec<String>,
+    /// Side of the crops that it was trained on, in pixels.
+    pub input_size: u32,
+    /// How crops are normalised.
+    pub normalisation: Normalisation,
+    /// Dropout rate, of training and of posterior samples; 0 makes a deterministic detector.
+    pub dropout: f32,
+    /// Where dropout begins.
+    pub boundary: Boundary,
+    /// Seed of weights, order and augmentation.
+    pub seed: u64,
+    /// Epoch (from 1) whose weights these are.
+    pub epoch: usize,
+    /// Its mean negative log-likelihood on the validation set, in nats.
+    pub valid_loss: f64,
+    /// Version of the program that made the run.
+    pub made_by: String,
+}
+
+/// A trained detector in its folder.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The folder.
+    pub dir: PathBuf,
+    /// What `config.json` says.
+    pub config: RunConfig,
+}
+
+impl Run {
+    /// Opens a run's folder and checks its configuration; the weights are read later.
+    ///
+    /// # Errors
+    /// [`NnError::Io`], [`NnError::Corrupt`] or [`NnError::Setting`] that say what to do.
+    pub fn load(dir: &Path) -> Result<Self, NnError> {
+        let path = dir.join("config.json");
+        let text = std::fs::read_to_string(&path).map_err(|e| NnError::io(&path, "read", e))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| NnError::corrupt(&path, format!("is not JSON: {e}")))?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(v) if v == u64::from(RUN_VERSION) => {}
+            found => {
+                let found = found.map_or("no version".to_owned(), |v| format!("version {v}"));
+                return Err(NnError::corrupt(
+                    &path,
+                    format!("has {found}, expected {RUN_VERSION}: train the detector again"),
+                ));
+            }
+        }
+        let config: RunConfig = serde_json::from_value(value)
+            .map_err(|e| NnError::corrupt(&path, format!("is not a run's configuration: {e}")))?;
+        if config.detector != "resnet18" {
+            return Err(NnError::setting("detector", "resnet18", &config.detector));
+        }
+        if config.class_names.len() != config.network.classes {
+            return Err(NnError::setting(
+                "class_names",
+                format!("{} names, one for each class", config.network.classes),
+                config.class_names.len(),
+            ));
+        }
+        if !(32..=4096).contains(&config.input_size) {
+            return Err(NnError::setting("input_size", "32 to 4096", config.input_size));
+        }
+        check_rate(config.dropout)?;
+        Ok(Self { dir: dir.to_owned(), config })
+    }
+
+    /// The detector with its weights on a device.
+    ///
+    /// # Errors
+    /// As [`ResNet::load`].
+    pub fn detector(&self, device: &Device) -> Result<ResNet, NnError> {
+        let path = self.dir.join("weights.safetensors");
+        ResNet::load(&self.config.network, &path, device)
+    }
+
+    /// The posterior that the run was trained for: Monte Carlo dropout, or deterministic where the
+    /// rate is 0.
+    ///
+    /// # Errors
+    /// As [`Run::detector`].
+    pub fn posterior(&self, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
+        let net = self.detector(device)?;
+        if self.config.dropout == 0.0 {
+            return Ok(Box::new(Deterministic::new(net)));
+        }
+        let RunConfig { boundary, dropout, .. } = self.config;
+        Ok(Box::new(McDropoutPosterior::new(net, boundary, dropout)?))
+    }
+
+    /// A batch for the posterior, `[items, 3, size, size]`, from RGB crops
+    /// `[items, size, size, 3]` of the run's input size.
+    ///
+    /// # Errors
+    /// [`NnError::Input`] where the bytes are not a whole number of crops, or none.
+    pub fn batch(&self, crops: &[u8], device: &Device) -> Result<Tensor<4>, NnError> {
+        let size = self.config.input_size as usize;
+        let one = size * size * 3;
+        if crops.is_empty() || !crops.len().is_multiple_of(one) {
+            return Err(NnError::Input {
+                what: "crops",
+                expected: format!("items * {size} * {size} * 3 bytes, 1 item or more"),
+                found: vec![crops.len()],
+            });
+        }
+        let mut values = vec![0.0; crops.len()];
+        for (crop, out) in crops.chunks_exact(one).zip(values.chunks_exact_mut(one)) {
+            self.config.normalisation.planes(crop, size, None, out);
+        }
+        let shape = [crops.len() / one, 3, size, size];
+        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+    }
+}
+
+/// Writes a value as indented JSON, atomically.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), NnError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|e| NnError::corrupt(path, e.to_string()))?;
+    text.push('\n');
+    write_atomic(path, text.as_bytes())
+}

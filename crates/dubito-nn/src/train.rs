@@ -1,0 +1,811 @@
+//! Training of a ResNet-18 on labelled crops: deterministic by its seed, exact to resume.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::NnError;
+use crate::augment::{AugmentConfig, Normalisation};
+use crate::dropout::{Boundary, Masks, check_rate};
+use crate::layers::{Layout, Statistics, values_of};
+use crate::optim::{AdamW, scheduled_rate};
+use crate::resnet::{HEAD, Init, Pass, ResNet, ResNetConfig, STAGES, stage_index};
+use crate::rng::{Purpose, Stream};
+use crate::run::{RUN_VERSION, RunConfig, write_json};
+use crate::state::{read_metadata, read_state, write_atomic, write_state, write_state_with};
+
+/// Why a crop could not be read.
+pub type CropError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Labelled face crops, all of one size, read by index from many threads.
+pub trait Crops: Sync {
+    /// Number of crops.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Side of the square crops in pixels.
+    fn size(&self) -> u32;
+
+    /// Class of crop `i`, an index into [`TrainConfig::class_names`].
+    fn class(&self, i: usize) -> usize;
+
+    /// Identity of crop `i`; training and validation must not share one.
+    fn group(&self, i: usize) -> u32;
+
+    /// Writes crop `i` as RGB bytes `[size, size, 3]`.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError>;
+}
+
+/// Crops in memory.
+#[derive(Debug, Clone)]
+pub struct MemoryCrops {
+    size: u32,
+    pixels: Vec<u8>,
+    classes: Vec<usize>,
+    groups: Vec<u32>,
+}
+
+impl MemoryCrops {
+    /// Crops from RGB bytes `[items, size, size, 3]`, and a class and an identity for each.
+    ///
+    /// # Errors
+    /// [`NnError::Data`] where the lengths do not fit together.
+    pub fn new(size: u32, pixels: Vec<u8>, classes: Vec<usize>, groups: Vec<u32>) -> Result<Self, NnError> {
+        let one = size as usize * size as usize * 3;
+        if one == 0 || pixels.len() != one * classes.len() || groups.len() != classes.len() {
+            return Err(NnError::Data {
+                reason: format!(
+                    "{} bytes, {} classes and {} identities do not make whole crops of {size} pixels",
+                    pixels.len(),
+                    classes.len(),
+                    groups.len()
+                ),
+            });
+        }
+        Ok(Self { size, pixels, classes, groups })
+    }
+}
+
+impl Crops for MemoryCrops {
+    fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    fn size(&self) -> u32 {
+        self.size
+    }
+
+    fn class(&self, i: usize) -> usize {
+        self.classes[i]
+    }
+
+    fn group(&self, i: usize) -> u32 {
+        self.groups[i]
+    }
+
+    fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {
+        out.copy_from_slice(&self.pixels[i * out.len()..(i + 1) * out.len()]);
+        Ok(())
+    }
+}
+
+/// How to train. Every field has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Names of the classes; a crop's class is an index into them. 2 or more.
+    pub class_names: Vec<String>,
+    /// Most epochs, 1 or more.
+    pub epochs: usize,
+    /// Crops in a step, 2 or more.
+    pub batch: usize,
+    /// Peak learning rate of AdamW, above 0; a tenth of the steps warms up, a cosine follows.
+    pub learning_rate: f32,
+    /// Decoupled weight decay of convolutions and the last layer, 0 or more.
+    pub weight_decay: f32,
+    /// Stages up to and with this one (`stem`, `layer1` to `layer4`) stay as they are, and their
+    /// output is computed once and cached; none are frozen without it.
+    pub freeze: Option<String>,
+    /// How many variants of each crop are cached where stages are frozen: the crop itself, then
+    /// augmented ones; an epoch takes them in turn. 1 or more.
+    pub augment_copies: usize,
+    /// Augmentation of training crops.
+    pub augment: AugmentConfig,
+    /// Dropout rate at the boundary's sites, 0 or more and less than 1.
+    pub dropout: f32,
+    /// Where dropout begins.
+    pub boundary: Boundary,
+    /// Stop after so many epochs without a lower validation loss; 0 never stops early.
+    pub patience: usize,
+    /// Seed of weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// Draw as many crops of each class in an epoch, repeating those of the rarer ones.
+    pub class_balance: bool,
+    /// Channels of the first stage; 64 is torchvision's ResNet-18, less is faster by the square.
+    pub width: usize,
+    /// How the first convolution begins.
+    pub init: Init,
+    /// Weights to begin from (safetensors with torchvision's names) instead of random ones; the last
+    /// layer is begun anew where its classes differ.
+    pub weights: Option<PathBuf>,
+    /// How crops are normalised.
+    pub normalisation: Normalisation,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            class_names: vec!["real".to_owned(), "fake".to_owned()],
+            epochs: 20,
+            batch: 32,
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            freeze: None,
+            augment_copies: 2,
+            augment: AugmentConfig::default(),
+            dropout: 0.2,
+            boundary: Boundary::Head,
+            patience: 5,
+            seed: 0,
+            class_balance: true,
+            width: 64,
+            init: Init::Dct,
+            weights: None,
+            normalisation: Normalisation::default(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every field; returns how many stages are frozen.
+    fn check(&self) -> Result<usize, NnError> {
+        let at_least = |field, least: usize, value: usize| {
+            if value < least { Err(NnError::setting(field, format!("{least} or more"), value)) } else { Ok(()) }
+        };
+        at_least("class_names", 2, self.class_names.len())?;
+        at_least("epochs", 1, self.epochs)?;
+        at_least("batch", 2, self.batch)?;
+        at_least("augment_copies", 1, self.augment_copies)?;
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            let expected = "above 0";
+            return Err(NnError::setting("learning_rate", expected, self.learning_rate));
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
+            let expected = "0 or more";
+            return Err(NnError::setting("weight_decay", expected, self.weight_decay));
+        }
+        if self.normalisation.std.iter().any(|&s| !(s > 0.0)) {
+            let found = format!("{:?}", self.normalisation.std);
+            return Err(NnError::setting("normalisation.std", "above 0", found));
+        }
+        check_rate(self.dropout)?;
+        self.augment.check()?;
+        match &self.freeze {
+            None => Ok(0),
+            Some(name) => match stage_index("freeze", name)? {
+                HEAD => Err(NnError::setting("freeze", "a stage before the head, which is left to train", name)),
+                stage if stage >= self.boundary.first_site() && self.dropout > 0.0 => Err(NnError::setting(
+                    "freeze",
+                    format!("a stage before the boundary `{}`: a frozen trunk has no dropout", self.boundary),
+                    name,
+                )),
+                stage => Ok(stage + 1),
+            },
+        }
+    }
+}
+
+/// How far a training is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainProgress {
+    /// Epoch from 1; 0 while the frozen stages' output is computed.
+    pub epoch: usize,
+    /// Most epochs.
+    pub epochs: usize,
+    /// Steps done in this epoch; in epoch 0, crops.
+    pub step: usize,
+    /// Steps in an epoch; in epoch 0, crops.
+    pub steps: usize,
+    /// Mean training loss of this epoch so far, in nats; none in epoch 0.
+    pub loss: Option<f64>,
+    /// Validation loss after the last whole epoch, in nats.
+    pub valid_loss: Option<f64>,
+    /// Crops per second in this epoch.
+    pub images_per_second: f64,
+}
+
+/// What one epoch came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// From 1.
+    pub epoch: usize,
+    /// Mean loss over its training steps, with dropout and augmentation, in nats.
+    pub train_loss: f64,
+    /// Mean negative log-likelihood on the validation set, without either, in nats.
+    pub valid_loss: f64,
+    /// Part of the validation set whose most probable class is its own.
+    pub valid_accuracy: f64,
+}
+
+/// What a training came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainReport {
+    /// Every epoch, those before an interruption too.
+    pub history: Vec<EpochRecord>,
+    /// The epoch with the lowest validation loss, whose weights were kept.
+    pub best_epoch: usize,
+    /// Its validation loss, in nats.
+    pub valid_loss: f64,
+    /// Whether fewer epochs than the most were needed.
+    pub stopped_early: bool,
+    /// Training crops per second, over this call's epochs; none where it had nothing left to do.
+    pub images_per_second: Option<f64>,
+}
+
+/// What a checkpoint says besides its arrays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Progress {
+    config: TrainConfig,
+    crops: [usize; 2],
+    steps: u32,
+    history: Vec<EpochRecord>,
+}
+
+impl Progress {
+    fn best(&self) -> Option<&EpochRecord> {
+        self.history.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))
+    }
+
+    fn done(&self) -> bool {
+        let epoch = self.history.len();
+        let waited = self.best().map_or(0, |best| epoch - best.epoch);
+        epoch >= self.config.epochs || (self.config.patience > 0 && waited >= self.config.patience)
+    }
+}
+
+/// Trains a detector into the folder `dir`.
+///
+/// After each epoch everything is written to `checkpoint.safetensors`; called again with the same
+/// configuration and data after an interruption, training goes on from there to the same weights, bit
+/// for bit. The epoch with the lowest validation loss is kept as the run ([`crate::Run`]):
+/// `weights.safetensors`, `config.json`, `history.json`, `model_card.md`. A folder whose run is
+/// finished is left as it is and reported.
+///
+/// # Errors
+/// [`NnError::Setting`] and [`NnError::Data`] before anything is written; [`NnError::Crop`],
+/// [`NnError::Io`]; [`NnError::Diverged`] where the loss is not finite, [`NnError::Stopped`] where
+/// `progress` breaks: both leave the last checkpoint.
+pub fn train(
+    config: &TrainConfig,
+    train: &dyn Crops,
+    valid: &dyn Crops,
+    dir: &Path,
+    device: &Device,
+    progress: &mut dyn FnMut(TrainProgress) -> ControlFlow<()>,
+) -> Result<TrainReport, NnError> {
+    let frozen = config.check()?;
+    check_data(config, train, valid)?;
+    std::fs::create_dir_all(dir).map_err(|e| NnError::io(dir, "create", e))?;
+    let mut trainer = Trainer::begin(config, frozen, train, valid, dir, device)?;
+    let mut rate = None;
+    if !trainer.state.done() {
+        let (train_maps, valid_maps) = trainer.trunk(train, valid, progress)?;
+        while !trainer.state.done() {
+            rate = Some(trainer.epoch(&train_maps, &valid_maps, progress)?);
+            trainer.checkpoint()?;
+        }
+    }
+    trainer.finish(train)?;
+    let state = trainer.state;
+    let (best_epoch, valid_loss) = state.best().map_or((0, f64::NAN), |best| (best.epoch, best.valid_loss));
+    Ok(TrainReport {
+        best_epoch,
+        valid_loss,
+        stopped_early: state.history.len() < config.epochs,
+        history: state.history,
+        images_per_second: rate,
+    })
+}
+
+fn check_data(config: &TrainConfig, train: &dyn Crops, valid: &dyn Crops) -> Result<(), NnError> {
+    let fail = |reason: String| Err(NnError::Data { reason });
+    let size = train.size();
+    if train.len() < 2 || valid.is_empty() {
+        return fail(format!(
+            "{} training and {} validation crops; at least 2 and 1 are needed",
+            train.len(),
+            valid.len()
+        ));
+    }
+    if size < 32 || size != valid.size() {
+        return fail(format!("crops of {size} and {} pixels; both sets need the same size, 32 or more", valid.size()));
+    }
+    let classes = config.class_names.len();
+    for (set, name) in [(train, "training"), (valid, "validation")] {
+        if let Some(i) = (0..set.len()).find(|&i| set.class(i) >= classes) {
+            return fail(format!("{name} crop {i} has class {}, but there are {classes} class names", set.class(i)));
+        }
+    }
+    let seen: BTreeSet<usize> = (0..train.len()).map(|i| train.class(i)).collect();
+    if let Some(class) = (0..classes).find(|c| !seen.contains(c)) {
+        return fail(format!("no training crop is of class `{}`", config.class_names[class]));
+    }
+    let groups = |set: &dyn Crops| (0..set.len()).map(|i| set.group(i)).collect::<BTreeSet<_>>();
+    if let Some(shared) = groups(train).intersection(&groups(valid)).next() {
+        return fail(format!("identity {shared} is in the training and the validation set; split by identity"));
+    }
+    Ok(())
+}
+
+/// What goes into the trained stages: images made when asked for, or cached maps of the frozen ones.
+struct Maps<'a> {
+    crops: &'a dyn Crops,
+    augment: Option<&'a AugmentConfig>,
+    normalisation: &'a Normalisation,
+    seed: u64,
+    device: Device,
+    cache: Option<Cache>,
+}
+
+/// Feature maps of the last frozen stage in half precision, `[copies * items, h, w, channels]`.
+struct Cache {
+    shape: [usize; 3],
+    copies: usize,
+    values: Vec<f16>,
+}
+
+impl Maps<'_> {
+    /// Images `[items, 3, size, size]`; variant 0 is the crop itself.
+    fn images(&self, items: &[usize], variant: impl Fn(usize) -> u32 + Sync) -> Result<Tensor<4>, NnError> {
+        let size = self.crops.size() as usize;
+        let one = size * size * 3;
+        let mut values = vec![0.0; items.len() * one];
+        values.par_chunks_exact_mut(one).zip(items).try_for_each(|(out, &i)| {
+            let mut crop = vec![0; one];
+            self.crops.read(i, &mut crop).map_err(|e| NnError::Crop { index: i, reason: e.to_string() })?;
+            let variant = variant(i);
+            let mut stream = Stream::new(Purpose::Augment, self.seed, variant, i as u32);
+            let augment = self.augment.filter(|_| variant > 0);
+            let augment = augment.map(|config| (config, &mut stream));
+            self.normalisation.planes(&crop, size, augment, out);
+            Ok::<(), NnError>(())
+        })?;
+        let shape = [items.len(), 3, size, size];
+        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// The input of the trained stages for these items in this epoch (from 0).
+    fn batch(&self, items: &[usize], epoch: usize) -> Result<Tensor<4>, NnError> {
+        let Some(cache) = &self.cache else {
+            return self.images(items, |_| epoch as u32 + 1);
+        };
+        let one: usize = cache.shape.iter().product();
+        let mut values = vec![0.0f32; items.len() * one];
+        for (out, &i) in values.chunks_exact_mut(one).zip(items) {
+            let copy = (i + epoch) % cache.copies;
+            let from = (copy * self.crops.len() + i) * one;
+            cache.values[from..from + one].convert_to_f32_slice(out);
+        }
+        let [h, w, c] = cache.shape;
+        let shape = [items.len(), h, w, c];
+        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// Runs every crop's variants through the frozen stages once.
+    fn fill(
+        &mut self,
+        net: &ResNet,
+        frozen: usize,
+        copies: usize,
+        done: &mut dyn FnMut(usize) -> Result<(), NnError>,
+    ) -> Result<(), NnError> {
+        let n = self.crops.len();
+        let mut cache = Cache { shape: [0; 3], copies, values: Vec::new() };
+        for copy in 0..copies {
+            for from in (0..n).step_by(CHUNK) {
+                let items: Vec<usize> = (from..n.min(from + CHUNK)).collect();
+                let images = self.images(&items, |_| copy as u32)?;
+                let maps = net.forward_stages(images, 0..frozen, &mut Pass::inference(None));
+                let [_, h, w, c] = maps.dims();
+                cache.shape = [h, w, c];
+                cache.values.reserve_exact(if from == 0 { n * h * w * c } else { 0 });
+                let values = values_of(maps);
+                let start = cache.values.len();
+                cache.values.resize(start + values.len(), f16::ZERO);
+                cache.values[start..].convert_from_f32_slice(&values);
+                done(items.len())?;
+            }
+        }
+        self.cache = Some(cache);
+        Ok(())
+    }
+}
+
+/// Crops in a forward pass without gradients.
+const CHUNK: usize = 32;
+/// Most crops that batch norm is calibrated on.
+const CALIBRATION: usize = 256;
+
+/// Sets the running statistics of some stages' batch norm to those of the crops given, by mean over
+/// batches; a random trunk needs it before it is frozen.
+fn calibrate_batch_norm(net: &mut ResNet, stages: Range<usize>, maps: &Maps<'_>) -> Result<(), NnError> {
+    // Evenly over the set, which may be sorted by video.
+    let n = maps.crops.len();
+    let count = n.min(CALIBRATION);
+    let items: Vec<usize> = (0..count).map(|i| i * n / count).collect();
+    for (k, items) in items.chunks(CHUNK).enumerate() {
+        let images = maps.images(items, |_| 0)?;
+        let mut seen = Vec::new();
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None };
+        net.forward_stages(images, stages.clone(), &mut pass);
+        net.update_statistics(&seen, 1.0 / (k + 1) as f32);
+    }
+    Ok(())
+}
+
+/// A training in progress.
+struct Trainer<'a> {
+    config: &'a TrainConfig,
+    frozen: usize,
+    dir: &'a Path,
+    device: &'a Device,
+    net: ResNet,
+    optimiser: AdamW,
+    state: Progress,
+    fresh: bool,
+}
+
+impl<'a> Trainer<'a> {
+    /// From the checkpoint in `dir` where there is one, else from the start.
+    fn begin(
+        config: &'a TrainConfig,
+        frozen: usize,
+        train: &dyn Crops,
+        valid: &dyn Crops,
+        dir: &'a Path,
+        device: &'a Device,
+    ) -> Result<Self, NnError> {
+        let network = ResNetConfig { classes: config.class_names.len(), width: config.width };
+        let crops = [train.len(), valid.len()];
+        let path = dir.join("checkpoint.safetensors");
+        if !path.exists() {
+            let mut net = ResNet::new(&network, config.init, config.seed, device)?;
+            if let Some(weights) = &config.weights {
+                let mut state = read_state(weights)?;
+                let own = net.to_state();
+                for name in ["fc.weight", "fc.bias"] {
+                    if state.get(name).map(|a| &a.shape) != own.get(name).map(|a| &a.shape) {
+                        state.extend(own.get_key_value(name).map(|(k, v)| (k.clone(), v.clone())));
+                    }
+                }
+                net = ResNet::from_state(&network, &state, device)?;
+            }
+            return Ok(Self {
+                config,
+                frozen,
+                dir,
+                device,
+                net,
+                optimiser: AdamW::default(),
+                state: Progress { config: config.clone(), crops, steps: 0, history: Vec::new() },
+                fresh: true,
+            });
+        }
+        let state: Progress = serde_json::from_str(&read_metadata(&path, "progress")?)
+            .map_err(|e| NnError::corrupt(&path, format!("{e}: remove it to train anew")))?;
+        if state.config != *config || state.crops != crops {
+            return Err(NnError::corrupt(
+                &path,
+                "is of another configuration or other data: give another folder, or remove it to train anew",
+            ));
+        }
+        let mut arrays = read_state(&path)?;
+        let optimiser = AdamW::from_state(&mut arrays, state.steps);
+        Ok(Self {
+            config,
+            frozen,
+            dir,
+            device,
+            net: ResNet::from_state(&network, &arrays, device)?,
+            optimiser,
+            state,
+            fresh: false,
+        })
+    }
+
+    /// What goes into the trained stages, of both sets; frozen stages are calibrated and run here.
+    fn trunk<'c>(
+        &mut self,
+        train: &'c dyn Crops,
+        valid: &'c dyn Crops,
+        progress: &mut dyn FnMut(TrainProgress) -> ControlFlow<()>,
+    ) -> Result<(Maps<'c>, Maps<'c>), NnError>
+    where
+        'a: 'c,
+    {
+        let config = self.config;
+        let maps = |crops, augment| Maps {
+            crops,
+            augment,
+            normalisation: &config.normalisation,
+            seed: config.seed,
+            device: self.device.clone(),
+            cache: None,
+        };
+        let mut train_maps = maps(train, Some(&config.augment));
+        let mut valid_maps = maps(valid, None);
+        if self.frozen > 0 {
+            if self.fresh && config.weights.is_none() {
+                calibrate_batch_norm(&mut self.net, 0..self.frozen, &train_maps)?;
+            }
+            let total = train.len() * config.augment_copies + valid.len();
+            let (begin, mut count) = (Instant::now(), 0);
+            let epoch = self.state.history.len();
+            let mut done = |n: usize| {
+                count += n;
+                let at = TrainProgress {
+                    epoch: 0,
+                    epochs: config.epochs,
+                    step: count,
+                    steps: total,
+                    loss: None,
+                    valid_loss: None,
+                    images_per_second: count as f64 / begin.elapsed().as_secs_f64(),
+                };
+                match progress(at) {
+                    ControlFlow::Break(()) => Err(NnError::Stopped { epoch }),
+                    ControlFlow::Continue(()) => Ok(()),
+                }
+            };
+            train_maps.fill(&self.net, self.frozen, config.augment_copies, &mut done)?;
+            valid_maps.fill(&self.net, self.frozen, 1, &mut done)?;
+        }
+        Ok((train_maps, valid_maps))
+    }
+
+    /// One epoch and its validation; crops per second.
+    fn epoch(
+        &mut self,
+        train: &Maps<'_>,
+        valid: &Maps<'_>,
+        progress: &mut dyn FnMut(TrainProgress) -> ControlFlow<()>,
+    ) -> Result<f64, NnError> {
+        let config = self.config;
+        let epoch = self.state.history.len();
+        let order = self.order(train.crops, epoch);
+        let batch = config.batch.min(order.len());
+        let steps = order.len() / batch;
+        let begin = Instant::now();
+        let mut sum = 0.0;
+        let mut rate = 0.0;
+        for (step, items) in order.chunks_exact(batch).enumerate() {
+            let learning_rate = scheduled_rate(config.learning_rate, self.state.steps, (steps * config.epochs) as u32);
+            let loss = self.step(train, items, epoch, learning_rate)?;
+            if !loss.is_finite() {
+                return Err(NnError::Diverged { epoch: epoch + 1, step: step + 1, loss });
+            }
+            sum += f64::from(loss);
+            rate = ((step + 1) * batch) as f64 / begin.elapsed().as_secs_f64();
+            let at = TrainProgress {
+                epoch: epoch + 1,
+                epochs: config.epochs,
+                step: step + 1,
+                steps,
+                loss: Some(sum / (step + 1) as f64),
+                valid_loss: self.state.history.last().map(|h| h.valid_loss),
+                images_per_second: rate,
+            };
+            if progress(at).is_break() {
+                return Err(NnError::Stopped { epoch });
+            }
+        }
+        let (valid_loss, valid_accuracy) = self.validate(valid)?;
+        if !valid_loss.is_finite() {
+            return Err(NnError::Diverged { epoch: epoch + 1, step: steps, loss: valid_loss as f32 });
+        }
+        self.state.history.push(EpochRecord {
+            epoch: epoch + 1,
+            train_loss: sum / steps as f64,
+            valid_loss,
+            valid_accuracy,
+        });
+        Ok(rate)
+    }
+
+    /// The items of an epoch in order, as many as there are crops.
+    fn order(&self, crops: &dyn Crops, epoch: usize) -> Vec<usize> {
+        let mut stream = Stream::new(Purpose::Order, self.config.seed, epoch as u32, 0);
+        let mut order: Vec<usize> = (0..crops.len()).collect();
+        stream.shuffle(&mut order);
+        if self.config.class_balance {
+            let classes = self.config.class_names.len();
+            let by_class: Vec<Vec<usize>> =
+                (0..classes).map(|c| order.iter().copied().filter(|&i| crops.class(i) == c).collect()).collect();
+            order = (0..crops.len())
+                .map(|k| {
+                    let items = &by_class[k % classes];
+                    items[(k / classes) % items.len()]
+                })
+                .collect();
+            stream.shuffle(&mut order);
+        }
+        order
+    }
+
+    /// One step of the optimiser; the loss before it.
+    fn step(&mut self, maps: &Maps<'_>, items: &[usize], epoch: usize, learning_rate: f32) -> Result<f32, NnError> {
+        let config = self.config;
+        let trained = self.frozen..STAGES.len();
+        let mut tracked = self.net.clone();
+        tracked.each_parameter(trained.clone(), &mut |p, learned| {
+            if learned {
+                p.value = p.value.clone().autodiff().require_grad();
+            }
+        });
+        let sites = if config.dropout > 0.0 { config.boundary.sites() } else { 0..0 };
+        let masks = Masks::for_training(
+            sites,
+            |site| self.net.channels(site),
+            config.dropout,
+            config.seed,
+            self.state.steps,
+            items.len(),
+            self.device,
+        );
+        let mut seen = Vec::new();
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks) };
+        let x = maps.batch(items, epoch)?;
+        let logits = tracked.forward_stages(x, trained.clone(), &mut pass);
+        let classes = config.class_names.len();
+        let log_p = activation::log_softmax(logits.reshape([items.len(), classes]), 1);
+        let mut weights = vec![0.0f32; items.len() * classes];
+        for (row, &i) in items.iter().enumerate() {
+            weights[row * classes + maps.crops.class(i)] = -1.0 / items.len() as f32;
+        }
+        let weights = TensorData::new(weights, [items.len(), classes]);
+        let loss = (log_p * Tensor::from_data(weights, self.device)).sum();
+        let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
+        if !value.is_finite() {
+            return Ok(value);
+        }
+        let mut gradients = loss.backward();
+        let mut by_parameter = Vec::new();
+        tracked.each_parameter(trained.clone(), &mut |p, learned| {
+            if learned {
+                by_parameter.push(p.value.grad_remove(&mut gradients));
+            }
+        });
+        drop(tracked);
+        self.optimiser.begin_step();
+        let mut by_parameter = by_parameter.into_iter();
+        let (optimiser, device) = (&mut self.optimiser, self.device);
+        self.net.each_parameter(trained, &mut |p, learned| {
+            let Some(gradient) = learned.then(|| by_parameter.next().flatten()).flatten() else {
+                return;
+            };
+            let decay = match p.layout {
+                Layout::Vector(_) => 0.0,
+                _ => config.weight_decay,
+            };
+            let mut values = p.values();
+            let gradient = values_of(gradient);
+            optimiser.update(&p.name, &mut values, &gradient, learning_rate, decay);
+            p.set(values, device);
+        });
+        self.net.update_statistics(&seen, 0.1);
+        self.state.steps += 1;
+        Ok(value)
+    }
+
+    /// Mean negative log-likelihood and accuracy on the validation set.
+    fn validate(&self, valid: &Maps<'_>) -> Result<(f64, f64), NnError> {
+        let classes = self.config.class_names.len();
+        let items: Vec<usize> = (0..valid.crops.len()).collect();
+        let (mut loss, mut right) = (0.0, 0usize);
+        for items in items.chunks(CHUNK) {
+            let x = match &valid.cache {
+                Some(_) => valid.batch(items, 0)?,
+                None => valid.images(items, |_| 0)?,
+            };
+            let stages = self.frozen..STAGES.len();
+            let logits = self.net.forward_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
+            let log_p = values_of(activation::log_softmax(logits, 1));
+            for (row, &i) in log_p.chunks_exact(classes).zip(items) {
+                let own = row[valid.crops.class(i)];
+                loss -= f64::from(own);
+                right += usize::from(row.iter().all(|&other| other <= own));
+            }
+        }
+        let n = valid.crops.len() as f64;
+        Ok((loss / n, right as f64 / n))
+    }
+
+    /// Writes what is needed to go on; and, after the best epoch so far, the run's weights.
+    fn checkpoint(&self) -> Result<(), NnError> {
+        let mut arrays = self.net.to_state();
+        if self.state.best() == self.state.history.last() {
+            write_state(&self.dir.join("weights.safetensors"), &arrays)?;
+        }
+        self.optimiser.to_state(&mut arrays);
+        let path = self.dir.join("checkpoint.safetensors");
+        let text = serde_json::to_string(&self.state).map_err(|e| NnError::corrupt(&path, e.to_string()))?;
+        let metadata = HashMap::from([("progress".to_owned(), text)]);
+        write_state_with(&path, &arrays, metadata)?;
+        write_json(&self.dir.join("history.json"), &self.state.history)
+    }
+
+    /// Writes what makes the folder a run.
+    fn finish(&self, train: &dyn Crops) -> Result<(), NnError> {
+        let config = self.config;
+        let Some(best) = self.state.best() else {
+            return Ok(());
+        };
+        let run = RunConfig {
+            version: RUN_VERSION,
+            detector: "resnet18".to_owned(),
+            network: self.net.config().clone(),
+            class_names: config.class_names.clone(),
+            input_size: train.size(),
+            normalisation: config.normalisation,
+            dropout: config.dropout,
+            boundary: config.boundary,
+            seed: config.seed,
+            epoch: best.epoch,
+            valid_loss: best.valid_loss,
+            made_by: format!("dubito {}", env!("CARGO_PKG_VERSION")),
+        };
+        let card = model_card(&run, &self.state);
+        write_atomic(&self.dir.join("model_card.md"), card.as_bytes())?;
+        write_json(&self.dir.join("config.json"), &run)
+    }
+}
+
+/// The run in words, for a person.
+fn model_card(run: &RunConfig, state: &Progress) -> String {
+    let config = &state.config;
+    let accuracy = state.best().map_or(f64::NAN, |best| best.valid_accuracy);
+    let frozen = match &config.freeze {
+        Some(stage) => format!("stages up to `{stage}` frozen"),
+        None => "every stage trained".to_owned(),
+    };
+    format!(
+        "# Detector: ResNet-18, {classes}\n\n\
+         | | |\n|---|---|\n\
+         | input | RGB face crops of {size} x {size} pixels |\n\
+         | width | {width} channels in the first stage |\n\
+         | classes | {classes} |\n\
+         | training | {n} crops, {epochs} epochs, {frozen}, AdamW at {rate}, seed {seed} |\n\
+         | validation | {m} crops of other people: loss {loss:.4} nats, accuracy {accuracy:.3} (epoch {epoch}) |\n\
+         | posterior | Monte Carlo dropout at rate {dropout} from `{boundary}` on |\n\
+         | made by | {made_by} |\n\n\
+         It knows the manipulations and the people it was trained on. Its scores on others are what a\n\
+         reliability report is for; do not use it as evidence by itself.\n",
+        classes = run.class_names.join(" / "),
+        size = run.input_size,
+        width = run.network.width,
+        n = state.crops[0],
+        m = state.crops[1],
+        epochs = state.history.len(),
+        rate = config.learning_rate,
+        seed = run.seed,
+        loss = run.valid_loss,
+        epoch = run.epoch,
+        dropout = run.dropout,
+        boundary = run.boundary,
+        made_by = run.made_by,
+    )
+}

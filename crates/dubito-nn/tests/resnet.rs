@@ -1,0 +1,139 @@
+//! Parity of logits with torchvision's ResNet-18, through weights that are a formula of name and index.
+#![allow(clippy::unwrap_used)]
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dubito_nn::{Array, Init, NnError, ResNet, ResNetConfig, read_state, write_state};
+
+/// As `formula` in golden/resnet.py.
+fn formula(name: &str, n: usize) -> Vec<f32> {
+    let seed = name.bytes().fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
+    (0..n as u32)
+        .map(|i| {
+            let mut h = i.wrapping_mul(2_654_435_761) ^ seed;
+            h ^= h >> 16;
+            h = h.wrapping_mul(0x85EB_CA6B);
+            h ^= h >> 13;
+            h = h.wrapping_mul(0xC2B2_AE35);
+            h ^= h >> 16;
+            (f64::from(h >> 8) / f64::from(1 << 24) - 0.5) as f32
+        })
+        .collect()
+}
+
+/// As `weight` in golden/resnet.py.
+fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
+    let fan_in = shape[1..].iter().product::<usize>() as f32;
+    let (scale, offset) = match shape.len() {
+        4 => ((24.0 / fan_in).sqrt(), 0.0),
+        2 => ((12.0 / fan_in).sqrt(), 0.0),
+        _ if name.ends_with("running_var") || name.ends_with("weight") => (0.4, 1.0),
+        _ => (0.4, 0.0),
+    };
+    formula(name, shape.iter().product()).into_iter().map(|u| offset + scale * u).collect()
+}
+
+fn config() -> ResNetConfig {
+    ResNetConfig { classes: 5, width: 64 }
+}
+
+fn network(device: &Device) -> ResNet {
+    let mut state = ResNet::new(&config(), Init::Kaiming, 0, device).unwrap().to_state();
+    assert_eq!(state.len(), 102);
+    for (name, array) in &mut state {
+        array.values = weight(name, &array.shape);
+    }
+    ResNet::from_state(&config(), &state, device).unwrap()
+}
+
+#[test]
+fn logits_are_torchvisions() {
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/resnet.json")).unwrap();
+    let device = Device::flex();
+    let net = network(&device);
+    for case in golden["inference"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let shape: [usize; 4] = serde_json::from_value(case["shape"].clone()).unwrap();
+        let logits: Vec<Vec<f32>> = serde_json::from_value(case["logits"].clone()).unwrap();
+        let values = formula(name, shape.iter().product());
+        let values: Vec<f32> = values.into_iter().map(|u| 4.0 * u).collect();
+        let images = Tensor::from_data(TensorData::new(values, shape), &device);
+        let ours = net.forward(images).unwrap().into_data();
+        for (ours, want) in ours.iter::<f32>().zip(logits.into_iter().flatten()) {
+            assert!((ours - want).abs() < 1e-4 * want.abs().max(1.0), "{name}: {ours} instead of {want}");
+        }
+    }
+}
+
+#[test]
+fn weights_go_to_a_file_and_back_unchanged() {
+    let device = Device::flex();
+    let net = network(&device);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weights.safetensors");
+    net.save(&path).unwrap();
+    assert_eq!(read_state(&path).unwrap(), net.to_state());
+    let again = ResNet::load(&config(), &path, &device).unwrap();
+    assert_eq!(again.to_state(), net.to_state());
+}
+
+#[test]
+fn a_state_dict_that_does_not_fit_names_the_tensor_and_both_shapes() {
+    let device = Device::flex();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("weights.safetensors");
+    let small = ResNetConfig { classes: 2, width: 4 };
+    let good = ResNet::new(&small, Init::Dct, 0, &device).unwrap().to_state();
+    let load = |state: &dubito_nn::StateDict| {
+        write_state(&path, state).unwrap();
+        ResNet::load(&small, &path, &device)
+    };
+    assert!(load(&good).is_ok());
+
+    let mut missing = good.clone();
+    missing.remove("layer3.1.bn2.running_var");
+    let error = load(&missing).unwrap_err();
+    assert!(matches!(&error, NnError::MissingTensor { name, .. } if name == "layer3.1.bn2.running_var"));
+    assert!(error.to_string().contains("[16]"), "{error}");
+
+    let mut extra = good.clone();
+    extra.insert("layer5.weight".to_owned(), Array { shape: vec![1], values: vec![0.0] });
+    assert!(matches!(load(&extra).unwrap_err(), NnError::ExtraTensor { name, .. } if name == "layer5.weight"));
+
+    let mut other = good.clone();
+    let fc = other.get_mut("fc.weight").unwrap();
+    fc.shape = vec![3, 32];
+    fc.values = vec![0.0; 96];
+    let error = load(&other).unwrap_err().to_string();
+    assert!(error.contains("`fc.weight`") && error.contains("[3, 32]") && error.contains("[2, 32]"), "{error}");
+}
+
+#[test]
+fn images_of_the_wrong_shape_are_errors() {
+    let device = Device::flex();
+    let config = ResNetConfig { classes: 2, width: 4 };
+    let net = ResNet::new(&config, Init::Kaiming, 0, &device).unwrap();
+    for shape in [[1, 4, 64, 64], [1, 3, 31, 64], [0, 3, 64, 64]] {
+        assert!(matches!(net.forward(Tensor::zeros(shape, &device)), Err(NnError::Input { .. })));
+    }
+    for config in [ResNetConfig { classes: 1, width: 64 }, ResNetConfig { classes: 2, width: 0 }] {
+        assert!(matches!(ResNet::new(&config, Init::Kaiming, 0, &device), Err(NnError::Setting { .. })));
+    }
+}
+
+#[test]
+fn initial_weights_are_a_function_of_the_seed() {
+    let device = Device::flex();
+    let config = ResNetConfig { classes: 2, width: 8 };
+    let state = |seed| ResNet::new(&config, Init::Kaiming, seed, &device).unwrap().to_state();
+    assert_eq!(state(1), state(1));
+    assert_ne!(state(1), state(2));
+    // He's variance: 2 / (out * k * k).
+    let conv = &state(1)["layer4.0.conv2.weight"];
+    let mean_square = conv.values.iter().map(|v| v * v).sum::<f32>() / conv.values.len() as f32;
+    assert!((mean_square * 64.0 * 9.0 / 2.0 - 1.0).abs() < 0.05);
+    // The cosine basis has no mean, so a flat image leaves no trace.
+    let dct = ResNet::new(&config, Init::Dct, 1, &device).unwrap().to_state();
+    for filter in dct["conv1.weight"].values.chunks_exact(147).take(6) {
+        assert!(filter.iter().sum::<f32>().abs() < 1e-5);
+    }
+}
