@@ -398,3 +398,27 @@ fn ece_if_calibrated(items: &[Scored], options: &Options) -> Estimate {
         undefined_because: None,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// With one confidence there is one bin, and the error is the mean absolute deviation of a binomial
+    /// share: 0.03440 of 100 trials at 0.75 (SciPy: `sum(binom.pmf(k, 100, .75) * abs(k / 100 - .75))`).
+    #[test]
+    fn chance_alone_gives_the_binomial_deviation() {
+        let item = Scored {
+            label: 1,
+            probs: vec![0.25, 0.75],
+            total: 0.0,
+            aleatoric: 0.0,
+            between_frames: 0.0,
+            epistemic: 0.0,
+            cluster: 0,
+        };
+        let expected = ece_if_calibrated(&vec![item; 100], &Options::default());
+        assert!((expected.value.unwrap() - 0.0344).abs() < 0.004, "{expected:?}");
+        assert!(expected.low.unwrap() < 0.01 && (0.07..0.1).contains(&expected.high.unwrap()), "{expected:?}");
+    }
+}

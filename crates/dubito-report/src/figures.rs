@@ -137,6 +137,9 @@ fn by_origin(scores: &Scores, level: Level) -> Vec<(Origin, Vec<&Scored>)> {
     groups.into_iter().collect()
 }
 
+/// The points of a curve.
+type Points = Vec<(f64, f64)>;
+
 /// Accuracy of what is kept, for each share set aside, by each kind of doubt; and by the best order.
 fn rejection(scores: &Scores, level: Level) -> CurvePanel {
     let items: Vec<&Scored> = scores.scored(level).into_iter().map(|(_, scored)| scored).collect();
@@ -160,7 +163,7 @@ fn rejection(scores: &Scores, level: Level) -> CurvePanel {
 }
 
 /// `(share set aside, accuracy of the rest)`, the most doubtful first; items of equal doubt go together.
-fn kept_accuracy(doubt: &[f64], errors: &[f64]) -> Vec<(f64, f64)> {
+fn kept_accuracy(doubt: &[f64], errors: &[f64]) -> Points {
     let mut order: Vec<usize> = (0..doubt.len()).collect();
     order.sort_by(|&a, &b| doubt[a].total_cmp(&doubt[b]));
     let (mut kept, mut wrong, mut points) = (0.0, 0.0, Vec::new());
@@ -179,7 +182,7 @@ fn kept_accuracy(doubt: &[f64], errors: &[f64]) -> Vec<(f64, f64)> {
 /// The ROC curve of each level, and of each generator's fakes against all reals.
 fn roc_panels(scores: &Scores, levels: &[Level]) -> Vec<CurvePanel> {
     let guessing = || Line { name: "guessing".into(), color: GREY, dash: (2, 3), points: vec![(0.0, 0.0), (1.0, 1.0)] };
-    let panel = |title: String, curves: Vec<(String, Result<Vec<(f64, f64)>, String>)>| {
+    let panel = |title: String, curves: Vec<(String, Result<Points, String>)>| {
         let mut lines = Vec::new();
         let mut reason = "there are no fakes".to_string();
         for ((name, curve), (color, dash)) in curves.into_iter().zip(LINES) {
@@ -208,7 +211,7 @@ fn roc_panels(scores: &Scores, levels: &[Level]) -> Vec<CurvePanel> {
 }
 
 /// False positive rate and true positive rate for each threshold, in a task that knows reals.
-fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Result<Vec<(f64, f64)>, String> {
+fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Result<Points, String> {
     let real = real_class(&scores.task).ok_or("no class is named real")?;
     let items = scores.scored(level).into_iter().filter(|(video, _)| chosen(&video.origin));
     let mut items: Vec<(f64, bool)> = items.map(|(_, s)| (scores.fakeness(s), s.label != real)).collect();
@@ -233,7 +236,7 @@ fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Resul
 }
 
 /// At most 600 points of a curve, the first and the last among them.
-fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn thinned(points: Points) -> Points {
     let most = 600;
     if points.len() <= most {
         return points;
@@ -654,7 +657,7 @@ struct Line {
     name: String,
     color: RGBColor,
     dash: Dash,
-    points: Vec<(f64, f64)>,
+    points: Points,
 }
 
 impl Draw for Curves {

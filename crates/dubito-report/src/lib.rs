@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`predictions`] | the long form, one row per item and sample, as Parquet or CSV |
 //! | [`scores`] | rows reduced over their samples: scored frames and videos |
-//! | [`evaluate`] | scored items by group: the content of `metrics.json` |
+//! | [`evaluate`](mod@evaluate) | scored items by group: the content of `metrics.json` |
 //! | [`rates`] | how often something is called fake, with clustered intervals |
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |

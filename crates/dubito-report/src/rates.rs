@@ -29,7 +29,7 @@ impl Rate {
     /// Share of the trials where the event happened, 0 to 1.
     ///
     /// The interval is the percentile interval over resampled clusters, drawn exactly as
-    /// [`dubito_stats::metrics`] draws them. Where the event never (or always) happened, resampling can
+    /// [`dubito_stats::metrics()`] draws them. Where the event never (or always) happened, resampling can
     /// only repeat that, so the open end is the exact binomial bound (Clopper and Pearson, Biometrika
     /// 26, 1934) of that many *clusters*: one trial each, as if all items of a cluster went together.
     /// Without trials: undefined, for `reason`.
@@ -145,4 +145,48 @@ pub(crate) fn quantile(sorted: &[f64], level: f64) -> f64 {
     let at = level.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
     below + (above - below) * at.fract()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn rate(trials: &[(u32, bool)]) -> Rate {
+        let mut rate = Rate::default();
+        trials.iter().for_each(|&(cluster, happened)| rate.push(cluster, happened));
+        rate
+    }
+
+    /// SciPy: `beta.ppf(.975, 1, 10)` and `beta.ppf(.025, 10, 1)`.
+    #[test]
+    fn nothing_seen_is_not_nothing_there() {
+        let bootstrap = Bootstrap::default();
+        let never = rate(&(0..10).map(|c| (c, false)).collect::<Vec<_>>()).estimate(Some(&bootstrap), "");
+        assert_eq!((never.value, never.low), (Some(0.0), Some(0.0)));
+        assert!((never.high.unwrap() - 0.308_497_1).abs() < 1e-6);
+        let always = rate(&(0..10).map(|c| (c, true)).collect::<Vec<_>>()).estimate(Some(&bootstrap), "");
+        assert!((always.low.unwrap() - 0.691_502_9).abs() < 1e-6);
+        assert_eq!(always.high, Some(1.0));
+    }
+
+    #[test]
+    fn a_rate_minus_itself_is_nothing() {
+        let bootstrap = Bootstrap::default();
+        let half = rate(&(0..20).map(|c| (c / 2, c % 3 == 0)).collect::<Vec<_>>());
+        let difference = half.minus(&half, Some(&bootstrap), "");
+        assert_eq!((difference.value, difference.low, difference.high), (Some(0.0), Some(0.0), Some(0.0)));
+        // One more alarm for each person is one half more, whoever is drawn.
+        let less = rate(&(0..10).flat_map(|c| [(c, false), (c, false)]).collect::<Vec<_>>());
+        let more = rate(&(0..10).flat_map(|c| [(c, true), (c, c < 5)]).collect::<Vec<_>>());
+        let difference = more.minus(&less, Some(&bootstrap), "");
+        assert_eq!(difference.value, Some(0.75));
+        assert!(difference.undefined_because.is_none() && difference.low.unwrap() >= 0.5);
+    }
+
+    #[test]
+    fn without_trials_there_is_a_reason() {
+        let none = Rate::default().estimate(None, "there are no reals");
+        assert_eq!(none, Estimate::undefined("there are no reals"));
+    }
 }

@@ -182,7 +182,7 @@ fn scores_without_videos_are_items() {
     let path = folder.path().join("scores.csv");
     let lines: String = (0..40).map(|i| format!("i{i},{},{}\n", i % 2, f64::from(i) / 40.0)).collect();
     std::fs::write(&path, format!("item,label,p_fake\n{lines}")).unwrap();
-    let scores = Scores::read(&[path.clone()], &options()).unwrap();
+    let scores = Scores::read(std::slice::from_ref(&path), &options()).unwrap();
     assert_eq!((scores.clusters, scores.samples), (40, 1));
     let metrics = evaluate(&[path], &[], Value::Null, &options()).unwrap();
     assert!(metrics.groups.iter().all(|group| group.level == Level::Item));

@@ -17,7 +17,7 @@ fn options() -> Options {
 fn report(folder: &Path, rows: &[Row], input: &ReportInput) -> (String, Vec<verdict::Sentence>) {
     let predictions = folder.join("predictions.parquet");
     write(&predictions, rows).unwrap();
-    let metrics = write_report(&folder.join("out"), &[predictions.clone()], input, &options()).unwrap();
+    let metrics = write_report(&folder.join("out"), std::slice::from_ref(&predictions), input, &options()).unwrap();
     let scores = Scores::read(&[predictions], &options()).unwrap();
     (std::fs::read_to_string(folder.join("out/report.html")).unwrap(), verdict::verdict(&metrics, &scores))
 }

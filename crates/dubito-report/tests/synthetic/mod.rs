@@ -30,11 +30,14 @@ fn normal(key: [usize; 4]) -> f64 {
     (0..6).map(|i| noise(&[key[0], key[1], key[2], key[3], i])).sum::<f64>() / 2f64.sqrt()
 }
 
+/// Generator, null control, donor, centre of the logits, spread over the samples.
+type Kind = (&'static str, Option<&'static str>, Option<usize>, f64, f64);
+
 /// Every row: for each person a real video, two null controls, and two generators by two donors.
 pub fn rows(size: &Size) -> Vec<Row> {
     let mut rows = Vec::new();
     for person in 0..size.people {
-        let kinds: [(&str, Option<&str>, Option<usize>, f64, f64); 7] = [
+        let kinds: [Kind; 7] = [
             ("real", None, None, -0.9, 0.4),
             ("real", Some("face-swap"), None, -0.5, 0.5),
             ("real", Some("mouth"), None, -0.7, 0.5),
