@@ -1,7 +1,7 @@
 //! YUV 4:2:0 from and to RGB, for the embedded decoder and encoder (ITU-T H.273, BT.601, BT.709).
 //!
-//! Whole-number arithmetic: the same answer on every processor. Chroma samples lie at the left edge of
-//! their 2x2 luma block, half way down, as H.264 puts them where it is not told otherwise.
+//! Whole-number arithmetic: the same answer on every processor. Chroma samples are taken to lie in the
+//! middle of their 2x2 luma block, as FFmpeg's `scale` filter takes them.
 
 use image::RgbImage;
 
@@ -56,6 +56,12 @@ fn fixed(value: f64) -> i32 {
     (value * f64::from(1 << SHIFT)).round() as i32
 }
 
+/// The chroma samples around luma sample `at`: the one weighted 3/4 and the one weighted 1/4.
+fn neighbours(at: usize, count: usize) -> (usize, usize) {
+    let near = at / 2;
+    (near, if at.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(count - 1) })
+}
+
 /// RGB of a 4:2:0 picture of `width` x `height`; chroma is interpolated linearly. `None` if a plane is
 /// too small.
 pub(crate) fn rgb_from_yuv(planes: [Plane<'_>; 3], width: u32, height: u32, colour: Colour) -> Option<RgbImage> {
@@ -71,28 +77,26 @@ pub(crate) fn rgb_from_yuv(planes: [Plane<'_>; 3], width: u32, height: u32, colo
     let green_v = -fixed(2.0 * (1.0 - colour.red) * colour.red / colour.green() * chroma);
 
     let mut rgb = Vec::with_capacity(wide * high * 3);
-    // One row of chroma between two stored rows, in eighths, less the 128 of no colour.
+    // Chroma at the height of the current row, in quarters, less the 128 of no colour.
     let mut rows = [vec![0_i32; chroma_wide], vec![0_i32; chroma_wide]];
     for y in 0..high {
-        let near = y / 2;
-        let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(chroma_high - 1) };
+        let (near, far) = neighbours(y, chroma_high);
         for (row, plane) in rows.iter_mut().zip([u, v]) {
             let near = plane.samples.get(near * plane.stride..)?.get(..chroma_wide)?;
             let far = plane.samples.get(far * plane.stride..)?.get(..chroma_wide)?;
             for ((value, near), far) in row.iter_mut().zip(near).zip(far) {
-                *value = 2 * (3 * i32::from(*near) + i32::from(*far)) - 8 * 128;
+                *value = 3 * i32::from(*near) + i32::from(*far) - 4 * 128;
             }
         }
         let [u_row, v_row] = &rows;
         let luma = luma.samples.get(y * luma.stride..)?.get(..wide)?;
         for (x, &sample) in luma.iter().enumerate() {
-            let left = x / 2;
-            let right = (left + x % 2).min(chroma_wide - 1);
-            let u = (u_row[left] + u_row[right]) / 2;
-            let v = (v_row[left] + v_row[right]) / 2;
+            let (near, far) = neighbours(x, chroma_wide);
+            // In sixteenths.
+            let u = i64::from(3 * u_row[near] + u_row[far]);
+            let v = i64::from(3 * v_row[near] + v_row[far]);
             let grey = (i32::from(sample) - black) * scale + HALF;
-            let channel = |chroma: i64| ((i64::from(grey) + chroma / 8) >> SHIFT).clamp(0, 255) as u8;
-            let (u, v) = (i64::from(u), i64::from(v));
+            let channel = |chroma: i64| ((i64::from(grey) + chroma / 16) >> SHIFT).clamp(0, 255) as u8;
             rgb.push(channel(v * i64::from(red_v)));
             rgb.push(channel(u * i64::from(green_u) + v * i64::from(green_v)));
             rgb.push(channel(u * i64::from(blue_u)));
@@ -103,7 +107,7 @@ pub(crate) fn rgb_from_yuv(planes: [Plane<'_>; 3], width: u32, height: u32, colo
 
 /// Planes Y, U, V one behind the other, without padding, of a picture of even width and height.
 ///
-/// Chroma is the mean of two rows and, weighted 1, 2, 1, of three columns around its place.
+/// Chroma is the mean of its 2x2 block.
 pub(crate) fn yuv_from_rgb(rgb: &[u8], width: usize, height: usize, colour: Colour) -> Vec<u8> {
     let (luma_steps, chroma_steps, black) = colour.range();
     let weights = [colour.red, colour.green(), colour.blue];
@@ -128,13 +132,9 @@ pub(crate) fn yuv_from_rgb(rgb: &[u8], width: usize, height: usize, colour: Colo
     for factors in [u, v] {
         for y in (0..height).step_by(2) {
             for x in (0..width).step_by(2) {
-                let mut sum = 0_i64;
-                for (column, weight) in [(x.saturating_sub(1), 1), (x, 2), (x + 1, 1)] {
-                    for row in [y, y + 1] {
-                        sum += weight * i64::from(dot(factors, pixel(column, row)));
-                    }
-                }
-                let value = ((sum + 8 * i64::from(HALF)) >> (SHIFT + 3)) + 128;
+                let block = [pixel(x, y), pixel(x + 1, y), pixel(x, y + 1), pixel(x + 1, y + 1)];
+                let sum: i32 = block.map(|pixel| dot(factors, pixel)).iter().sum();
+                let value = ((sum + 4 * HALF) >> (SHIFT + 2)) + 128;
                 planes.push(value.clamp(0, 255) as u8);
             }
         }

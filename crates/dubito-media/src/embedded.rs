@@ -94,7 +94,7 @@ impl Frames {
     /// The worker ended or spoke out of turn: it crashed, ran out of memory or out of time.
     fn broken(&mut self, what: &str) -> MediaError {
         let status = self.process.finish();
-        if let Some(error) = self.process.timed_out(&self.path) {
+        if let Some(error) = self.process.stopped(&self.path) {
             return error;
         }
         let mut message = match status {

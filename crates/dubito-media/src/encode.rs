@@ -240,7 +240,7 @@ impl Writer {
         let mut message = message;
         if let Sink::Child(process) = &mut self.sink {
             let _ = process.finish();
-            if let Some(error) = process.timed_out(&self.path) {
+            if let Some(error) = process.stopped(&self.path) {
                 return error;
             }
             if !process.message().is_empty() {

@@ -108,7 +108,7 @@ impl Frames {
             Ok(status) => status,
             Err(error) => return Some(error),
         };
-        if let Some(error) = self.process.timed_out(&self.path) {
+        if let Some(error) = self.process.stopped(&self.path) {
             return Some(error);
         }
         let path = self.path.clone();
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn lines_of_showinfo() {
-        let time = |line| parse_showinfo(line).unwrap();
+        let time = |line: &str| parse_showinfo(line).unwrap();
         let head = "[Parsed_showinfo_0 @ 0x5581] [info] ";
         assert_eq!(
             time(&format!("{head}config in time_base: 1/12800, frame_rate: 25/1")),

@@ -46,7 +46,7 @@ pub(crate) fn probe(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result
     let mut process = Process::spawn(command, &tools.ffprobe, limits, |_| false)?;
     let json = process.read_all(1 << 20);
     let status = process.finish()?;
-    if let Some(error) = process.timed_out(path) {
+    if let Some(error) = process.stopped(path) {
         return Err(error);
     }
     let json = json.map_err(|error| MediaError::NotMedia { path: path.to_owned(), message: error.to_string() })?;

@@ -20,7 +20,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 ///
 /// The watchdog kills the child when one read or write waits longer than `Limits::stall`, or all of
 /// them together longer than `Limits::timeout`; the pending read or write then fails and
-/// [`Process::timed_out`] tells why.
+/// [`Process::stopped`] tells why.
 pub(crate) struct Process {
     child: Arc<Mutex<Child>>,
     stdin: Option<ChildStdin>,
@@ -193,8 +193,18 @@ impl Process {
         Vec::from_iter(self.tail.iter().map(|line| line.trim())).join("; ")
     }
 
-    /// The error to report if the watchdog ended the process.
-    pub(crate) fn timed_out(&self, path: &Path) -> Option<MediaError> {
+    /// The error to report if a limit ended the process: time, or (by its last words) memory.
+    pub(crate) fn stopped(&self, path: &Path) -> Option<MediaError> {
+        let path = path.to_owned();
+        let words = ["Cannot allocate memory", "memory allocation of", "failed to map segment"];
+        if self.tail.iter().any(|line| words.iter().any(|word| line.contains(word))) {
+            return Some(MediaError::Limit {
+                path,
+                field: "memory_bytes",
+                what: format!("the memory that {} needs", self.tool),
+                limit: format!("{} bytes", self.limits.memory_bytes),
+            });
+        }
         if !self.killed_by_watchdog.load(Ordering::SeqCst) {
             return None;
         }
@@ -204,7 +214,7 @@ impl Process {
         } else {
             format!("gave no sign of life for {:?}", self.limits.stall)
         };
-        Some(MediaError::Timeout { path: path.to_owned(), tool: self.tool.clone(), what })
+        Some(MediaError::Timeout { path, tool: self.tool.clone(), what })
     }
 }
 
@@ -266,7 +276,7 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(process.read(&mut [0; 8]).unwrap(), 0);
         assert!(begun.elapsed() < Duration::from_secs(10));
-        let error = process.timed_out(Path::new("x.mp4")).unwrap();
+        let error = process.stopped(Path::new("x.mp4")).unwrap();
         assert!(error.to_string().contains("no sign of life"), "{error}");
     }
 
@@ -275,7 +285,7 @@ mod tests {
         let limits = Limits { stall: Duration::from_millis(300), ..Limits::default() };
         let mut process = shell("exec sleep 60", &limits);
         assert!(process.write(&vec![0; 1 << 20]).is_err());
-        assert!(process.timed_out(Path::new("x.mp4")).is_some());
+        assert!(process.stopped(Path::new("x.mp4")).is_some());
     }
 
     #[test]
@@ -284,7 +294,7 @@ mod tests {
         let mut process = shell("while :; do echo 1; sleep 0.05; done", &limits);
         let mut all = [0; 1 << 16];
         assert!(process.read(&mut all).unwrap() < all.len());
-        let error = process.timed_out(Path::new("x.mp4")).unwrap();
+        let error = process.stopped(Path::new("x.mp4")).unwrap();
         assert!(error.to_string().contains("in all"), "{error}");
     }
 

@@ -176,12 +176,38 @@ fn decode(path: &Path, max_pixels: u64, output: &mut impl Write) -> Result<(), S
 }
 
 fn read_index(file: &mut (impl Read + Seek), size: u64) -> Result<Mp4, Failure> {
-    catch_unwind(AssertUnwindSafe(|| Mp4::read(file, size)))
-        .unwrap_or_else(|_| Err(re_mp4::Error::InvalidData("the MP4 index contradicts itself")))
+    // The index reader refuses a box that reaches beyond the size it is told: in a truncated file the
+    // frames there are would be lost.
+    let declared = declared_size(file, size).map_err(|error| Failure::NotMedia(error.to_string()))?;
+    catch_unwind(AssertUnwindSafe(|| Mp4::read(file, declared)))
+        .unwrap_or(Err(re_mp4::Error::InvalidData("the MP4 index contradicts itself")))
         .map_err(|error| match error {
             re_mp4::Error::BoxNotFound(_) => Failure::NotMedia("no MP4 index found".to_owned()),
             error => Failure::NotMedia(error.to_string()),
         })
+}
+
+/// Where the last top-level box says that it ends: the file's size, or more if the file is cut short.
+fn declared_size(file: &mut (impl Read + Seek), size: u64) -> io::Result<u64> {
+    let mut end = 0_u64;
+    // A file has a handful of boxes, a fragmented one two for each fragment.
+    while end + 8 <= size {
+        file.seek(SeekFrom::Start(end))?;
+        let mut header = [0; 16];
+        file.read_exact(&mut header[..8])?;
+        let mut length = u64::from(u32::from_be_bytes([header[0], header[1], header[2], header[3]]));
+        if length == 1 {
+            file.read_exact(&mut header[8..])?;
+            length = header[8..].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        }
+        match end.checked_add(length) {
+            Some(next) if length >= 8 => end = next,
+            // Length 0: up to the end of the file. Less than a header: damage.
+            _ => break,
+        }
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(end.max(size))
 }
 
 impl Track {
@@ -383,8 +409,8 @@ fn presentation_times(mp4: &Mp4, trak: &TrakBox, track: &re_mp4::Track) -> Vec<O
 // ---- encoding
 
 fn encode_from_stdin(path: &Path, width: usize, height: usize, rate: f64, quantiser: u8) -> Result<(), String> {
-    if width == 0 || height == 0 || width % 2 == 1 || height % 2 == 1 || !(rate > 0.0) || !(1..=51).contains(&quantiser)
-    {
+    let even = |size: usize| size > 0 && size.is_multiple_of(2);
+    if !(even(width) && even(height) && rate.is_finite() && rate > 0.0 && (1..=51).contains(&quantiser)) {
         return Err("expected even width and height, a rate above 0 and a QP from 1 to 51".to_owned());
     }
     let config = EncoderConfig::new()
@@ -395,7 +421,7 @@ fn encode_from_stdin(path: &Path, width: usize, height: usize, rate: f64, quanti
         .adaptive_quantization(false)
         .background_detection(false)
         .intra_frame_period(IntraFramePeriod::from_num_frames(250))
-        .usage_type(UsageType::CameraVideoNonRealTime)
+        .usage_type(UsageType::CameraVideoRealTime)
         .complexity(Complexity::Medium)
         .max_frame_rate(FrameRate::from_hz(rate as f32))
         .num_threads(1)
