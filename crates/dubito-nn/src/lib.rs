@@ -1,5 +1,11 @@
 //! Everything with tensors: detectors, inference methods, training.
 
+#[cfg(test)]
+extern crate self as dubito_nn;
+#[cfg(test)]
+#[path = "../tests/formula/mod.rs"]
+mod formula;
+
 mod augment;
 mod device;
 mod dropout;

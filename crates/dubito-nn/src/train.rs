@@ -594,7 +594,9 @@ impl<'a> Trainer<'a> {
         let mut rate = 0.0;
         for (step, items) in order.chunks_exact(batch).enumerate() {
             let learning_rate = scheduled_rate(config.learning_rate, self.state.steps, (steps * config.epochs) as u32);
-            let loss = self.step(train, items, epoch, learning_rate)?;
+            let labels: Vec<usize> = items.iter().map(|&i| train.crops.class(i)).collect();
+            let x = train.batch(items, epoch)?;
+            let loss = self.step(x, &labels, learning_rate);
             if !loss.is_finite() {
                 return Err(NnError::Diverged { epoch: epoch + 1, step: step + 1, loss });
             }
@@ -646,8 +648,9 @@ impl<'a> Trainer<'a> {
         order
     }
 
-    /// One step of the optimiser; the loss before it.
-    fn step(&mut self, maps: &Maps<'_>, items: &[usize], epoch: usize, learning_rate: f32) -> Result<f32, NnError> {
+    /// One step of the optimiser on the input of the trained stages and a class for each item; the
+    /// mean cross-entropy before it.
+    fn step(&mut self, x: Tensor<4>, labels: &[usize], learning_rate: f32) -> f32 {
         let config = self.config;
         let trained = self.frozen..STAGES.len();
         let mut tracked = self.net.clone();
@@ -663,24 +666,23 @@ impl<'a> Trainer<'a> {
             config.dropout,
             config.seed,
             self.state.steps,
-            items.len(),
+            labels.len(),
             self.device,
         );
         let mut seen = Vec::new();
         let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks) };
-        let x = maps.batch(items, epoch)?;
         let logits = tracked.forward_stages(x, trained.clone(), &mut pass);
         let classes = config.class_names.len();
-        let log_p = activation::log_softmax(logits.reshape([items.len(), classes]), 1);
-        let mut weights = vec![0.0f32; items.len() * classes];
-        for (row, &i) in items.iter().enumerate() {
-            weights[row * classes + maps.crops.class(i)] = -1.0 / items.len() as f32;
+        let log_p = activation::log_softmax(logits.reshape([labels.len(), classes]), 1);
+        let mut weights = vec![0.0f32; labels.len() * classes];
+        for (row, &class) in labels.iter().enumerate() {
+            weights[row * classes + class] = -1.0 / labels.len() as f32;
         }
-        let weights = TensorData::new(weights, [items.len(), classes]);
+        let weights = TensorData::new(weights, [labels.len(), classes]);
         let loss = (log_p * Tensor::from_data(weights, self.device)).sum();
         let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
-            return Ok(value);
+            return value;
         }
         let mut gradients = loss.backward();
         let mut by_parameter = Vec::new();
@@ -708,7 +710,7 @@ impl<'a> Trainer<'a> {
         });
         self.net.update_statistics(&seen, 0.1);
         self.state.steps += 1;
-        Ok(value)
+        value
     }
 
     /// Mean negative log-likelihood and accuracy on the validation set.
@@ -808,4 +810,53 @@ fn model_card(run: &RunConfig, state: &Progress) -> String {
         boundary = run.boundary,
         made_by = run.made_by,
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::formula;
+
+    /// Losses, running statistics and weights after two steps, beside PyTorch's in float64.
+    #[test]
+    fn two_steps_are_pytorchs() {
+        let golden: serde_json::Value = serde_json::from_str(include_str!("../tests/golden/resnet.json")).unwrap();
+        let golden = &golden["train"];
+        let device = Device::flex();
+        let config = TrainConfig {
+            class_names: (0..5).map(|c| c.to_string()).collect(),
+            weight_decay: 0.1,
+            dropout: 0.0,
+            ..TrainConfig::default()
+        };
+        let mut trainer = Trainer {
+            config: &config,
+            frozen: 0,
+            dir: Path::new(""),
+            device: &device,
+            net: formula::network(&device),
+            optimiser: AdamW::default(),
+            state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
+            fresh: true,
+        };
+        let x = formula::image("train", [4, 3, 64, 64], &device);
+        let labels: Vec<usize> = serde_json::from_value(golden["labels"].clone()).unwrap();
+        let losses: Vec<f32> = serde_json::from_value(golden["losses"].clone()).unwrap();
+        for want in losses {
+            let loss = trainer.step(x.clone(), &labels, 1e-3);
+            assert!((loss - want).abs() < 2e-3 * want + 1e-5, "{loss} instead of {want}");
+        }
+        let state = trainer.net.to_state();
+        let after: std::collections::BTreeMap<String, Vec<f32>> =
+            serde_json::from_value(golden["after"].clone()).unwrap();
+        assert_eq!(after.len(), 6);
+        for (name, want) in after {
+            for (ours, want) in state[&name].values.iter().zip(want) {
+                // A step of Adam is the rate times the gradient's sign, nearly.
+                let tolerance = 1e-4 * want.abs() + 5e-5;
+                assert!((ours - want).abs() < tolerance, "{name}: {ours} instead of {want}");
+            }
+        }
+    }
 }

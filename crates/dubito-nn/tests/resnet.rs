@@ -1,49 +1,12 @@
 //! Parity of logits with torchvision's ResNet-18, through weights that are a formula of name and index.
 #![allow(clippy::unwrap_used)]
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use dubito_nn::{Array, Init, NnError, ResNet, ResNetConfig, read_state, write_state};
 
-/// As `formula` in golden/resnet.py.
-fn formula(name: &str, n: usize) -> Vec<f32> {
-    let seed = name.bytes().fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
-    (0..n as u32)
-        .map(|i| {
-            let mut h = i.wrapping_mul(2_654_435_761) ^ seed;
-            h ^= h >> 16;
-            h = h.wrapping_mul(0x85EB_CA6B);
-            h ^= h >> 13;
-            h = h.wrapping_mul(0xC2B2_AE35);
-            h ^= h >> 16;
-            (f64::from(h >> 8) / f64::from(1 << 24) - 0.5) as f32
-        })
-        .collect()
-}
+mod formula;
 
-/// As `weight` in golden/resnet.py.
-fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
-    let fan_in = shape[1..].iter().product::<usize>() as f32;
-    let (scale, offset) = match shape.len() {
-        4 => ((24.0 / fan_in).sqrt(), 0.0),
-        2 => ((12.0 / fan_in).sqrt(), 0.0),
-        _ if name.ends_with("running_var") || name.ends_with("weight") => (0.4, 1.0),
-        _ => (0.4, 0.0),
-    };
-    formula(name, shape.iter().product()).into_iter().map(|u| offset + scale * u).collect()
-}
-
-fn config() -> ResNetConfig {
-    ResNetConfig { classes: 5, width: 64 }
-}
-
-fn network(device: &Device) -> ResNet {
-    let mut state = ResNet::new(&config(), Init::Kaiming, 0, device).unwrap().to_state();
-    assert_eq!(state.len(), 102);
-    for (name, array) in &mut state {
-        array.values = weight(name, &array.shape);
-    }
-    ResNet::from_state(&config(), &state, device).unwrap()
-}
+use formula::{config, image, network};
 
 #[test]
 fn logits_are_torchvisions() {
@@ -54,9 +17,7 @@ fn logits_are_torchvisions() {
         let name = case["name"].as_str().unwrap();
         let shape: [usize; 4] = serde_json::from_value(case["shape"].clone()).unwrap();
         let logits: Vec<Vec<f32>> = serde_json::from_value(case["logits"].clone()).unwrap();
-        let values = formula(name, shape.iter().product());
-        let values: Vec<f32> = values.into_iter().map(|u| 4.0 * u).collect();
-        let images = Tensor::from_data(TensorData::new(values, shape), &device);
+        let images = image(name, shape, &device);
         let ours = net.forward(images).unwrap().into_data();
         for (ours, want) in ours.iter::<f32>().zip(logits.into_iter().flatten()) {
             assert!((ours - want).abs() < 1e-4 * want.abs().max(1.0), "{name}: {ours} instead of {want}");
