@@ -1,4 +1,4 @@
-//! YUV 4:2:0 from and to RGB, for the embedded decoder and encoder (ITU-T H.273, BT.601, BT.709).
+//! YUV 4:2:0 from and to RGB (ITU-T H.273, BT.601, BT.709, BT.2020), for both decoders and the embedded encoder.
 //!
 //! Whole-number arithmetic: the same answer on every processor. Chroma samples are taken to lie in the
 //! middle of their 2x2 luma block, as FFmpeg's `scale` filter takes them.
@@ -42,6 +42,23 @@ impl Colour {
     }
 }
 
+/// The planes Y, U, V of a picture, one behind the other without padding. `None` if there are too few
+/// or too many bytes, see [`yuv_length`].
+pub(crate) fn planes(bytes: &[u8], width: u32, height: u32) -> Option<[Plane<'_>; 3]> {
+    let (wide, high) = (width as usize, height as usize);
+    let (luma, chroma) = bytes.split_at_checked(wide * high)?;
+    let (u, v) = chroma.split_at_checked(wide.div_ceil(2) * high.div_ceil(2))?;
+    let plane = |samples, stride| Plane { samples, stride };
+    let planes = [plane(luma, wide), plane(u, wide.div_ceil(2)), plane(v, wide.div_ceil(2))];
+    (u.len() == v.len()).then_some(planes)
+}
+
+/// Bytes of a 4:2:0 picture; chroma of an odd size is rounded up.
+pub(crate) fn yuv_length(width: u32, height: u32) -> usize {
+    let (wide, high) = (width as usize, height as usize);
+    wide * high + 2 * wide.div_ceil(2) * high.div_ceil(2)
+}
+
 /// A plane of 8-bit samples whose rows lie `stride` apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Plane<'a> {
@@ -54,12 +71,6 @@ const HALF: i32 = 1 << (SHIFT - 1);
 
 fn fixed(value: f64) -> i32 {
     (value * f64::from(1 << SHIFT)).round() as i32
-}
-
-/// The chroma samples around luma sample `at`: the one weighted 3/4 and the one weighted 1/4.
-fn neighbours(at: usize, count: usize) -> (usize, usize) {
-    let near = at / 2;
-    (near, if at.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(count - 1) })
 }
 
 /// RGB of a 4:2:0 picture of `width` x `height`; chroma is interpolated linearly. `None` if a plane is
@@ -75,34 +86,60 @@ pub(crate) fn rgb_from_yuv(planes: [Plane<'_>; 3], width: u32, height: u32, colo
     let blue_u = fixed(2.0 * (1.0 - colour.blue) * chroma);
     let green_u = -fixed(2.0 * (1.0 - colour.blue) * colour.blue / colour.green() * chroma);
     let green_v = -fixed(2.0 * (1.0 - colour.red) * colour.red / colour.green() * chroma);
+    // Chroma comes in sixteenths (at most 2048 of them from no colour): the sums fit 32 bits.
+    let channel = |grey: i32, chroma: i32| ((grey + (chroma >> 4)) >> SHIFT).clamp(0, 255) as u8;
 
-    let mut rgb = Vec::with_capacity(wide * high * 3);
-    // Chroma at the height of the current row, in quarters, less the 128 of no colour.
-    let mut rows = [vec![0_i32; chroma_wide], vec![0_i32; chroma_wide]];
-    for y in 0..high {
-        let (near, far) = neighbours(y, chroma_high);
+    let mut rgb = vec![0; wide * high * 3];
+    let mut rows = [ChromaRow::new(chroma_wide), ChromaRow::new(chroma_wide)];
+    for (y, line) in rgb.chunks_exact_mut(wide * 3).enumerate() {
         for (row, plane) in rows.iter_mut().zip([u, v]) {
-            let near = plane.samples.get(near * plane.stride..)?.get(..chroma_wide)?;
-            let far = plane.samples.get(far * plane.stride..)?.get(..chroma_wide)?;
-            for ((value, near), far) in row.iter_mut().zip(near).zip(far) {
-                *value = 3 * i32::from(*near) + i32::from(*far) - 4 * 128;
-            }
+            row.interpolate(plane, y, chroma_high)?;
         }
         let [u_row, v_row] = &rows;
         let luma = luma.samples.get(y * luma.stride..)?.get(..wide)?;
-        for (x, &sample) in luma.iter().enumerate() {
-            let (near, far) = neighbours(x, chroma_wide);
-            // In sixteenths.
-            let u = i64::from(3 * u_row[near] + u_row[far]);
-            let v = i64::from(3 * v_row[near] + v_row[far]);
+        let chroma = u_row.wide.iter().zip(&v_row.wide);
+        for ((pixel, &sample), (&u, &v)) in line.chunks_exact_mut(3).zip(luma).zip(chroma) {
             let grey = (i32::from(sample) - black) * scale + HALF;
-            let channel = |chroma: i64| ((i64::from(grey) + chroma / 16) >> SHIFT).clamp(0, 255) as u8;
-            rgb.push(channel(v * i64::from(red_v)));
-            rgb.push(channel(u * i64::from(green_u) + v * i64::from(green_v)));
-            rgb.push(channel(u * i64::from(blue_u)));
+            pixel[0] = channel(grey, v * red_v);
+            pixel[1] = channel(grey, u * green_u + v * green_v);
+            pixel[2] = channel(grey, u * blue_u);
         }
     }
     RgbImage::from_raw(width, height, rgb)
+}
+
+/// One plane of chroma at the height of one row of luma.
+struct ChromaRow {
+    /// At the places of chroma, in quarters, the first and the last repeated beyond the edge.
+    narrow: Vec<i32>,
+    /// At the places of luma, in sixteenths. Both less the 128 of no colour.
+    wide: Vec<i32>,
+}
+
+impl ChromaRow {
+    fn new(chroma_wide: usize) -> Self {
+        Self { narrow: vec![0; chroma_wide + 2], wide: vec![0; chroma_wide * 2] }
+    }
+
+    /// Each luma sample takes 3/4 of the chroma sample of its block and 1/4 of the one on its other
+    /// side, down and across. `None` if the plane is too small.
+    fn interpolate(&mut self, plane: Plane<'_>, y: usize, chroma_high: usize) -> Option<()> {
+        let count = self.wide.len() / 2;
+        let near = y / 2;
+        let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(chroma_high - 1) };
+        let near = plane.samples.get(near * plane.stride..)?.get(..count)?;
+        let far = plane.samples.get(far * plane.stride..)?.get(..count)?;
+        for ((value, near), far) in self.narrow[1..=count].iter_mut().zip(near).zip(far) {
+            *value = 3 * i32::from(*near) + i32::from(*far) - 4 * 128;
+        }
+        self.narrow[0] = self.narrow[1];
+        self.narrow[count + 1] = self.narrow[count];
+        for (pair, around) in self.wide.chunks_exact_mut(2).zip(self.narrow.windows(3)) {
+            pair[0] = 3 * around[1] + around[0];
+            pair[1] = 3 * around[1] + around[2];
+        }
+        Some(())
+    }
 }
 
 /// Planes Y, U, V one behind the other, without padding, of a picture of even width and height.
@@ -147,13 +184,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn split(planes: &[u8], width: usize, height: usize) -> [Plane<'_>; 3] {
-        let (luma, chroma) = planes.split_at(width * height);
-        let (u, v) = chroma.split_at(width * height / 4);
-        let plane = |samples, stride| Plane { samples, stride };
-        [plane(luma, width), plane(u, width / 2), plane(v, width / 2)]
-    }
-
     /// Colours of ITU-R BT.601-7, table 1 and its like for BT.709: 8-bit codes of the pure colours.
     #[test]
     fn pure_colours_have_the_codes_of_the_standards() {
@@ -179,7 +209,7 @@ mod tests {
         for colour in [Colour::BT601, Colour::signalled(1, false), Colour::signalled(1, true)] {
             for rgb in [[0, 0, 0], [255, 255, 255], [200, 30, 90], [12, 250, 130], [90, 60, 30]] {
                 let planes = yuv_from_rgb(&rgb.repeat(16), 4, 4, colour);
-                let image = rgb_from_yuv(split(&planes, 4, 4), 4, 4, colour).unwrap();
+                let image = rgb_from_yuv(super::planes(&planes, 4, 4).unwrap(), 4, 4, colour).unwrap();
                 for (found, expected) in image.as_raw().iter().zip(rgb.iter().cycle()) {
                     assert!(found.abs_diff(*expected) <= 2, "{rgb:?} {:?}", image.get_pixel(0, 0));
                 }

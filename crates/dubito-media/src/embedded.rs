@@ -115,8 +115,13 @@ impl Frames {
             Failure::NoVideo(found) => MediaError::NoVideo { path, found },
             Failure::Unsupported(what) => MediaError::Unsupported { path, decoder: DECODER.to_owned(), what },
             Failure::NoFrames => MediaError::NoFrames { path, message: String::new() },
-            Failure::Truncated(message) | Failure::Decode(message) if frames == 0 => {
+            Failure::Truncated(message) if frames == 0 => {
                 MediaError::NoFrames { path, message: format!(": {message}") }
+            }
+            // The index was in order, the stream is not to its liking from the first picture on.
+            Failure::Decode(message) if frames == 0 => {
+                let what = format!("this H.264 stream: {message}");
+                MediaError::Unsupported { path, decoder: DECODER.to_owned(), what }
             }
             Failure::Truncated(message) => MediaError::Truncated { path, frames, expected, message },
             Failure::Decode(message) => MediaError::Decode { path, frames, message },

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use crate::colour::Colour;
 use crate::process::Process;
 use crate::video::display_size;
 use crate::{FfmpegTools, Limits, MediaError, VideoInfo};
@@ -29,6 +30,8 @@ pub(crate) fn input_arguments(path: &Path) -> Result<Vec<OsString>, MediaError> 
 pub(crate) struct Probe {
     pub stream: u32,
     pub info: VideoInfo,
+    /// What the numbers of an 8-bit 4:2:0 stream mean; `None` for every other pixel format.
+    pub colour: Option<Colour>,
     /// When the stream begins, in seconds.
     pub start: Option<f64>,
 }
@@ -39,7 +42,7 @@ pub(crate) fn probe(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result
     command.args(["-hide_banner", "-loglevel", "error", "-print_format", "json", "-show_entries"]);
     command.arg(
         "format=format_name,duration,bit_rate,size:stream=index,codec_type,codec_name,width,height,pix_fmt,\
-         sample_aspect_ratio,avg_frame_rate,nb_frames,duration,bit_rate,start_time:\
+         sample_aspect_ratio,avg_frame_rate,nb_frames,duration,bit_rate,start_time,color_space,color_range:\
          stream_tags=rotate:stream_side_data=rotation:stream_disposition=attached_pic",
     );
     command.args(input_arguments(path)?);
@@ -92,6 +95,8 @@ struct Stream {
     width: Option<u32>,
     height: Option<u32>,
     pix_fmt: Option<String>,
+    color_space: Option<String>,
+    color_range: Option<String>,
     sample_aspect_ratio: Option<String>,
     avg_frame_rate: Option<String>,
     nb_frames: Option<String>,
@@ -145,6 +150,7 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
     let (shown_width, shown_height) = display_size(width, height, sample_aspect, rotation);
     Ok(Some(Probe {
         stream: stream.index,
+        colour: colour(stream),
         start: number(&stream.start_time),
         info: VideoInfo {
             width: u32::try_from(shown_width).map_err(|_| too_large())?,
@@ -163,6 +169,27 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
             size_bytes,
         },
     }))
+}
+
+/// Meaning of an 8-bit 4:2:0 stream's numbers; `None` for what is not converted here.
+fn colour(stream: &Stream) -> Option<Colour> {
+    let full = match stream.pix_fmt.as_deref()? {
+        "yuv420p" => stream.color_range.as_deref() == Some("pc"),
+        "yuvj420p" => true,
+        _ => return None,
+    };
+    // FFmpeg's names of the codes of ITU-T H.273.
+    let matrix = match stream.color_space.as_deref() {
+        Some("bt709") => 1,
+        None | Some("unknown" | "reserved") => 2,
+        Some("fcc") => 4,
+        Some("bt470bg") => 5,
+        Some("smpte170m") => 6,
+        Some("smpte240m") => 7,
+        Some("bt2020nc") => 9,
+        Some(_) => return None,
+    };
+    Some(Colour::signalled(matrix, full))
 }
 
 /// The kinds of stream in ffprobe's JSON, for the error message.

@@ -58,6 +58,7 @@ impl Process {
         command.env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1").env_remove("FFREPORT");
         let mut child = command.spawn().map_err(|error| failed(format!("does not start: {error}")))?;
         limit_resources(&child, limits);
+        widen_pipes(&child);
         let stdin = child.stdin.take();
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(failed("has no output".to_owned()));
@@ -258,6 +259,21 @@ fn limit_resources(child: &Child, limits: &Limits) {
 #[cfg(not(target_os = "linux"))]
 fn limit_resources(_: &Child, _: &Limits) {}
 
+/// Asks for pipes of 1 MiB instead of 64 KiB: fewer turns between the processes for each frame.
+#[cfg(target_os = "linux")]
+fn widen_pipes(child: &Child) {
+    // Where the system allows no more, the small pipe works as well.
+    if let Some(pipe) = &child.stdin {
+        let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
+    }
+    if let Some(pipe) = &child.stdout {
+        let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen_pipes(_: &Child) {}
+
 #[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -284,7 +300,7 @@ mod tests {
     fn a_child_that_reads_nothing_is_stopped() {
         let limits = Limits { stall: Duration::from_millis(300), ..Limits::default() };
         let mut process = shell("exec sleep 60", &limits);
-        assert!(process.write(&vec![0; 1 << 20]).is_err());
+        assert!(process.write(&vec![0; 4 << 20]).is_err());
         assert!(process.stopped(Path::new("x.mp4")).is_some());
     }
 

@@ -13,10 +13,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use h264_reader::nal::sps::{ChromaFormat, FrameMbsFlags, SeqParameterSet};
 use h264_reader::nal::{Nal, RefNal};
 use image::RgbImage;
-use image::imageops::{self, FilterType};
+use image::imageops;
 use muxide::api::{MuxerBuilder, VideoCodec};
 use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
@@ -315,7 +317,7 @@ impl Track {
         let image = if (width, height) == self.stored {
             image
         } else {
-            imageops::resize(&image, width, height, FilterType::CatmullRom)
+            resize(&image, width, height).ok_or_else(|| Failure::Decode("a picture cannot be scaled".to_owned()))?
         };
         Ok(match self.info.rotation {
             90 => imageops::rotate90(&image),
@@ -324,6 +326,15 @@ impl Track {
             _ => image,
         })
     }
+}
+
+/// The picture at another size, by bicubic interpolation.
+fn resize(image: &RgbImage, width: u32, height: u32) -> Option<RgbImage> {
+    let algorithm = ResizeAlg::Convolution(FilterType::CatmullRom);
+    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).ok()?;
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    Resizer::new().resize(&source, &mut target, &ResizeOptions::new().resize_alg(algorithm)).ok()?;
+    RgbImage::from_raw(width, height, target.into_vec())
 }
 
 /// Replaces the lengths in front of NAL units by start codes. `None` if they don't fit the sample.
@@ -339,7 +350,7 @@ fn append_annex_b(mut bytes: &[u8], length_size: usize, packet: &mut Vec<u8>) ->
     Some(())
 }
 
-/// Refuses what OpenH264 does not decode: other than 8-bit 4:2:0, and interlaced pictures.
+/// Refuses what OpenH264 does not decode: other than 8-bit 4:2:0, interlaced, above level 5.2.
 fn check_supported(sequence: &SeqParameterSet) -> Result<(), Failure> {
     let chroma = &sequence.chroma_info;
     let bits = 8 + chroma.bit_depth_luma_minus8.max(chroma.bit_depth_chroma_minus8);
@@ -349,6 +360,8 @@ fn check_supported(sequence: &SeqParameterSet) -> Result<(), Failure> {
         format!("H.264 with {bits} bits a sample")
     } else if sequence.frame_mbs_flags != FrameMbsFlags::Frames {
         "interlaced H.264".to_owned()
+    } else if sequence.level_idc > 52 {
+        format!("H.264 of level {}", f32::from(sequence.level_idc) / 10.0)
     } else {
         return Ok(());
     };
