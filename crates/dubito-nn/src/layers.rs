@@ -3,13 +3,13 @@
 //! Convolutions gather patches into rows and multiply once for the whole batch. On small maps that is
 //! several times faster on a CPU than a convolution item by item, both ways.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, module, ops::ConvOptions};
+use burn::tensor::{Device, Int, Slice, Tensor, TensorData};
 
 use crate::rng::{Purpose, Stream};
 use crate::state::Array;
 
-/// Patches are gathered for so many values at a time, to bound memory (16 MiB).
-const PATCH_VALUES: usize = 4 << 20;
+/// Patches are gathered for so many values at a time, to bound memory (4 MiB).
+const PATCH_VALUES: usize = 1 << 20;
 
 /// How a parameter's matrix is laid out in a state dict, in PyTorch's layout.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,71 +139,40 @@ impl Convolution {
         Self { weight: Parameter::new(format!("{name}.weight"), layout, device), out, input, k, stride, padding }
     }
 
-    fn out_size(&self, n: usize) -> usize {
-        (n + 2 * self.padding - self.k) / self.stride + 1
-    }
-
-    /// On an image in planes, `[items, in, h, w]` -> `[items, out, h', w']`: few channels, large map.
-    pub(crate) fn forward_planes(&self, x: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.value.clone().reshape([self.k, self.k, self.input, self.out]).permute([3, 2, 0, 1]);
-        module::conv2d(x, weight, None, ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1))
-    }
-
     /// `[items, h, w, in]` -> `[items, h', w', out]`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [items, h, w, _] = x.dims();
-        let (oh, ow) = (self.out_size(h), self.out_size(w));
+        let weight = self.weight.value.clone();
         if self.k == 1 && self.stride == 1 {
-            return x
-                .reshape([items * h * w, self.input])
-                .matmul(self.weight.value.clone())
-                .reshape([items, oh, ow, self.out]);
+            let y = x.reshape([items * h * w, self.input]).matmul(weight);
+            return y.reshape([items, h, w, self.out]);
         }
-        let per_item = oh * ow * self.k * self.k * self.input;
-        let chunk = (PATCH_VALUES / per_item).clamp(1, items.max(1));
-        if chunk >= items {
-            return self.patches(x);
-        }
-        let chunks =
-            (0..items).step_by(chunk).map(|i| self.patches(x.clone().slice([i..(i + chunk).min(items)]))).collect();
-        Tensor::cat(chunks, 0)
+        let out = |n: usize| (n + 2 * self.padding - self.k) / self.stride + 1;
+        let patch = Patch { k: self.k, stride: self.stride, padding: self.padding };
+        convolve(x, weight, patch, [out(h), out(w)])
     }
 
-    /// Gathers patches into rows, `[items * h' * w', k * k * in]`, and multiplies.
-    fn patches(&self, x: Tensor<4>) -> Tensor<4> {
-        let [items, h, w, _] = x.dims();
-        let (oh, ow) = (self.out_size(h), self.out_size(w));
-        let device = x.device();
-        let index = self.patch_index(items, h, w, &device);
-        let mut rows = x.reshape([items * h * w, self.input]);
-        if self.padding > 0 {
-            // One row of zeros at the end stands for everything outside the map.
-            rows = Tensor::cat(vec![rows, Tensor::zeros([1, self.input], &device)], 0);
-        }
-        rows.select(0, index)
-            .reshape([items * oh * ow, self.k * self.k * self.input])
-            .matmul(self.weight.value.clone())
-            .reshape([items, oh, ow, self.out])
-    }
-
-    /// For each output pixel and each place in its patch, the input's row; `items * h * w` is outside.
-    fn patch_index(&self, items: usize, h: usize, w: usize, device: &Device) -> Tensor<1, Int> {
-        let (oh, ow) = (self.out_size(h), self.out_size(w));
-        let outside = (items * h * w) as i64;
-        let inside = |o: usize, k: usize, n: usize| (o * self.stride + k).checked_sub(self.padding).filter(|&i| i < n);
-        let mut index = Vec::with_capacity(items * oh * ow * self.k * self.k);
-        for item in 0..items {
-            for (y, x) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
-                for (ky, kx) in (0..self.k).flat_map(|y| (0..self.k).map(move |x| (y, x))) {
-                    index.push(match (inside(y, ky, h), inside(x, kx, w)) {
-                        (Some(row), Some(column)) => ((item * h + row) * w + column) as i64,
-                        _ => outside,
-                    });
-                }
-            }
-        }
-        let n = index.len();
-        Tensor::from_data(TensorData::new(index, [n]), device)
+    /// The first layer, 7 x 7 at stride 2, on an image in planes `[items, 3, h, w]`:
+    /// `[items, h / 2, w / 2, out]`, halves rounded up.
+    ///
+    /// Each 2 x 2 pixels are laid into one of four times the channels, on which the kernel, with a
+    /// row and a column of zeros put before, is 4 x 4 at stride 1: the same sum in longer rows.
+    pub(crate) fn forward_image(&self, x: Tensor<4>) -> Tensor<4> {
+        let [items, c, h, w] = x.dims();
+        let (oh, ow) = (h.div_ceil(2), w.div_ceil(2));
+        let x = x
+            .pad((0, 2 * ow - w, 0, 2 * oh - h), 0.0)
+            .reshape([items, c, oh, 2, ow, 2])
+            .permute([0, 2, 4, 3, 5, 1])
+            .reshape([items, oh, ow, 4 * c]);
+        let weight = self.weight.value.clone().reshape([7, 7, c, self.out]);
+        let column = Tensor::zeros([7, 1, c, self.out], &weight.device());
+        let row = Tensor::zeros([1, 8, c, self.out], &weight.device());
+        let weight = Tensor::cat(vec![row, Tensor::cat(vec![column, weight], 1)], 0)
+            .reshape([4, 2, 4, 2, c, self.out])
+            .permute([0, 2, 1, 3, 4, 5])
+            .reshape([64 * c, self.out]);
+        convolve(x, weight, Patch { k: 4, stride: 1, padding: 2 }, [oh, ow])
     }
 
     /// Kaiming's normal initialisation, fan out, for ReLU (He et al. 2015), as torchvision does.
@@ -212,6 +181,97 @@ impl Convolution {
         let n = self.out * self.input * self.k * self.k;
         self.weight.set((0..n).map(|_| std * stream.normal()).collect(), device);
     }
+}
+
+/// Where the input of each output pixel lies.
+#[derive(Clone, Copy)]
+struct Patch {
+    /// Side of the kernel.
+    k: usize,
+    /// Step between patches.
+    stride: usize,
+    /// Zeros before the map; those after it follow from the output's size.
+    padding: usize,
+}
+
+/// Convolves `[items, h, w, in]` with a matrix `[k * k * in, out]` to `[items, out_h, out_w, out]`:
+/// patches are gathered into rows, as many items at a time as the limit allows, and multiplied.
+fn convolve(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2]) -> Tensor<4> {
+    let [items, h, w, c] = x.dims();
+    let [length, out] = weight.dims();
+    let chunk = (PATCH_VALUES / (oh * ow * length)).clamp(1, items.max(1));
+    let index = patch_index(chunk, [h, w], [oh, ow], patch, &x.device());
+    let chunks: Vec<Tensor<4>> = (0..items)
+        .step_by(chunk)
+        .map(|from| {
+            let n = chunk.min(items - from);
+            let part = if n == items { x.clone() } else { x.clone().slice([from..from + n]) };
+            // The first row, of zeros, stands for everything outside the map.
+            let zeros = Tensor::zeros([1, c], &x.device());
+            let rows = Tensor::cat(vec![zeros, part.reshape([n * h * w, c])], 0);
+            let index = index.clone().slice([0..n * oh * ow * patch.k * patch.k]);
+            rows.select(0, index).reshape([n * oh * ow, length]).matmul(weight.clone()).reshape([n, oh, ow, out])
+        })
+        .collect();
+    Tensor::cat(chunks, 0)
+}
+
+/// For each output pixel and each place in its patch, the input's row counted from 1; 0 is outside.
+fn patch_index(
+    items: usize,
+    [h, w]: [usize; 2],
+    [oh, ow]: [usize; 2],
+    Patch { k, stride, padding }: Patch,
+    device: &Device,
+) -> Tensor<1, Int> {
+    let inside = |o: usize, k: usize, n: usize| (o * stride + k).checked_sub(padding).filter(|&i| i < n);
+    let mut index = Vec::with_capacity(items * oh * ow * k * k);
+    for y in 0..oh {
+        for x in 0..ow {
+            for ky in 0..k {
+                for kx in 0..k {
+                    index.push(match (inside(y, ky, h), inside(x, kx, w)) {
+                        (Some(row), Some(column)) => (1 + row * w + column) as i64,
+                        _ => 0,
+                    });
+                }
+            }
+        }
+    }
+    let one = index.len();
+    for item in 1..items {
+        let offset = (item * h * w) as i64;
+        index.extend_from_within(0..one);
+        for i in &mut index[item * one..] {
+            if *i > 0 {
+                *i += offset;
+            }
+        }
+    }
+    let n = index.len();
+    Tensor::from_data(TensorData::new(index, [n]), device)
+}
+
+/// Max pooling, 3 x 3 at stride 2, padding 1, of a map that is nowhere negative (after ReLU).
+pub(crate) fn max_pool(x: Tensor<4>) -> Tensor<4> {
+    let [_, h, w, _] = x.dims();
+    // Of each axis in turn: the largest of the places 2i - 1, 2i, 2i + 1; zeros outside.
+    let pool = |x: Tensor<4>, axis: usize, n: usize| {
+        let out = n.div_ceil(2);
+        let places = |from: usize| {
+            let slices: [Slice; 4] = std::array::from_fn(|d| {
+                if d == axis {
+                    Slice::new(from as isize, Some((from + 2 * out - 1) as isize), 2)
+                } else {
+                    Slice::full()
+                }
+            });
+            x.clone().slice(slices)
+        };
+        places(0).max_pair(places(1)).max_pair(places(2))
+    };
+    let x = pool(x.pad([(0, 0), (1, 1), (1, 1), (0, 0)], 0.0), 2, w);
+    pool(x, 1, h)
 }
 
 /// Batch normalisation (Ioffe and Szegedy 2015), with PyTorch's epsilon 1e-5 and momentum 0.1.
@@ -243,33 +303,30 @@ impl BatchNorm {
         this
     }
 
-    /// Normalises each channel; `axis` is where the channels are, 1 (planes) or 3 (feature maps).
-    pub(crate) fn forward(&self, x: Tensor<4>, axis: usize, statistics: &mut Statistics<'_>) -> Tensor<4> {
-        let mut shape = [1; 4];
-        shape[axis] = self.channels;
-        let along = |p: &Parameter| p.value.clone().reshape(shape);
-        match statistics {
+    /// Normalises each channel of `[items, h, w, channels]`.
+    pub(crate) fn forward(&self, x: Tensor<4>, statistics: &mut Statistics<'_>) -> Tensor<4> {
+        let shape = x.dims();
+        let rows = shape.iter().product::<usize>() / self.channels;
+        let x = x.reshape([rows, self.channels]);
+        let (weight, bias) = (self.weight.value.clone(), self.bias.value.clone());
+        let y = match statistics {
             Statistics::Running => {
-                let scale = along(&self.weight) / along(&self.variance).add_scalar(Self::EPSILON).sqrt();
-                let shift = along(&self.bias) - along(&self.mean) * scale.clone();
+                let scale = weight / self.variance.value.clone().add_scalar(Self::EPSILON).sqrt();
+                let shift = bias - self.mean.value.clone() * scale.clone();
                 x * scale + shift
             }
             Statistics::Batch(seen) => {
-                let mean_of = |x: Tensor<4>| (0..4).filter(|&d| d != axis).fold(x, |x, d| x.mean_dim(d));
-                let count = x.dims().iter().product::<usize>() / self.channels;
-                let mean = mean_of(x.clone());
+                let mean = x.clone().mean_dim(0);
                 let centred = x - mean.clone();
-                let variance = mean_of(centred.clone() * centred.clone());
-                let unbiased = count as f32 / (count.max(2) - 1) as f32;
-                seen.push((
-                    self.name.clone(),
-                    mean.inner().reshape([self.channels]),
-                    variance.clone().inner().reshape([self.channels]) * unbiased,
-                ));
-                let scale = along(&self.weight) / variance.add_scalar(Self::EPSILON).sqrt();
-                centred * scale + along(&self.bias)
+                let variance = centred.clone().square().mean_dim(0);
+                let unbiased = rows as f32 / (rows.max(2) - 1) as f32;
+                let vector = |t: Tensor<2>| t.inner().reshape([self.channels]);
+                seen.push((self.name.clone(), vector(mean), vector(variance.clone()) * unbiased));
+                let scale = weight / variance.add_scalar(Self::EPSILON).sqrt();
+                centred * scale + bias
             }
-        }
+        };
+        y.reshape(shape)
     }
 
     /// Moves the running statistics towards those of a batch: `momentum` 0.1 in training, 1 to set them.

@@ -89,6 +89,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn steps_are_pytorchs() {
+        let golden: serde_json::Value = serde_json::from_str(include_str!("../tests/golden/resnet.json")).unwrap();
+        let list = |v: &serde_json::Value| serde_json::from_value::<Vec<f32>>(v.clone()).unwrap();
+        let golden = &golden["adamw"];
+        let (mut values, mut adamw) = (list(&golden["values"]), AdamW::default());
+        for step in golden["steps"].as_array().unwrap() {
+            adamw.begin_step();
+            adamw.update("p", &mut values, &list(&step["gradient"]), step["rate"].as_f64().unwrap() as f32, 0.1);
+            for (ours, want) in values.iter().zip(list(&step["values"])) {
+                assert!((ours - want).abs() < 1e-6, "{ours} instead of {want}");
+            }
+        }
+        // What is saved goes on as if it had not been.
+        let mut state = StateDict::new();
+        adamw.to_state(&mut state);
+        let mut again = AdamW::from_state(&mut state, adamw.steps);
+        let mut copy = values.clone();
+        for (adamw, values) in [(&mut adamw, &mut values), (&mut again, &mut copy)] {
+            adamw.begin_step();
+            adamw.update("p", values, &[0.5; 8], 0.01, 0.1);
+        }
+        assert_eq!(values, copy);
+        assert!(state.is_empty());
+    }
+
+    #[test]
     fn the_rate_rises_for_a_tenth_and_falls_to_zero() {
         let rates: Vec<f32> = (0..100).map(|s| scheduled_rate(2.0, s, 100)).collect();
         assert!(rates[..10].windows(2).all(|w| w[0] < w[1]));

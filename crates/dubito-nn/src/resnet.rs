@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, activation, module, ops::MaxPoolOptions};
+use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::NnError;
 use crate::dropout::Masks;
-use crate::layers::{BatchNorm, Convolution, Linear, Parameter, Statistics, init_stream};
+use crate::layers::{BatchNorm, Convolution, Linear, Parameter, Statistics, init_stream, max_pool};
 use crate::state::{Array, StateDict, read_state, write_state};
 
 /// The stages in order; a range of their indices is what [`ResNet::forward_stages`] runs.
@@ -101,12 +101,12 @@ impl BasicBlock {
 
     fn forward(&self, x: Tensor<4>, statistics: &mut Statistics<'_>) -> Tensor<4> {
         let around = match &self.downsample {
-            Some((conv, bn)) => bn.forward(conv.forward(x.clone()), 3, statistics),
+            Some((conv, bn)) => bn.forward(conv.forward(x.clone()), statistics),
             None => x.clone(),
         };
-        let y = self.bn1.forward(self.conv1.forward(x), 3, statistics);
+        let y = self.bn1.forward(self.conv1.forward(x), statistics);
         let y = self.conv2.forward(activation::relu(y));
-        activation::relu(self.bn2.forward(y, 3, statistics) + around)
+        activation::relu(self.bn2.forward(y, statistics) + around)
     }
 }
 
@@ -227,10 +227,8 @@ impl ResNet {
     }
 
     fn stem(&self, images: Tensor<4>, statistics: &mut Statistics<'_>) -> Tensor<4> {
-        let x = self.conv1.forward_planes(images);
-        let x = activation::relu(self.bn1.forward(x, 1, statistics));
-        let pool = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
-        module::max_pool2d(x, pool).permute([0, 2, 3, 1])
+        let x = self.bn1.forward(self.conv1.forward_image(images), statistics);
+        max_pool(activation::relu(x))
     }
 
     /// The detector's arrays by torchvision's names.

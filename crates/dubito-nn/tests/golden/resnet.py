@@ -70,32 +70,31 @@ with torch.no_grad():
         for name, shape in [("small", [3, 3, 64, 64]), ("oblong", [1, 3, 112, 97])]
     ]
 
-# Two steps of training: batch statistics, every gradient, AdamW with decay on what is not a vector.
+# A step of training: the loss, every gradient's norm, running statistics moved by batch statistics.
 net = network().train()
-vectors = [p for p in net.parameters() if p.dim() == 1]
-others = [p for p in net.parameters() if p.dim() > 1]
-optimiser = torch.optim.AdamW(
-    [{"params": others, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}], lr=1e-3
-)
 labels = torch.tensor([0, 3, 1, 4])
-x = image("train", [4, 3, 64, 64])
-losses = []
-for step in range(2):
-    optimiser.zero_grad()
-    loss = torch.nn.functional.cross_entropy(net(x), labels)
-    loss.backward()
-    losses.append(loss.item())
-    if step == 0:
-        out["gradient_norms"] = {n: p.grad.norm().item() for n, p in net.named_parameters()}
-    optimiser.step()
+loss = torch.nn.functional.cross_entropy(net(image("train", [4, 3, 64, 64])), labels)
+loss.backward()
 state = net.state_dict()
-watched = ["conv1.weight", "bn1.running_mean", "layer2.0.downsample.1.running_var",
-           "layer4.1.bn2.running_var", "layer4.1.bn2.bias", "fc.bias"]
+watched = ["bn1.running_mean", "layer2.0.downsample.1.running_var", "layer4.1.bn2.running_var"]
 out["train"] = {
     "labels": labels.tolist(),
-    "losses": losses,
-    "after": {n: state[n].flatten()[:5].tolist() for n in watched},
+    "loss": loss.item(),
+    "gradient_norms": {n: p.grad.norm().item() for n, p in net.named_parameters()},
+    "statistics": {n: state[n][:5].tolist() for n in watched},
 }
+
+# AdamW by itself: three steps at changing rates, with weight decay.
+values = torch.from_numpy(formula("values", 8)).requires_grad_()
+optimiser = torch.optim.AdamW([values], weight_decay=0.1)
+steps = []
+for step, rate in enumerate([0.01, 0.1, 0.03]):
+    optimiser.param_groups[0]["lr"] = rate
+    values.grad = torch.from_numpy(formula(f"gradient {step}", 8))
+    optimiser.step()
+    steps.append({"rate": rate, "gradient": values.grad.tolist(), "values": values.tolist()})
+out["adamw"] = {"values": formula("values", 8).tolist(), "decay": 0.1, "steps": steps}
+
 path = pathlib.Path(__file__).with_name("resnet.json")
 path.write_text(json.dumps(out, indent=1) + "\n")
-print(path, "loss", losses)
+print(path, "loss", loss.item())

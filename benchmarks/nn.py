@@ -1,0 +1,150 @@
+"""Detectors: prediction, posterior samples and training beside PyTorch.
+
+    python benchmarks/nn.py [--rounds 5] [--profile release]
+
+Installs torch and torchvision into .venv/benchmarks, builds the example `nn_bench`, and times both
+sides in turn, round by round, in one go on as many threads as there are cores. The peer draws
+posterior samples as its users do, by a loop over whole passes with dropout on. Ends with one JSON
+line per comparison; a ratio above 1 means that we are faster (or, for the cost of samples, cheaper).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+import venv
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / ".venv" / "benchmarks"
+BATCH, SIZE, SAMPLES = 16, 224, 50
+TRAIN = {"batch": 32, "size": 112, "crops": 128}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="times each side runs; the median counts")
+    parser.add_argument("--profile", default="dev", help="cargo profile to build with")
+    arguments = parser.parse_args()
+    ours, peer = Ours(arguments.profile), Peer()
+
+    tasks = {
+        "forward": {"do": "forward", "batch": BATCH, "size": SIZE},
+        "samples": {"do": "samples", "batch": BATCH, "size": SIZE, "samples": SAMPLES, "boundary": "head"},
+        "train": {"do": "train", "width": 64, "freeze": None, **TRAIN},
+        "train tail": {"do": "train", "width": 64, "freeze": "layer3", **TRAIN},
+    }
+    seconds = {name: ([], []) for name in tasks}
+    for round_ in range(arguments.rounds + 1):
+        for name, task in tasks.items():
+            pair = ours.time(task), peer.time(task)
+            print(f"round {round_} {name}: ours {pair[0]:.3f} s, PyTorch {pair[1]:.3f} s", flush=True)
+            if round_ > 0:  # The first round warms up.
+                for times, t in zip(seconds[name], pair):
+                    times.append(t)
+
+    median = {name: [statistics.median(t) for t in pair] for name, pair in seconds.items()}
+    rate = lambda items, name: [items / t for t in median[name]]
+    passes = [median["samples"][side] / median["forward"][side] for side in (0, 1)]
+    report("ResNet-18 forward, 224 px, batch 16", rate(BATCH, "forward"), "images/s")
+    report("50 posterior samples at the head, 224 px, batch 16", rate(BATCH, "samples"), "images/s")
+    report("cost of 50 samples", passes, "single passes", lower_is_better=True)
+    report("ResNet-18 training, 112 px, batch 32", rate(TRAIN["crops"], "train"), "images/s")
+    report("training layer4 and the head, the rest frozen and cached", rate(TRAIN["crops"], "train tail"), "images/s")
+
+
+def report(name, pair, unit, lower_is_better=False):
+    ours, peer = pair
+    ratio = peer / ours if lower_is_better else ours / peer
+    line = {"name": name, "ours": round(ours, 3), "peer": round(peer, 3), "unit": unit, "ratio": round(ratio, 3)}
+    print(json.dumps(line))
+
+
+class Ours:
+    """The example binary, asked over its standard input."""
+
+    def __init__(self, profile):
+        build = ["cargo", "build", "-p", "dubito-nn", "--example", "nn_bench", "--profile", profile]
+        subprocess.run(build, cwd=ROOT, check=True)
+        folder = "debug" if profile == "dev" else profile
+        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        self.process = subprocess.Popen(
+            [target / folder / "examples" / "nn_bench"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def time(self, task):
+        print(json.dumps(task), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())["seconds"]
+
+
+class Peer:
+    """torchvision's ResNet-18 with dropout before its last layer."""
+
+    def __init__(self):
+        import torch
+        import torchvision
+
+        torch.set_num_threads(os.cpu_count())
+        self.torch = torch
+        self.net = torchvision.models.resnet18(num_classes=2)
+        self.net.fc = torch.nn.Sequential(torch.nn.Dropout(0.2), self.net.fc)
+
+    def time(self, task):
+        return getattr(self, task["do"])(task)
+
+    def forward(self, task):
+        self.net.eval()
+        x = self.torch.randn(task["batch"], 3, task["size"], task["size"])
+        begin = time.perf_counter()
+        with self.torch.inference_mode():
+            self.net(x)
+        return time.perf_counter() - begin
+
+    def samples(self, task):
+        self.net.eval()
+        self.net.fc[0].train()
+        x = self.torch.randn(task["batch"], 3, task["size"], task["size"])
+        begin = time.perf_counter()
+        with self.torch.inference_mode():
+            self.torch.stack([self.net(x).softmax(1) for _ in range(task["samples"])])
+        return time.perf_counter() - begin
+
+    def train(self, task):
+        torch = self.torch
+        net = self.net.train()
+        x = torch.randn(task["crops"], 3, task["size"], task["size"])
+        y = torch.arange(task["crops"]) % 2
+        tail = torch.nn.Sequential(net)
+        if task["freeze"] == "layer3":
+            net.eval()
+            with torch.no_grad():
+                x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
+                x = net.layer3(net.layer2(net.layer1(x)))
+            tail = torch.nn.Sequential(net.layer4, net.avgpool, torch.nn.Flatten(), net.fc).train()
+        optimiser = torch.optim.AdamW(tail.parameters(), lr=1e-4)
+        begin = time.perf_counter()
+        for i in range(0, task["crops"], task["batch"]):
+            optimiser.zero_grad()
+            loss = torch.nn.functional.cross_entropy(tail(x[i : i + task["batch"]]), y[i : i + task["batch"]])
+            loss.backward()
+            optimiser.step()
+        return time.perf_counter() - begin
+
+
+def in_own_environment():
+    """Runs this file again in .venv/benchmarks, made where it is missing."""
+    if pathlib.Path(sys.prefix) == ENVIRONMENT:
+        return
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        venv.create(ENVIRONMENT, with_pip=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "torch", "torchvision"], check=True)
+    sys.exit(subprocess.run([python, *sys.argv]).returncode)
+
+
+if __name__ == "__main__":
+    in_own_environment()
+    main()

@@ -1,0 +1,77 @@
+//! Times one thing a line: reads JSON from standard input, answers with JSON, for `benchmarks/nn.py`.
+//!
+//! ```text
+//! {"do": "forward", "batch": 16, "size": 224}                                  -> {"seconds": ...}
+//! {"do": "samples", "batch": 16, "size": 224, "samples": 50, "boundary": "head"}
+//! {"do": "train", "batch": 32, "size": 112, "crops": 128, "width": 64, "freeze": null}
+//! ```
+//! `seconds` is of one forward pass, of all samples of one batch, or of one epoch's steps.
+
+use std::error::Error;
+use std::io::BufRead;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dubito_nn::rng::{Purpose, Stream};
+use dubito_nn::{
+    Boundary, Init, McDropoutPosterior, MemoryCrops, Posterior, ResNet, ResNetConfig, TrainConfig, device, train,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
+enum Request {
+    Forward { batch: usize, size: usize },
+    Samples { batch: usize, size: usize, samples: u32, boundary: Boundary },
+    Train { batch: usize, size: usize, crops: usize, width: usize, freeze: Option<String> },
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let device = device("cpu")?;
+    let net = ResNet::new(&ResNetConfig { classes: 2, width: 64 }, Init::Kaiming, 0, &device)?;
+    for line in std::io::stdin().lock().lines() {
+        let seconds = answer(serde_json::from_str(&line?)?, &net, &device)?;
+        println!("{}", serde_json::json!({ "seconds": seconds }));
+    }
+    Ok(())
+}
+
+fn answer(request: Request, net: &ResNet, device: &Device) -> Result<f64, Box<dyn Error>> {
+    match request {
+        Request::Forward { batch, size } => {
+            let images = images(batch, size, device);
+            let begin = Instant::now();
+            net.forward(images)?.into_data();
+            Ok(begin.elapsed().as_secs_f64())
+        }
+        Request::Samples { batch, size, samples, boundary } => {
+            let images = images(batch, size, device);
+            let posterior = McDropoutPosterior::new(net.clone(), boundary, 0.2)?;
+            let begin = Instant::now();
+            posterior.draw(images, 0..samples, 0)?.into_data();
+            Ok(begin.elapsed().as_secs_f64())
+        }
+        Request::Train { batch, size, crops, width, freeze } => {
+            let config = TrainConfig { epochs: 1, batch, width, freeze, augment_copies: 1, ..TrainConfig::default() };
+            let (some, other) = (noise(crops, size, 0)?, noise(1, size, 1)?);
+            let dir = tempfile::tempdir()?;
+            let report = train(&config, &some, &other, dir.path(), device, &mut |_| ControlFlow::Continue(()))?;
+            let rate = report.images_per_second.ok_or("no epoch was trained")?;
+            Ok((crops / batch * batch) as f64 / rate)
+        }
+    }
+}
+
+fn images(items: usize, size: usize, device: &Device) -> Tensor<4> {
+    let mut stream = Stream::new(Purpose::Other, 0, 0, 0);
+    let values: Vec<f32> = (0..items * 3 * size * size).map(|_| stream.normal()).collect();
+    Tensor::from_data(TensorData::new(values, [items, 3, size, size]), device)
+}
+
+/// Crops of noise, of two classes in turn, all of one identity.
+fn noise(items: usize, size: usize, group: u32) -> Result<MemoryCrops, dubito_nn::NnError> {
+    let mut stream = Stream::new(Purpose::Other, 1, group, 0);
+    let pixels = (0..items * size * size * 3).map(|_| stream.below(256) as u8).collect();
+    MemoryCrops::new(size as u32, pixels, (0..items).map(|i| i % 2).collect(), vec![group; items])
+}
