@@ -76,8 +76,9 @@ fn fixed(value: f64) -> i32 {
 /// RGB of a 4:2:0 picture of `width` x `height`; chroma is interpolated linearly. `None` if a plane is
 /// too small.
 ///
-/// All in 16-bit numbers, which compilers turn into eight at a time on every processor; levels carry
-/// four fractional bits, so that the result is within one level of the exact one.
+/// All in 16-bit numbers, of which processors take eight or more at a time; levels carry four fractional
+/// bits, so that the result is within one level of the exact one. No sum here can overflow: it is
+/// written `wrapping_` because checks would keep the compiler from taking eight at a time.
 pub(crate) fn rgb_from_yuv(planes: [Plane<'_>; 3], width: u32, height: u32, colour: Colour) -> Option<RgbImage> {
     let [luma, u, v] = planes;
     let (wide, high) = (width as usize, height as usize);
@@ -102,10 +103,10 @@ pub(crate) fn rgb_from_yuv(planes: [Plane<'_>; 3], width: u32, height: u32, colo
         let (u, v) = (&rows[0].wide[..wide], &rows[1].wide[..wide]);
         let [red, green, blue] = &mut channels;
         for x in 0..wide {
-            let grey = multiply((i16::from(luma[x]) - black as i16) << 7, scale) + 8;
-            red[x] = level(grey + multiply(v[x], red_v));
-            green[x] = level(grey + multiply(u[x], green_u) + multiply(v[x], green_v));
-            blue[x] = level(grey + multiply(u[x], blue_u));
+            let grey = multiply(i16::from(luma[x]).wrapping_sub(black as i16) << 7, scale).wrapping_add(8);
+            red[x] = level(grey.wrapping_add(multiply(v[x], red_v)));
+            green[x] = level(grey.wrapping_add(multiply(u[x], green_u)).wrapping_add(multiply(v[x], green_v)));
+            blue[x] = level(grey.wrapping_add(multiply(u[x], blue_u)));
         }
         for (pixel, ((red, green), blue)) in line.chunks_exact_mut(3).zip(red.iter().zip(green).zip(blue)) {
             pixel[0] = *red;
@@ -121,7 +122,12 @@ const FACTOR_BITS: i32 = 13;
 
 /// A level with 7 fractional bits times a factor: a level with 4.
 fn multiply(level: i16, factor: i16) -> i16 {
-    ((i32::from(level) * i32::from(factor)) >> 16) as i16
+    (i32::from(level).wrapping_mul(i32::from(factor)) >> 16) as i16
+}
+
+/// 3/4 and 1/4 of two samples, in quarters of their unit.
+fn three_to_one(near: i16, far: i16) -> i16 {
+    near.wrapping_mul(3).wrapping_add(far)
 }
 
 /// A level without its fraction, 0 to 255.
@@ -151,13 +157,13 @@ impl ChromaRow {
         let near = plane.samples.get(near * plane.stride..)?.get(..count)?;
         let far = plane.samples.get(far * plane.stride..)?.get(..count)?;
         for ((value, near), far) in self.narrow[1..=count].iter_mut().zip(near).zip(far) {
-            *value = 3 * i16::from(*near) + i16::from(*far) - 4 * 128;
+            *value = three_to_one(i16::from(*near), i16::from(*far)).wrapping_sub(4 * 128);
         }
         self.narrow[0] = self.narrow[1];
         self.narrow[count + 1] = self.narrow[count];
         for (pair, around) in self.wide.chunks_exact_mut(2).zip(self.narrow.windows(3)) {
-            pair[0] = (3 * around[1] + around[0]) << 3;
-            pair[1] = (3 * around[1] + around[2]) << 3;
+            pair[0] = three_to_one(around[1], around[0]) << 3;
+            pair[1] = three_to_one(around[1], around[2]) << 3;
         }
         Some(())
     }
