@@ -205,11 +205,11 @@ fn convolve(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2])
         .step_by(chunk)
         .map(|from| {
             let n = chunk.min(items - from);
-            let part = if n == items { x.clone() } else { x.clone().slice([from..from + n]) };
+            let part = if n == items { x.clone() } else { x.clone().narrow(0, from, n) };
             // The first row, of zeros, stands for everything outside the map.
             let zeros = Tensor::zeros([1, c], &x.device());
             let rows = Tensor::cat(vec![zeros, part.reshape([n * h * w, c])], 0);
-            let index = index.clone().slice([0..n * oh * ow * patch.k * patch.k]);
+            let index = index.clone().narrow(0, 0, n * oh * ow * patch.k * patch.k);
             rows.select(0, index).reshape([n * oh * ow, length]).matmul(weight.clone()).reshape([n, oh, ow, out])
         })
         .collect();

@@ -125,7 +125,7 @@ impl McDropoutPosterior {
         let [items, ..] = batch.dims();
         let masks = self.masks(self.boundary.sites(), seed, sample..sample + 1, items);
         let mut pass = Pass::inference(Some(&masks));
-        let logits = self.net.forward_stages(batch, 0..HEAD + 1, &mut pass);
+        let logits = self.net.run_stages(batch, 0..HEAD + 1, &mut pass);
         Ok(activation::softmax(logits.reshape([items, self.classes()]), 1))
     }
 }
@@ -145,7 +145,7 @@ impl Posterior for McDropoutPosterior {
         let sites = self.boundary.sites();
         // The trunk: every stage up to the first site, which itself is behind it.
         let tail = (sites.start + 1).min(HEAD);
-        let mut trunk = self.net.forward_stages(batch, 0..tail, &mut Pass::inference(None));
+        let mut trunk = self.net.run_stages(batch, 0..tail, &mut Pass::inference(None));
         if tail == HEAD {
             // A mask scales whole channels, so it may as well scale their averages.
             trunk = average_pool(trunk);
@@ -162,7 +162,7 @@ impl Posterior for McDropoutPosterior {
                 x = masks.apply(sites.start, x);
             }
             let mut pass = Pass::inference(Some(&masks));
-            let logits = self.net.forward_stages(x, tail..HEAD + 1, &mut pass);
+            let logits = self.net.run_stages(x, tail..HEAD + 1, &mut pass);
             let logits = logits.reshape([range.len() * items, self.classes()]);
             let p = activation::softmax(logits, 1).reshape([range.len(), items, self.classes()]).swap_dims(0, 1);
             from = range.end;

@@ -194,16 +194,40 @@ impl ResNet {
     /// [`NnError::Input`] for another number of channels or a smaller image.
     pub fn forward(&self, images: Tensor<4>) -> Result<Tensor<2>, NnError> {
         check_images(&images)?;
-        let out = self.forward_stages(images, 0..STAGES.len(), &mut Pass::inference(None));
+        let out = self.run_stages(images, 0..STAGES.len(), &mut Pass::inference(None));
         let [items, ..] = out.dims();
         Ok(out.reshape([items, self.config.classes]))
+    }
+
+    /// Runs the stages `stages` (indices in [`STAGES`]) without dropout, batch norm by its running
+    /// statistics. Stage 0 takes images `[items, 3, h, w]`, each other the feature map
+    /// `[items, h, w, channels]` that the stage before it returns; the head returns logits
+    /// `[items, 1, 1, classes]`.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] for a stage that is not there, [`NnError::Input`] for an input of another shape.
+    pub fn forward_stages(&self, x: Tensor<4>, stages: Range<usize>) -> Result<Tensor<4>, NnError> {
+        if stages.end > STAGES.len() {
+            return Err(NnError::setting("stages", format!("{} at most", STAGES.len()), stages.end));
+        }
+        let [items, _, _, channels] = x.dims();
+        if stages.start == 0 && !stages.is_empty() {
+            check_images(&x)?;
+        } else if items == 0 || (!stages.is_empty() && channels != self.channels(stages.start - 1)) {
+            return Err(NnError::Input {
+                what: "feature map",
+                expected: format!("[items, h, w, {}]", self.channels(stages.start - 1)),
+                found: x.dims().to_vec(),
+            });
+        }
+        Ok(self.run_stages(x, stages, &mut Pass::inference(None)))
     }
 
     /// Runs some stages. Stage 0 takes images `[items, 3, h, w]`, each other takes the feature map
     /// `[items, h, w, channels]` that the stage before it returns; the head returns
     /// `[items, 1, 1, classes]`. A mask, where there is one, is applied to a stage's output, and for
     /// the head to the pooled features.
-    pub(crate) fn forward_stages(&self, x: Tensor<4>, stages: Range<usize>, pass: &mut Pass<'_>) -> Tensor<4> {
+    pub(crate) fn run_stages(&self, x: Tensor<4>, stages: Range<usize>, pass: &mut Pass<'_>) -> Tensor<4> {
         stages.fold(x, |x, stage| match stage {
             0 => self.drop(0, self.stem(x, &mut pass.statistics), pass),
             HEAD => {
@@ -393,7 +417,7 @@ fn dct_filters(width: usize) -> Vec<f32> {
             (basis[i * basis.len() / luma % basis.len()], LUMA)
         } else {
             let j = i - luma;
-            let own = if j % 2 == 0 { 2 } else { 0 };
+            let own = if j.is_multiple_of(2) { 2 } else { 0 };
             let difference: [f32; 3] = std::array::from_fn(|c| f32::from(c == own) - LUMA[c]);
             (basis[j / 2 % basis.len().min(colour.max(1))], difference)
         };

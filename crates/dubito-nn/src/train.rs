@@ -188,7 +188,7 @@ impl TrainConfig {
             let expected = "0 or more";
             return Err(NnError::setting("weight_decay", expected, self.weight_decay));
         }
-        if self.normalisation.std.iter().any(|&s| !(s > 0.0)) {
+        if self.normalisation.std.iter().any(|&s| s.is_nan() || s <= 0.0) {
             let found = format!("{:?}", self.normalisation.std);
             return Err(NnError::setting("normalisation.std", "above 0", found));
         }
@@ -426,7 +426,7 @@ impl Maps<'_> {
             for from in (0..n).step_by(CHUNK) {
                 let items: Vec<usize> = (from..n.min(from + CHUNK)).collect();
                 let images = self.images(&items, |_| copy as u32)?;
-                let maps = net.forward_stages(images, 0..frozen, &mut Pass::inference(None));
+                let maps = net.run_stages(images, 0..frozen, &mut Pass::inference(None));
                 let [_, h, w, c] = maps.dims();
                 cache.shape = [h, w, c];
                 cache.values.reserve_exact(if from == 0 { n * h * w * c } else { 0 });
@@ -458,7 +458,7 @@ fn calibrate_batch_norm(net: &mut ResNet, stages: Range<usize>, maps: &Maps<'_>)
         let images = maps.images(items, |_| 0)?;
         let mut seen = Vec::new();
         let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None };
-        net.forward_stages(images, stages.clone(), &mut pass);
+        net.run_stages(images, stages.clone(), &mut pass);
         net.update_statistics(&seen, 1.0 / (k + 1) as f32);
     }
     Ok(())
@@ -678,7 +678,7 @@ impl<'a> Trainer<'a> {
         );
         let mut seen = Vec::new();
         let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks) };
-        let logits = tracked.forward_stages(x, trained.clone(), &mut pass);
+        let logits = tracked.run_stages(x, trained.clone(), &mut pass);
         let classes = config.class_names.len();
         let log_p = activation::log_softmax(logits.reshape([labels.len(), classes]), 1);
         let mut weights = vec![0.0f32; labels.len() * classes];
@@ -731,7 +731,7 @@ impl<'a> Trainer<'a> {
                 None => valid.images(items, |_| 0)?,
             };
             let stages = self.frozen..STAGES.len();
-            let logits = self.net.forward_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
+            let logits = self.net.run_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
             let log_p = values_of(activation::log_softmax(logits, 1));
             for (row, &i) in log_p.chunks_exact(classes).zip(items) {
                 let own = row[valid.crops.class(i)];

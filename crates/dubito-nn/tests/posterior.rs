@@ -65,7 +65,7 @@ fn samples_do_not_depend_on_batch_order_range_or_memory() {
         let all = values(posterior.draw(x.clone(), 0..6, 3).unwrap());
         let item = |i: usize| &all[i * 18..(i + 1) * 18];
         for i in [0, 4] {
-            let alone = posterior.draw(x.clone().slice([i..i + 1]), 0..6, 3).unwrap();
+            let alone = posterior.draw(x.clone().narrow(0, i, 1), 0..6, 3).unwrap();
             assert_close(&values(alone), item(i), 1e-6);
         }
         let turned = values(posterior.draw(x.clone().flip([0]), 0..6, 3).unwrap());

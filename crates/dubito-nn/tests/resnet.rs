@@ -82,6 +82,28 @@ fn images_of_the_wrong_shape_are_errors() {
 }
 
 #[test]
+fn stages_one_by_one_are_the_whole() {
+    let device = Device::flex();
+    let config = ResNetConfig { classes: 3, width: 8 };
+    let net = ResNet::new(&config, Init::Dct, 0, &device).unwrap();
+    // Odd sizes: halves are rounded up.
+    let x = image("stages", [2, 3, 45, 38], &device);
+    let whole: Vec<f32> = net.forward(x.clone()).unwrap().into_data().iter::<f32>().collect();
+    let mut map = x;
+    for (stage, want) in [[2, 12, 10, 8], [2, 12, 10, 8], [2, 6, 5, 16], [2, 3, 3, 32], [2, 2, 2, 64], [2, 1, 1, 3]]
+        .into_iter()
+        .enumerate()
+    {
+        map = net.forward_stages(map, stage..stage + 1).unwrap();
+        assert_eq!(map.dims(), want);
+    }
+    assert_eq!(map.into_data().iter::<f32>().collect::<Vec<_>>(), whole);
+    let wrong = Tensor::zeros([1, 4, 4, 9], &device);
+    assert!(matches!(net.forward_stages(wrong.clone(), 2..4), Err(NnError::Input { .. })));
+    assert!(matches!(net.forward_stages(wrong, 2..7), Err(NnError::Setting { .. })));
+}
+
+#[test]
 fn initial_weights_are_a_function_of_the_seed() {
     let device = Device::flex();
     let config = ResNetConfig { classes: 2, width: 8 };

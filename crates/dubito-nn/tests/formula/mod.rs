@@ -1,4 +1,5 @@
 //! Weights and images that are a formula of name and index, as in golden/resnet.py.
+#![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::{Init, ResNet, ResNetConfig};
