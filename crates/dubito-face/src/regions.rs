@@ -1,7 +1,7 @@
 //! Parts of the face as polygons of landmarks, and their masks.
 //!
-//! On a frontal face the regions do not overlap: they tile the face oval but for the eyes' near surroundings,
-//! the upper lip's skin and the borders between them. `Left` and `Right` are the person's own, so the right eye
+//! On a frontal face the regions do not overlap: they cover three quarters of the face oval: not the
+//! surroundings of the eyes, the upper lip's skin and the borders between them. `Left` and `Right` are the person's own, so the right eye
 //! is on the picture's left.
 
 use image::{GrayImage, Luma};

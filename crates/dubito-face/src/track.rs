@@ -35,7 +35,7 @@ pub struct TrackOptions {
     /// Faces small in the picture are looked for too, with the slower detector and in parts of the picture,
     /// when the detector's turn comes and the picture shows no face.
     pub small_faces: bool,
-    /// A lost face that is found again within so many seconds, no farther away than its own size and between
+    /// A lost face that is found again within so many seconds (or in the next frame), no farther away than its own size and between
     /// 0.6 and 1.7 times as large, keeps its track.
     pub max_gap: f64,
 }
@@ -110,8 +110,9 @@ impl Tracker {
         }
         self.thumbnail = thumbnail;
 
-        let gone = self.follow(image, timestamp)?;
+        // Before following, so that what is lost now can be found again in this frame, however long the step.
         self.lost.retain(|t| timestamp - t.seen <= self.options.max_gap);
+        let gone = self.follow(image, timestamp)?;
         let missing = gone || self.live.is_empty() || !self.lost.is_empty();
         let due = self.since_detection >= self.options.detect_every.saturating_sub(1);
         if missing || due {

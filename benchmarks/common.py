@@ -1,0 +1,35 @@
+"""What every benchmark here needs: an environment for the peers, our example programs, the line of results."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment(name, packages):
+    """The Python of the virtual environment `.venv/NAME`, made and filled with `packages` where it is missing."""
+    folder = ROOT / ".venv" / name
+    python = folder / "bin" / "python"
+    stamp = folder / "packages.json"
+    if not stamp.exists() or json.loads(stamp.read_text()) != packages:
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        stamp.write_text(json.dumps(packages))
+    return python
+
+
+def example(crate, name):
+    """Builds an example program of a crate; gives its path."""
+    subprocess.run(["cargo", "build", "--quiet", "-p", crate, "--example", name], cwd=ROOT, check=True)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "examples" / name
+
+
+def report(name, ours, peer, unit, lower_is_better=False):
+    """Prints one comparison; a ratio above 1 means that ours is better."""
+    ratio = peer / ours if lower_is_better else ours / peer
+    print(json.dumps({"name": name, "ours": round(ours, 3), "peer": round(peer, 3), "unit": unit, "ratio": round(ratio, 3)}))
+    sys.stdout.flush()
