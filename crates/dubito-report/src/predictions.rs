@@ -21,9 +21,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{DataType, Field, Schema};
 use dubito_stats::Task;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
@@ -277,7 +277,7 @@ fn schema(task: &Task) -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
-fn record_batch(rows: &[Row], task: &Task) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn record_batch(rows: &[Row], task: &Task) -> Result<RecordBatch, arrow_schema::ArrowError> {
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.item))),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &task.classes[row.label]))),

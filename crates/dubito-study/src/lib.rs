@@ -1,1 +1,16 @@
-//! The study: steps that resume, evaluation, tables, figures, the report.
+//! The study: steps that resume, each of which can be entered from a file and left to a file.
+
+pub mod check;
+mod crops;
+pub mod demo;
+mod error;
+mod logistic;
+pub mod predict;
+pub mod progress;
+pub mod provenance;
+pub mod report;
+pub mod train;
+
+pub use crops::StoreCrops;
+pub use error::StudyError;
+pub use progress::{OnProgress, Progress, Step};

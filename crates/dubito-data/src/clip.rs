@@ -1,0 +1,321 @@
+//! The clip: what is kept of one face track, in one safetensors file.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// Version of the layout below. A file of another version is refused, never guessed at.
+pub const VERSION: u32 = 1;
+/// Points of a face mesh.
+pub const POINTS: usize = 468;
+/// Largest clip that is read.
+const MAX_BYTES: u64 = 8 << 30;
+/// Longest header that is read.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// Where a clip comes from and how it was cut.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClipMeta {
+    /// [`VERSION`] of the layout.
+    pub version: u32,
+    /// Name of the video in the manifest.
+    pub video: String,
+    /// BLAKE3 of the video's file, in hexadecimal.
+    pub blake3: String,
+    /// What decoded it.
+    pub decoder: String,
+    /// The decoder's version.
+    pub decoder_version: String,
+    /// Whether the decoder gives the standard's exact pixels.
+    pub exact: bool,
+    /// Number of the face track in the video.
+    pub track: u32,
+    /// Side of the crop in pixels.
+    pub size: u32,
+    /// Margin around the face, as a fraction of its size, on each side.
+    pub margin: f32,
+}
+
+/// One face followed through a video: aligned crops with what is known of each frame.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Clip {
+    /// Where it comes from.
+    pub meta: ClipMeta,
+    /// Number of each frame in the video.
+    pub frame_index: Vec<u64>,
+    /// Presentation time of each frame, in seconds.
+    pub timestamps: Vec<f64>,
+    /// Box of the face in each frame: x0, y0, x1, y1 in the video's pixels as displayed.
+    pub boxes: Vec<[f32; 4]>,
+    /// Map from the video's pixels to the crop's, row by row: x' = a x + b y + c, y' = d x + e y + f.
+    pub transforms: Vec<[f32; 6]>,
+    /// The mesh's belief that there is a face, in [0, 1].
+    pub presence: Vec<f32>,
+    /// 468 points for each frame, in the crop's pixels (z in the same scale).
+    pub landmarks: Vec<[f32; 3]>,
+    /// RGB pixels of each frame: `[frames, size, size, 3]`.
+    pub frames: Vec<u8>,
+}
+
+impl Clip {
+    /// Frames in the clip.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether there is no frame.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// RGB pixels of frame `i`, `[size, size, 3]`; `None` past the end.
+    pub fn frame(&self, i: usize) -> Option<&[u8]> {
+        let bytes = (self.meta.size as usize).pow(2) * 3;
+        self.frames.get(i.checked_mul(bytes)?..(i + 1).checked_mul(bytes)?)
+    }
+
+    /// Frame `i` as an image; `None` past the end.
+    pub fn image(&self, i: usize) -> Option<RgbImage> {
+        RgbImage::from_raw(self.meta.size, self.meta.size, self.frame(i)?.to_vec())
+    }
+
+    /// Landmarks of frame `i` in the crop's pixels; `None` past the end.
+    pub fn points(&self, i: usize) -> Option<&[[f32; 3]]> {
+        self.landmarks.get(i * POINTS..(i + 1) * POINTS)
+    }
+
+    /// Writes the clip atomically.
+    pub fn write(&self, path: &Path) -> Result<(), DataError> {
+        let wrong = |message: String| DataError::Clip { path: path.to_owned(), message };
+        let (t, size) = (self.len(), self.meta.size as usize);
+        let index: Vec<u8> = self.frame_index.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let times: Vec<u8> = self.timestamps.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes = |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
+        let boxes = bytes(&mut self.boxes.iter().flatten().copied());
+        let transforms = bytes(&mut self.transforms.iter().flatten().copied());
+        let presence = bytes(&mut self.presence.iter().copied());
+        let landmarks = bytes(&mut self.landmarks.iter().flatten().copied());
+        let tensors = [
+            ("frames", Dtype::U8, vec![t, size, size, 3], &self.frames),
+            ("landmarks", Dtype::F32, vec![t, POINTS, 3], &landmarks),
+            ("timestamps", Dtype::F64, vec![t], &times),
+            ("frame_index", Dtype::U64, vec![t], &index),
+            ("boxes", Dtype::F32, vec![t, 4], &boxes),
+            ("transforms", Dtype::F32, vec![t, 2, 3], &transforms),
+            ("presence", Dtype::F32, vec![t], &presence),
+        ];
+        let views = tensors
+            .into_iter()
+            .map(|(name, kind, shape, data)| {
+                let view = TensorView::new(kind, shape, data).map_err(|e| wrong(format!("tensor {name}: {e}")))?;
+                Ok((name, view))
+            })
+            .collect::<Result<Vec<_>, DataError>>()?;
+        let meta = serde_json::to_string(&ClipMeta { version: VERSION, ..self.meta.clone() })
+            .map_err(|e| wrong(e.to_string()))?;
+        let header = HashMap::from([("dubito".to_owned(), meta)]);
+        let encoded = safetensors::serialize(views, Some(header)).map_err(|e| wrong(e.to_string()))?;
+        crate::write_atomically(path, &encoded)
+    }
+
+    /// Reads a clip.
+    ///
+    /// # Errors
+    /// [`DataError::Clip`] names the tensor whose type or shape is not as it should be, and the
+    /// version where it is another one.
+    pub fn read(path: &Path) -> Result<Self, DataError> {
+        let wrong = |message: String| DataError::Clip { path: path.to_owned(), message };
+        let length = std::fs::metadata(path).map_err(DataError::io(path))?.len();
+        if length > MAX_BYTES {
+            return Err(wrong(format!("{length} bytes; at most {MAX_BYTES} are read")));
+        }
+        let buffer = std::fs::read(path).map_err(DataError::io(path))?;
+        let (_, header) =
+            SafeTensors::read_metadata(&buffer).map_err(|e| wrong(format!("not a safetensors file: {e}")))?;
+        let meta = header.metadata().as_ref().and_then(|m| m.get("dubito"));
+        let meta = meta.ok_or_else(|| wrong("no `dubito` metadata: this is no clip".into()))?;
+        let version: serde_json::Value = serde_json::from_str(meta).map_err(|e| wrong(format!("metadata: {e}")))?;
+        if version["version"] != VERSION {
+            return Err(wrong(format!(
+                "a clip of version {}, and this program reads version {VERSION}",
+                version["version"]
+            )));
+        }
+        let meta: ClipMeta = serde_json::from_str(meta).map_err(|e| wrong(format!("metadata: {e}")))?;
+        let tensors = SafeTensors::deserialize(&buffer).map_err(|e| wrong(e.to_string()))?;
+        let frames = tensors.tensor("frames").map_err(|e| wrong(format!("tensor frames: {e}")))?;
+        let t = frames.shape().first().copied().unwrap_or(0);
+        let size = meta.size as usize;
+        let data = |name: &str, kind: Dtype, shape: &[usize]| {
+            let tensor = tensors.tensor(name).map_err(|e| wrong(format!("tensor {name}: {e}")))?;
+            if tensor.dtype() != kind || tensor.shape() != shape {
+                let (k, s) = (tensor.dtype(), tensor.shape());
+                return Err(wrong(format!("tensor {name}: expected {kind:?} {shape:?}, found {k:?} {s:?}")));
+            }
+            Ok(tensor.data().to_vec())
+        };
+        let floats = |name: &str, shape: &[usize]| {
+            let bytes = data(name, Dtype::F32, shape)?;
+            let (values, _) = bytes.as_chunks::<4>();
+            Ok::<Vec<f32>, DataError>(values.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        };
+        Ok(Self {
+            frames: data("frames", Dtype::U8, &[t, size, size, 3])?,
+            landmarks: floats("landmarks", &[t, POINTS, 3])?.as_chunks().0.to_vec(),
+            timestamps: data("timestamps", Dtype::F64, &[t])?
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| f64::from_le_bytes(*b))
+                .collect(),
+            frame_index: data("frame_index", Dtype::U64, &[t])?
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| u64::from_le_bytes(*b))
+                .collect(),
+            boxes: floats("boxes", &[t, 4])?.as_chunks().0.to_vec(),
+            transforms: floats("transforms", &[t, 2, 3])?.as_chunks().0.to_vec(),
+            presence: floats("presence", &[t])?,
+            meta,
+        })
+    }
+}
+
+/// The frames of a clip on disk, read one by one: only the header is looked at first.
+#[derive(Clone, Debug)]
+pub struct ClipFrames {
+    path: PathBuf,
+    size: u32,
+    count: usize,
+    /// Where the first frame begins in the file.
+    begin: u64,
+}
+
+impl ClipFrames {
+    /// Reads the header of a clip.
+    ///
+    /// # Errors
+    /// [`DataError::Clip`] where there is none, or the file is shorter than it says.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let wrong = |message: &str| DataError::Clip { path: path.to_owned(), message: message.into() };
+        let mut file = File::open(path).map_err(DataError::io(path))?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|_| wrong("shorter than a safetensors header"))?;
+        let length = u64::from_le_bytes(length);
+        if length > MAX_HEADER {
+            return Err(wrong("not a safetensors file: its header is too long"));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(|_| wrong("shorter than its header"))?;
+        let header: serde_json::Value =
+            serde_json::from_slice(&header).map_err(|e| wrong(&format!("not a safetensors file: {e}")))?;
+        let frames = &header["frames"];
+        let number = |v: &serde_json::Value| v.as_u64().ok_or_else(|| wrong("tensor frames: no shape or offset"));
+        let (count, size) = (number(&frames["shape"][0])?, number(&frames["shape"][1])?);
+        let (from, to) = (number(&frames["data_offsets"][0])?, number(&frames["data_offsets"][1])?);
+        let bytes = size.checked_mul(size).and_then(|b| b.checked_mul(3)).and_then(|b| b.checked_mul(count));
+        let end = to.checked_add(8 + length);
+        let there = file.metadata().map_err(DataError::io(path))?.len();
+        if bytes != to.checked_sub(from) || end.is_none_or(|end| end > there) || size > 16_384 {
+            return Err(wrong("tensor frames: its shape is not that of its bytes"));
+        }
+        Ok(Self { path: path.to_owned(), size: size as u32, count: count as usize, begin: 8 + length + from })
+    }
+
+    /// Side of the crops in pixels.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Frames in the clip.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no frame.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Reads frame `i` into `out`, `[size, size, 3]`.
+    ///
+    /// # Errors
+    /// [`DataError::Clip`] where there is no such frame or `out` has another length.
+    pub fn read(&self, i: usize, out: &mut [u8]) -> Result<(), DataError> {
+        let bytes = (self.size as usize).pow(2) * 3;
+        if i >= self.count || out.len() != bytes {
+            let message = format!("frame {i} of {} asked for in {} bytes of {bytes}", self.count, out.len());
+            return Err(DataError::Clip { path: self.path.clone(), message });
+        }
+        let mut file = File::open(&self.path).map_err(DataError::io(&self.path))?;
+        file.seek(SeekFrom::Start(self.begin + (i * bytes) as u64)).map_err(DataError::io(&self.path))?;
+        file.read_exact(out).map_err(DataError::io(&self.path))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn clip() -> Clip {
+        let (t, size) = (3, 5);
+        Clip {
+            meta: ClipMeta { version: VERSION, video: "v".into(), size, margin: 0.25, ..ClipMeta::default() },
+            frame_index: vec![0, 2, 4],
+            timestamps: vec![0.0, 0.04, 0.11],
+            boxes: vec![[1.0, 2.0, 3.0, 4.0]; t],
+            transforms: vec![[1.0, 0.0, 0.5, 0.0, 1.0, -0.5]; t],
+            presence: vec![0.9; t],
+            landmarks: (0..t * POINTS).map(|i| [i as f32, 0.5, -1.0]).collect(),
+            frames: (0..t * 75).map(|i| (i % 251) as u8).collect(),
+        }
+    }
+
+    #[test]
+    fn a_clip_comes_back_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x/clip.safetensors");
+        clip().write(&path).unwrap();
+        let back = Clip::read(&path).unwrap();
+        assert_eq!(back, clip());
+        assert_eq!(back.image(2).unwrap().get_pixel(4, 4)[2], (3 * 75 - 1) as u8);
+        assert!(back.frame(3).is_none() && back.points(3).is_none());
+        let frames = ClipFrames::open(&path).unwrap();
+        let mut out = vec![0; 75];
+        frames.read(1, &mut out).unwrap();
+        assert_eq!((frames.len(), frames.size(), out.as_slice()), (3, 5, clip().frame(1).unwrap()));
+        assert!(frames.read(3, &mut out).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_clip_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clip.safetensors");
+        clip().write(&path).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        let bad = folder.path().join("bad.safetensors");
+        for cut in [0, 4, 9, 200, good.len() - 1] {
+            std::fs::write(&bad, &good[..cut]).unwrap();
+            let message = Clip::read(&bad).unwrap_err().to_string();
+            assert!(message.contains("bad.safetensors"), "{message}");
+            assert!(ClipFrames::open(&bad).is_err());
+        }
+        // Another version, in place: the header keeps its length.
+        let text = b"\\\"version\\\":1";
+        let at = good.windows(text.len()).position(|w| w == text).unwrap();
+        let mut other = good.clone();
+        other[at + text.len() - 1] = b'9';
+        std::fs::write(&bad, other).unwrap();
+        let message = Clip::read(&bad).unwrap_err().to_string();
+        assert!(message.contains("version 9"), "{message}");
+    }
+}

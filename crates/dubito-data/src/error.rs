@@ -1,0 +1,105 @@
+//! What can go wrong between a folder of videos and a clip, said so that the reader can mend it.
+
+use std::path::{Path, PathBuf};
+
+/// An error of this crate. Every variant names the file; [`DataError::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A folder holds no video and no image.
+    #[error("{path}: no video or image in this folder ({seen} other files)")]
+    NoMedia {
+        /// The folder.
+        path: PathBuf,
+        /// Files of other kinds that were seen there.
+        seen: usize,
+    },
+    /// A table (manifest, identities) is not what it should be.
+    #[error("{path}{}: {message}", .row.map(|r| format!(", row {r}")).unwrap_or_default())]
+    Table {
+        /// The table's file.
+        path: PathBuf,
+        /// The row, counted from 1 without the header.
+        row: Option<usize>,
+        /// What was expected and what was found.
+        message: String,
+    },
+    /// A clip's file is corrupt, or of another version.
+    #[error("{path}: {message}")]
+    Clip {
+        /// The clip's file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        message: String,
+    },
+    /// There are not enough people to keep those that are tested apart from those that are learned.
+    #[error("{found} people, but at least {needed} are needed to test on people never trained on")]
+    TooFewPeople {
+        /// People found.
+        found: usize,
+        /// People needed.
+        needed: usize,
+    },
+    /// An identity stands on both sides of a split.
+    #[error("identity {identity:?} is in split {first:?} and in split {second:?}")]
+    Leak {
+        /// The identity, a target's or a donor's.
+        identity: String,
+        /// A split that holds it.
+        first: String,
+        /// Another split that holds it.
+        second: String,
+    },
+    /// A video could not be decoded or encoded.
+    #[error(transparent)]
+    Media(#[from] dubito_media::MediaError),
+    /// Faces could not be found or followed.
+    #[error(transparent)]
+    Face(#[from] dubito_face::FaceError),
+    /// The caller asked to stop.
+    #[error("stopped; what was finished is kept, and the same command resumes")]
+    Stopped,
+}
+
+impl DataError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { path, source } => Some(match source.kind() {
+                std::io::ErrorKind::NotFound => format!("check that {} exists", path.display()),
+                std::io::ErrorKind::PermissionDenied => format!("check who may read {}", path.display()),
+                std::io::ErrorKind::StorageFull => {
+                    "free some disk space and run the same command again: it resumes".into()
+                }
+                _ => return None,
+            }),
+            Self::NoMedia { .. } => {
+                Some("give a folder that holds .mp4, .mov, .mkv, .avi, .webm, .png, .jpg or .webp files".into())
+            }
+            Self::Table { .. } => Some("`dubito extract --help` lists the columns of a manifest".into()),
+            Self::Clip { .. } => {
+                Some("delete the file and run `dubito extract` again: it makes what is missing".into())
+            }
+            Self::TooFewPeople { .. } => Some(
+                "add videos of other people, or an identities.csv (file,identity) if several people were taken for one"
+                    .into(),
+            ),
+            Self::Leak { .. } => Some("split by identity, counting targets and donors alike".into()),
+            Self::Media(error) => error.hint(),
+            Self::Face(_) | Self::Stopped => None,
+        }
+    }
+
+    /// Wraps an input/output error with the path it happened at.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+}

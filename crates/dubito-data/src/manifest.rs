@@ -1,0 +1,342 @@
+//! The manifest: one row for every video (or face track) that was given, whatever became of it.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, FieldRef, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// Most rows a manifest may hold: a limit on what a foreign file can make us allocate.
+const MAX_ROWS: usize = 50_000_000;
+
+/// What became of a video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Status {
+    /// Indexed, forged or extracted as asked.
+    #[default]
+    Ok,
+    /// Decoded, and no face was found in any frame that was looked at.
+    NoFace,
+    /// A face was followed for fewer frames than were asked for.
+    TooShort,
+    /// The file could not be decoded.
+    Unreadable,
+    /// A table names the file, and it is not there.
+    Missing,
+    /// The file shows the same frames as another one.
+    Duplicate,
+}
+
+impl Status {
+    const NAMES: [(Self, &str); 6] = [
+        (Self::Ok, "ok"),
+        (Self::NoFace, "no_face"),
+        (Self::TooShort, "too_short"),
+        (Self::Unreadable, "unreadable"),
+        (Self::Missing, "missing"),
+        (Self::Duplicate, "duplicate"),
+    ];
+
+    /// The name as it stands in a manifest.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(s, _)| *s == self).map_or("ok", |(_, n)| n)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<Status> for String {
+    fn from(status: Status) -> Self {
+        status.name().to_owned()
+    }
+}
+
+impl FromStr for Status {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::NAMES.iter().find(|(_, n)| *n == text).map(|(s, _)| *s).ok_or_else(|| {
+            let known: Vec<_> = Self::NAMES.iter().map(|(_, n)| *n).collect();
+            format!("status {text:?} is none of {}", known.join(", "))
+        })
+    }
+}
+
+impl TryFrom<String> for Status {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// Real or fake, the label of a binary task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Label {
+    /// Nobody changed what the video shows.
+    #[default]
+    Real,
+    /// A generator changed it.
+    Fake,
+}
+
+impl Label {
+    /// The name as it stands in a manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Fake => "fake",
+        }
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> Self {
+        label.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for Label {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "real" | "0" => Ok(Self::Real),
+            "fake" | "1" => Ok(Self::Fake),
+            _ => Err(format!("label {text:?} is neither real nor fake")),
+        }
+    }
+}
+
+/// One row of a manifest. Paths are relative to the manifest's folder where they lie below it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The video's file.
+    pub path: String,
+    /// Real or fake.
+    #[serde(default)]
+    pub label: Label,
+    /// What made a fake; `real` for a real video and for a null control.
+    pub generator: String,
+    /// The person who is seen (of a fake: whose video it was).
+    pub identity: String,
+    /// The person whose face or mouth was put in.
+    pub donor: Option<String>,
+    /// The data set that the video belongs to.
+    pub dataset: String,
+    /// How the video was compressed, e.g. `crf23`, `qp23`, `raw`, or `as_found`.
+    pub compression: String,
+    /// The fold or split the video belongs to, empty where none was made.
+    #[serde(default)]
+    pub split: String,
+    /// What became of the video.
+    #[serde(default)]
+    pub status: Status,
+    /// Why, where the status is not `ok`; a remark otherwise.
+    pub reason: Option<String>,
+    /// The name of the video, unique in the manifest.
+    #[serde(default)]
+    pub video: String,
+    /// The part of a split that splits never cut: donors come from the same cell as their target.
+    pub cell: Option<String>,
+    /// Of a null control: the generator whose warp, blend and encoder it went through.
+    pub control: Option<String>,
+    /// The file that says which pixels were changed.
+    pub mask: Option<String>,
+    /// The extracted clip.
+    pub clip: Option<String>,
+    /// The number of the face track in the video.
+    pub track: Option<u32>,
+    /// Frames in the clip (or in the forged video).
+    pub frames: Option<u32>,
+    /// Width in pixels as displayed.
+    pub width: Option<u32>,
+    /// Height in pixels as displayed.
+    pub height: Option<u32>,
+    /// Size of the file.
+    pub bytes: Option<u64>,
+    /// BLAKE3 of the file, in hexadecimal.
+    pub blake3: Option<String>,
+    /// What decoded the file, with its version.
+    pub decoder: Option<String>,
+    /// What encoded the file, with its settings and version.
+    pub encoder: Option<String>,
+    /// The file that a forged video was made from.
+    pub source: Option<String>,
+    /// Seed of whatever was drawn at random.
+    pub seed: Option<u64>,
+}
+
+fn fields() -> Vec<FieldRef> {
+    use DataType::{UInt32, UInt64, Utf8};
+    let required = |name: &str| Arc::new(Field::new(name, Utf8, false));
+    let optional = |name: &str, kind: DataType| Arc::new(Field::new(name, kind, true));
+    let mut fields: Vec<FieldRef> = ["path", "label", "generator", "identity"].map(required).into();
+    fields.push(optional("donor", Utf8));
+    fields.extend(["dataset", "compression", "split", "status"].map(required));
+    fields.push(optional("reason", Utf8));
+    fields.push(required("video"));
+    fields.extend(["cell", "control", "mask", "clip"].map(|n| optional(n, Utf8) as FieldRef));
+    fields.extend(["track", "frames", "width", "height"].map(|n| optional(n, UInt32) as FieldRef));
+    fields.push(optional("bytes", UInt64));
+    fields.extend(["blake3", "decoder", "encoder", "source"].map(|n| optional(n, Utf8) as FieldRef));
+    fields.push(optional("seed", UInt64));
+    fields
+}
+
+fn table_error(path: &Path, row: Option<usize>, message: impl fmt::Display) -> DataError {
+    DataError::Table { path: path.to_owned(), row, message: message.to_string() }
+}
+
+/// Writes a manifest, as CSV where the name ends in `.csv` and as Parquet otherwise; atomically.
+/// `provenance` (a JSON text: seed, versions, command line) is kept in the Parquet file's metadata
+/// under `dubito`; CSV has no place for it.
+pub fn write(path: &Path, rows: &[Row], provenance: &str) -> Result<(), DataError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(DataError::io(folder))?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(DataError::io(folder))?;
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+        let mut writer = csv::Writer::from_writer(temporary.as_file_mut());
+        for row in rows {
+            writer.serialize(row).map_err(|e| table_error(path, None, e))?;
+        }
+        writer.flush().map_err(DataError::io(path))?;
+    } else {
+        let fields = fields();
+        let schema = Arc::new(Schema::new(fields.clone()));
+        let properties = WriterProperties::builder()
+            .set_compression(parquet::basic::Compression::SNAPPY)
+            .set_key_value_metadata(Some(vec![KeyValue::new("dubito".to_owned(), provenance.to_owned())]))
+            .build();
+        let failed = |e: parquet::errors::ParquetError| table_error(path, None, e);
+        let mut writer = ArrowWriter::try_new(temporary.as_file_mut(), schema, Some(properties)).map_err(failed)?;
+        for part in rows.chunks(65_536) {
+            let batch = serde_arrow::to_record_batch(&fields, &part).map_err(|e| table_error(path, None, e))?;
+            writer.write(&batch).map_err(failed)?;
+        }
+        writer.close().map_err(failed)?;
+    }
+    temporary.as_file_mut().flush().map_err(DataError::io(path))?;
+    temporary.persist(path).map_err(|e| DataError::Io { path: path.to_owned(), source: e.error })?;
+    Ok(())
+}
+
+/// Reads a manifest (Parquet, or CSV where the name ends in `.csv`). Columns it doesn't know are
+/// passed over; a required column that is missing is an error that says which columns there are.
+pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+        let mut reader = csv::Reader::from_reader(file);
+        let rows: Result<Vec<Row>, _> = reader
+            .deserialize()
+            .enumerate()
+            .map(|(i, row)| row.map_err(|e| table_error(path, Some(i + 1), e)))
+            .collect();
+        return rows;
+    }
+    // The Parquet reader is safe Rust, yet a corrupt file can make it panic: that is an error here.
+    std::panic::catch_unwind(|| read_parquet(path, file))
+        .unwrap_or_else(|_| Err(table_error(path, None, "the file is not readable as Parquet")))
+}
+
+fn read_parquet(path: &Path, file: File) -> Result<Vec<Row>, DataError> {
+    let not_parquet = |e: parquet::errors::ParquetError| table_error(path, None, format!("not a Parquet file: {e}"));
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(not_parquet)?;
+    let count = builder.metadata().file_metadata().num_rows();
+    if usize::try_from(count).map_or(true, |n| n > MAX_ROWS) {
+        return Err(table_error(path, None, format!("{count} rows; at most {MAX_ROWS} are read")));
+    }
+    let present: Vec<String> = builder.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let missing: Vec<&str> = ["path", "generator", "identity", "dataset", "compression"]
+        .into_iter()
+        .filter(|name| !present.iter().any(|p| p == name))
+        .collect();
+    if !missing.is_empty() {
+        let message = format!("column {} is missing; there are {}", missing.join(", "), present.join(", "));
+        return Err(table_error(path, None, message));
+    }
+    let mut rows = Vec::new();
+    for batch in builder.build().map_err(not_parquet)? {
+        let batch = batch.map_err(|e| table_error(path, None, e))?;
+        let part: Vec<Row> = serde_arrow::from_record_batch(&batch)
+            .map_err(|e| table_error(path, None, format!("rows after {}: {e}", rows.len())))?;
+        rows.extend(part);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        vec![
+            Row {
+                path: "videos/a \"quoted\", name.mp4".into(),
+                generator: "real".into(),
+                identity: "p01".into(),
+                dataset: "forged".into(),
+                compression: "crf23".into(),
+                video: "a".into(),
+                frames: Some(32),
+                ..Row::default()
+            },
+            Row {
+                path: "videos/b.mp4".into(),
+                label: Label::Fake,
+                generator: "faceswap".into(),
+                identity: "p01".into(),
+                donor: Some("p02".into()),
+                dataset: "forged".into(),
+                compression: "crf23".into(),
+                status: Status::NoFace,
+                reason: Some("no face in 32 frames".into()),
+                video: "b".into(),
+                bytes: Some(u64::MAX),
+                ..Row::default()
+            },
+        ]
+    }
+
+    #[test]
+    fn both_formats_give_back_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["m.parquet", "m.csv"] {
+            let path = folder.path().join(name);
+            write(&path, &rows(), "{\"seed\":7}").unwrap();
+            assert_eq!(read(&path).unwrap(), rows(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bad_file_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = folder.path().join("good.parquet");
+        write(&good, &rows(), "").unwrap();
+        let bytes = std::fs::read(&good).unwrap();
+        let bad = folder.path().join("bad.parquet");
+        for cut in [0, 1, 4, bytes.len() / 2, bytes.len() - 1] {
+            std::fs::write(&bad, &bytes[..cut]).unwrap();
+            let message = read(&bad).unwrap_err().to_string();
+            assert!(message.contains("bad.parquet"), "{message}");
+        }
+        let csv = folder.path().join("bad.csv");
+        std::fs::write(&csv, "path,label,generator,identity,dataset,compression\nx,maybe,g,i,d,c\n").unwrap();
+        let message = read(&csv).unwrap_err().to_string();
+        assert!(message.contains("row 1") && message.contains("maybe"), "{message}");
+    }
+}

@@ -1,0 +1,70 @@
+//! The clips of a manifest as the crops that a detector learns from and is asked about.
+
+use std::path::Path;
+
+use dubito_data::clip::ClipFrames;
+use dubito_data::manifest::{Label, Row};
+use dubito_nn::{CropError, Crops};
+
+use crate::StudyError;
+
+/// Frames of clips in a store, read from disk when they are asked for.
+pub struct StoreCrops {
+    clips: Vec<ClipFrames>,
+    size: u32,
+    /// Clip, frame, class and person of each item.
+    items: Vec<(u32, u32, u8, u32)>,
+}
+
+impl StoreCrops {
+    /// Opens the clips of `rows` (all that have one) in `store`; classes are real 0 and fake 1. A
+    /// person's number is its place in `people`, sorted, the same for every set that is opened.
+    ///
+    /// # Errors
+    /// A clip that can't be read; clips of different sizes; no clip at all.
+    pub fn open(rows: &[&Row], store: &Path, people: &[&str]) -> Result<Self, StudyError> {
+        let (mut clips, mut items) = (Vec::new(), Vec::new());
+        for row in rows {
+            let Some(clip) = &row.clip else { continue };
+            let frames = ClipFrames::open(&store.join(clip))?;
+            let class = u8::from(row.label == Label::Fake);
+            let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
+            items.extend((0..frames.len()).map(|i| (clips.len() as u32, i as u32, class, person)));
+            clips.push(frames);
+        }
+        let size = clips.first().map(ClipFrames::size).ok_or_else(|| StudyError::Input {
+            message: format!("{}: none of the {} rows has a clip", store.display(), rows.len()),
+            hint: "run `dubito extract` first".into(),
+        })?;
+        if let Some(other) = clips.iter().find(|c| c.size() != size) {
+            return Err(StudyError::Input {
+                message: format!("{}: clips of {size} and of {} pixels", store.display(), other.size()),
+                hint: "extract all of them again with one --size".into(),
+            });
+        }
+        Ok(Self { clips, size, items })
+    }
+}
+
+impl Crops for StoreCrops {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn size(&self) -> u32 {
+        self.size
+    }
+
+    fn class(&self, i: usize) -> usize {
+        usize::from(self.items[i].2)
+    }
+
+    fn group(&self, i: usize) -> u32 {
+        self.items[i].3
+    }
+
+    fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {
+        let (clip, frame, ..) = self.items[i];
+        Ok(self.clips[clip as usize].read(frame as usize, out)?)
+    }
+}

@@ -1,0 +1,134 @@
+//! The demo: from a folder of real face videos to a report, each step kept and resumed.
+
+use std::path::{Path, PathBuf};
+
+use dubito_data::extract::{ExtractOptions, extract};
+use dubito_data::follow::Sampling;
+use dubito_data::forge::{ForgeOptions, forge};
+use dubito_data::manifest::{self, Row};
+use dubito_data::{DataError, identities};
+use dubito_face::FaceModels;
+use dubito_media::Tools;
+use dubito_report::Metrics;
+use dubito_report::evaluate::Options;
+use serde_json::{Value, json};
+
+use crate::StudyError;
+use crate::predict::{PredictOptions, predict};
+use crate::progress::{OnProgress, Progress, Step};
+use crate::train::{TrainOptions, train_rounds};
+
+/// What the demo needs to be told.
+#[derive(Clone, Debug)]
+pub struct DemoOptions {
+    /// Folder of real face videos.
+    pub faces: PathBuf,
+    /// Folder of everything that is written.
+    pub out: PathBuf,
+    /// Seed of everything drawn at random.
+    pub seed: u64,
+}
+
+/// What the demo leaves behind.
+pub struct Demo {
+    /// The numbers.
+    pub metrics: Metrics,
+    /// What the user should know about the input.
+    pub warnings: Vec<String>,
+}
+
+/// Side of the demo's crops in pixels.
+const SIZE: u32 = 112;
+/// Posterior samples of each frame.
+const SAMPLES: u32 = 50;
+
+const fn step(number: usize, name: &'static str, before: f64, share: f64) -> Step {
+    Step { name, number, of: 5, before, share }
+}
+const FORGE: Step = step(1, "forge", 0.0, 0.28);
+const EXTRACT: Step = step(2, "extract", 0.28, 0.17);
+const TRAIN: Step = step(3, "train", 0.45, 0.43);
+const PREDICT: Step = step(4, "predict", 0.88, 0.09);
+const REPORT: Step = step(5, "report", 0.97, 0.03);
+
+/// Runs the demo. What an earlier, stopped run has finished is not done again.
+///
+/// # Errors
+/// Those of its steps. A single video that can't be used is none: it is a row of the manifest.
+pub fn demo(
+    options: &DemoOptions,
+    tools: &Tools,
+    provenance: Value,
+    on_progress: OnProgress,
+) -> Result<Demo, StudyError> {
+    let DemoOptions { faces, out, seed } = options;
+    let models = FaceModels::cpu()?;
+    let folder = identities::index(faces, tools)?;
+
+    let forge_options = ForgeOptions { seed: *seed, ..ForgeOptions::default() };
+    let forged = out.join("forged");
+    let rows = forge(&folder, &forged, &forge_options, tools, &models, &data_progress(FORGE, on_progress))?;
+    manifest::write(&forged.join("manifest.parquet"), &rows, &provenance.to_string())?;
+
+    let extract_options = ExtractOptions {
+        sampling: Sampling::Uniform { frames: forge_options.frames },
+        min_frames: forge_options.min_frames,
+        size: SIZE,
+        ..ExtractOptions::default()
+    };
+    let store = out.join("clips");
+    let progress = data_progress(EXTRACT, on_progress);
+    let rows = extract(&rows, &forged, &store, &extract_options, tools, &models, &progress)?;
+    let rows = relative_to(rows, out);
+    manifest::write(&out.join("manifest.parquet"), &rows, &provenance.to_string())?;
+
+    let train_options = TrainOptions::demo(*seed);
+    let runs = train_rounds(&rows, &store, &out.join("runs"), &train_options, None, TRAIN, on_progress)?;
+
+    let predict_options = PredictOptions { samples: SAMPLES, seed: *seed, device: "cpu".into() };
+    let predictions = predict(&rows, &store, &runs, out, &predict_options, &provenance, PREDICT, on_progress)?;
+
+    on_progress(&Progress { step: REPORT, done: 0, total: 1, item: "metrics and figures".into() });
+    let mut how = provenance;
+    how["forge"] = json!(forge_options);
+    how["extract"] = json!(extract_options);
+    how["train"] = json!(train_options);
+    how["samples"] = json!(SAMPLES);
+    let title = "What this detector can be believed for";
+    let metrics = crate::report::report(&[predictions], &rows, Some(&store), title, how, out, &bootstrap(*seed))?;
+    on_progress(&Progress { step: REPORT, done: 1, total: 1, item: "report.html".into() });
+    Ok(Demo { metrics, warnings: folder.warnings })
+}
+
+fn bootstrap(seed: u64) -> Options {
+    let mut options = Options::default();
+    if let Some(bootstrap) = &mut options.bootstrap {
+        bootstrap.seed = seed;
+    }
+    options
+}
+
+/// A data step's progress as the study's.
+pub fn data_progress<'a>(
+    step: Step,
+    on_progress: OnProgress<'a>,
+) -> impl Fn(&dubito_data::extract::Progress) -> bool + Sync + 'a {
+    move |p| on_progress(&Progress { step, done: p.done, total: p.total, item: p.item.clone() })
+}
+
+/// Paths below `root` as seen from there, so that the folder can be moved.
+pub fn relative_to(rows: Vec<Row>, root: &Path) -> Vec<Row> {
+    let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    rows.into_iter()
+        .map(|row| {
+            let path = std::path::absolute(&row.path).unwrap_or_else(|_| PathBuf::from(&row.path));
+            let path = path.strip_prefix(&absolute).map_or_else(|_| path.clone(), Path::to_owned);
+            Row { path: path.to_string_lossy().into_owned(), ..row }
+        })
+        .collect()
+}
+
+/// Stops a command whose progress function says so.
+pub fn stopped() -> StudyError {
+    DataError::Stopped.into()
+}

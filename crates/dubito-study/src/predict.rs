@@ -1,0 +1,204 @@
+//! Posterior samples for every clip, each by a detector that never saw its people.
+
+use std::path::{Path, PathBuf};
+
+use dubito_data::clip::Clip;
+use dubito_data::manifest::{Label, Row, Status};
+use dubito_nn::{Posterior, Run};
+use dubito_report::{PredictionWriter, predictions};
+use dubito_stats::Task;
+
+use crate::StudyError;
+use crate::progress::{OnProgress, Progress, Step};
+
+/// Most frames that go through the network together.
+const BATCH: usize = 32;
+
+/// How samples are drawn.
+#[derive(Clone, Debug)]
+pub struct PredictOptions {
+    /// Posterior samples of each frame.
+    pub samples: u32,
+    /// Seed of the samples: sample t is the same network for every clip.
+    pub seed: u64,
+    /// `cpu` or `gpu`.
+    pub device: String,
+}
+
+/// A detector and the fold that it predicts (`None`: everything).
+#[derive(Clone, Debug)]
+pub struct FoldRun {
+    /// The folder of the run.
+    pub dir: PathBuf,
+    /// The fold that it was not trained on.
+    pub fold: Option<String>,
+}
+
+/// The task of telling real from fake.
+pub fn binary_task() -> Task {
+    Task { classes: vec!["real".into(), "fake".into()], positive: Some(1) }
+}
+
+/// The runs in a folder that `train` wrote (one for each fold), or the folder itself where it is a
+/// run.
+///
+/// # Errors
+/// Neither of both.
+pub fn find_runs(dir: &Path) -> Result<Vec<FoldRun>, StudyError> {
+    if dir.join("config.json").is_file() {
+        return Ok(vec![FoldRun { dir: dir.to_owned(), fold: None }]);
+    }
+    let mut runs = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(StudyError::io(dir))? {
+        let entry = entry.map_err(StudyError::io(dir))?;
+        if entry.path().join("config.json").is_file() {
+            let fold = entry.file_name().to_string_lossy().into_owned();
+            runs.push(FoldRun { dir: entry.path(), fold: Some(fold) });
+        }
+    }
+    runs.sort_by(|a, b| a.dir.cmp(&b.dir));
+    if runs.is_empty() {
+        return Err(StudyError::Input {
+            message: format!("{}: neither a run nor a folder of runs", dir.display()),
+            hint: "give --run the folder that `dubito train` wrote".into(),
+        });
+    }
+    Ok(runs)
+}
+
+/// Draws samples for the clips of `rows` (in `store`) and writes `predictions.parquet` in `out`, one
+/// row for each frame and sample. What was drawn before for the same weights, clip, samples and seed
+/// is kept in `out/samples` and not drawn again.
+///
+/// # Errors
+/// A run or clip that can't be read, an `out` that can't be written to, no clip to predict.
+pub fn predict(
+    rows: &[Row],
+    store: &Path,
+    runs: &[FoldRun],
+    out: &Path,
+    options: &PredictOptions,
+    provenance: &serde_json::Value,
+    step: Step,
+    on_progress: OnProgress,
+) -> Result<PathBuf, StudyError> {
+    let work: Vec<(&FoldRun, Vec<&Row>)> = runs
+        .iter()
+        .map(|run| {
+            let chosen = rows.iter().filter(|r| r.status == Status::Ok && r.clip.is_some());
+            (run, chosen.filter(|r| run.fold.as_ref().is_none_or(|f| *f == r.split)).collect())
+        })
+        .collect();
+    let total = work.iter().map(|(_, rows)| rows.len()).sum();
+    if total == 0 {
+        return Err(StudyError::Input {
+            message: "no clip to predict: the folds of the runs are not those of the manifest".into(),
+            hint: "give the manifest that the runs were trained on, or one run's own folder".into(),
+        });
+    }
+    std::fs::create_dir_all(out).map_err(StudyError::io(out))?;
+    let path = out.join("predictions.parquet");
+    let mut writer = PredictionWriter::create(&path, &binary_task(), provenance)?;
+    let mut done = 0;
+    for (run_at, rows) in work {
+        let run = Run::load(&run_at.dir)?;
+        let weights = run_at.dir.join("weights.safetensors");
+        let weights = blake3::hash(&std::fs::read(&weights).map_err(StudyError::io(&weights))?).to_hex();
+        let device = dubito_nn::device(&options.device)?;
+        let posterior = run.posterior(&device)?;
+        for row in rows {
+            let name = row.clip.as_deref().unwrap_or_default();
+            let clip = Clip::read(&store.join(name))?;
+            let text = format!("{weights} {name} {} {} {}", options.samples, options.seed, clip.len());
+            let key = blake3::hash(text.as_bytes()).to_hex();
+            let kept = out.join("samples").join(&key[..2]).join(format!("{}.f32", &key[..32]));
+            let values = match read_samples(&kept, clip.len() * options.samples as usize) {
+                Some(values) => values,
+                None => {
+                    let values = draw(&run, posterior.as_ref(), &clip, options)?;
+                    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                    dubito_data::write_atomically(&kept, &bytes)?;
+                    values
+                }
+            };
+            write_clip(&mut writer, row, &clip, &values, options.samples as usize, &run.config.detector)?;
+            done += 1;
+            if !on_progress(&Progress { step, done, total, item: row.video.clone() }) {
+                return Err(dubito_data::DataError::Stopped.into());
+            }
+        }
+    }
+    writer.finish()?;
+    Ok(path)
+}
+
+fn read_samples(path: &Path, count: usize) -> Option<Vec<f32>> {
+    let bytes = std::fs::read(path).ok()?;
+    (bytes.len() == count * 4).then(|| bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+/// Probability of "fake", `[frames, samples]`.
+fn draw(run: &Run, posterior: &dyn Posterior, clip: &Clip, options: &PredictOptions) -> Result<Vec<f32>, StudyError> {
+    if clip.meta.size != run.config.input_size {
+        return Err(StudyError::Input {
+            message: format!(
+                "{}: a clip of {} pixels, and the detector in {} takes {}",
+                clip.meta.video,
+                clip.meta.size,
+                run.dir.display(),
+                run.config.input_size
+            ),
+            hint: format!("extract again with --size {}", run.config.input_size),
+        });
+    }
+    let pixels = (clip.meta.size as usize).pow(2) * 3;
+    let mut values = Vec::with_capacity(clip.len() * options.samples as usize);
+    for crops in clip.frames.chunks(BATCH * pixels) {
+        let batch = run.batch(crops, posterior.device())?;
+        let drawn = posterior.draw(batch, 0..options.samples, options.seed)?;
+        let classes = posterior.classes();
+        let drawn: Vec<f32> = drawn.into_data().convert::<f32>().try_to_vec().map_err(|e| StudyError::Input {
+            message: format!("samples could not be read from the device: {e:?}"),
+            hint: "run again with --device cpu".into(),
+        })?;
+        values.extend(drawn.chunks_exact(classes).map(|p| p[1]));
+    }
+    Ok(values)
+}
+
+fn write_clip(
+    writer: &mut PredictionWriter,
+    row: &Row,
+    clip: &Clip,
+    values: &[f32],
+    samples: usize,
+    detector: &str,
+) -> Result<(), StudyError> {
+    for (frame, drawn) in clip.frame_index.iter().zip(values.chunks_exact(samples)) {
+        for (sample, &p) in drawn.iter().enumerate() {
+            let p = f64::from(p);
+            writer.push(&predictions::Row {
+                item: item_name(&row.video, *frame),
+                label: usize::from(row.label == Label::Fake),
+                probs: vec![1.0 - p, p],
+                sample: sample as u64,
+                frame: Some(*frame),
+                video: Some(row.video.clone()),
+                generator: Some(row.generator.clone()),
+                control: row.control.clone(),
+                identity: Some(row.identity.clone()),
+                donor: row.donor.clone(),
+                detector: Some(detector.to_owned()),
+                dataset: Some(row.dataset.clone()),
+                split: None,
+                fold: (!row.split.is_empty()).then(|| row.split.clone()),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The name of a frame among the predictions.
+pub fn item_name(video: &str, frame: u64) -> String {
+    format!("{video}#{frame}")
+}

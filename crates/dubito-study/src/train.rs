@@ -1,0 +1,123 @@
+//! A detector for each fold of people, trained on the others.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use dubito_data::manifest::Row;
+use dubito_data::split::{self, Round};
+use dubito_nn::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::demo::stopped;
+use crate::predict::FoldRun;
+use crate::progress::{OnProgress, Progress, Step};
+use crate::{StoreCrops, StudyError};
+
+/// How detectors are trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainOptions {
+    /// The network, its schedule and augmentation.
+    pub config: TrainConfig,
+    /// `cpu` or `gpu`.
+    pub device: String,
+}
+
+impl TrainOptions {
+    /// Small enough for the demo: a ResNet-18 a quarter as wide as torchvision's, its stem (a bank of
+    /// frequency filters) frozen and computed once.
+    pub fn demo(seed: u64) -> Self {
+        Self {
+            config: TrainConfig {
+                seed,
+                width: 16,
+                freeze: Some("stem".into()),
+                epochs: 10,
+                patience: 0,
+                augment_copies: 4,
+                class_names: vec!["real".into(), "fake".into()],
+                ..TrainConfig::default()
+            },
+            device: "cpu".into(),
+        }
+    }
+}
+
+/// Trains a detector for each round of cross-fitting (or for `only` that fold) in `out/FOLD`. A
+/// finished one whose data and settings are the same is kept; a stopped one goes on.
+///
+/// # Errors
+/// Those of [`split::rounds`] and of training.
+pub fn train_rounds(
+    rows: &[Row],
+    store: &Path,
+    out: &Path,
+    options: &TrainOptions,
+    only: Option<&str>,
+    step: Step,
+    on_progress: OnProgress,
+) -> Result<Vec<FoldRun>, StudyError> {
+    let mut rounds = split::rounds(rows)?;
+    if let Some(only) = only {
+        let folds: Vec<String> = rounds.iter().map(|r| r.fold.clone()).collect();
+        rounds.retain(|r| r.fold == only);
+        if rounds.is_empty() {
+            return Err(StudyError::Input {
+                message: format!("no fold {only:?} in the manifest; there are {}", folds.join(", ")),
+                hint: "give --fold one of them".into(),
+            });
+        }
+    }
+    let of = rounds.len();
+    let mut runs = Vec::new();
+    for (k, round) in rounds.iter().enumerate() {
+        let dir = out.join(&round.fold);
+        train_round(rows, store, &dir, round, options, &mut |done, total, epoch| {
+            // Each fold is 1000 parts, however many steps it has.
+            let done = k * 1000 + done * 1000 / total.max(1);
+            on_progress(&Progress { step, done, total: of * 1000, item: format!("{}, epoch {epoch}", round.fold) })
+        })?;
+        runs.push(FoldRun { dir, fold: Some(round.fold.clone()) });
+    }
+    Ok(runs)
+}
+
+fn train_round(
+    rows: &[Row],
+    store: &Path,
+    dir: &Path,
+    round: &Round,
+    options: &TrainOptions,
+    told: &mut dyn FnMut(usize, usize, usize) -> bool,
+) -> Result<(), StudyError> {
+    let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
+    let people: BTreeSet<&str> = rows.iter().map(|r| r.identity.as_str()).collect();
+    let people: Vec<&str> = people.into_iter().collect();
+    let train = StoreCrops::open(&pick(&round.train), store, &people)?;
+    let valid = StoreCrops::open(&pick(&round.valid), store, &people)?;
+    // What the run depends on: other data or settings are another run.
+    let clips: Vec<_> = [&round.train, &round.valid]
+        .into_iter()
+        .flat_map(|part| part.iter().map(|&i| (&rows[i].clip, rows[i].label)))
+        .collect();
+    let text = serde_json::to_string(&(options, clips)).unwrap_or_default();
+    let key = blake3::hash(text.as_bytes()).to_hex().to_string();
+    let key_path = dir.join("inputs.blake3");
+    if std::fs::read_to_string(&key_path).is_ok_and(|k| k != key) {
+        std::fs::remove_dir_all(dir).map_err(StudyError::io(dir))?;
+    }
+    dubito_data::write_atomically(&key_path, key.as_bytes())?;
+    let device = dubito_nn::device(&options.device)?;
+    let trained = dubito_nn::train(&options.config, &train, &valid, dir, &device, &mut |p| {
+        // The frozen stages' pass counts as an epoch: the one numbered 0.
+        let done = p.epoch * p.steps + p.step;
+        if told(done, (p.epochs + 1) * p.steps, p.epoch) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    match trained {
+        Err(dubito_nn::NnError::Stopped { .. }) => Err(stopped()),
+        other => {
+            other?;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The command line's words: what each command takes, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use dubito_data::forge::Generator;
+
+/// Measures how far a deepfake detector can be trusted.
+#[derive(Debug, Parser)]
+#[command(name = "dubito", version, about, long_about = LONG_ABOUT, after_long_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const LONG_ABOUT: &str = "\
+Measures how far a deepfake detector can be trusted: it trains a detector, makes it Bayesian, and
+reports for every video not one score but a distribution - what the detector thinks, how much of its
+doubt is in the data (aleatoric) and how much in the model (epistemic), and whether its confidence
+can be believed.
+
+The whole road in one command, from a folder of real face videos to a report:
+
+    dubito demo --faces FOLDER
+
+The same road, step by step:
+
+    dubito forge FOLDER -o forged               counterfeits of the videos, with masks
+    dubito extract forged/manifest.parquet -o clips
+    dubito train clips/manifest.parquet -o runs
+    dubito predict clips/manifest.parquet --run runs -o predictions
+    dubito analyze predictions/predictions.parquet -o report
+
+Every command resumes where it was stopped when it is given again.";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the machine failed: a disk, a program that died
+  2  the command line is wrong
+  3  the input can't be used: no video, a broken table, too few people
+  4  something is missing on this machine: FFmpeg, a GPU (see `dubito doctor`)
+  5  a check that was asked for did not pass";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what is found on this machine, and how to mend what isn't
+    Doctor(Doctor),
+    /// Make counterfeits of real face videos, with the masks of what was changed
+    Forge(Forge),
+    /// Find the faces in videos and store them as clips
+    Extract(Extract),
+    /// Train a detector on clips, cross-fitted over the people in them
+    Train(Train),
+    /// Draw posterior samples for people the detector has never seen
+    Predict(Predict),
+    /// Turn predictions into metrics, figures and a report
+    Analyze(Analyze),
+    /// Do all of it: from a folder of real face videos to a report
+    Demo(Demo),
+    /// Run the embedded decoder or encoder (for the program itself)
+    #[command(hide = true)]
+    Worker {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Folder that everything is written to
+    #[arg(short, long, value_name = "DIR", default_value = "dubito-out")]
+    pub out: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How fakes are made.
+#[derive(Debug, Args)]
+pub struct ForgeSettings {
+    /// Seed of the folds of people and of the choice of donors
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Generators, by commas
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", default_value = "faceswap,wav2lip")]
+    pub generators: Vec<Generator>,
+    /// Most donors for each target
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub donors: u16,
+    /// Most frames of each video
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub frames: u32,
+    /// Distance of one frame from the next in the source
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub every: u32,
+    /// Quantiser of the videos: CRF through FFmpeg, constant QP through the embedded encoder
+    #[arg(long, default_value_t = 23, value_parser = clap::value_parser!(u8).range(1..=51))]
+    pub crf: u8,
+    /// Write lossless videos instead
+    #[arg(long, conflicts_with = "crf")]
+    pub raw: bool,
+}
+
+/// `forge`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Make counterfeits of real face videos, with the masks of what was changed.
+
+Takes a folder of real face videos, and beside them an identities.csv (file,identity) that says who is
+in which; without it each file is taken for another person. People are put into folds first, and
+donors are drawn inside a fold, so that a detector can be tested on people it has never seen. Beside
+its fakes each video is written untouched, and for each generator as a null control: its own face
+through the whole warp, blend and encoder.")]
+pub struct Forge {
+    /// Folder of real face videos
+    #[arg(value_name = "FOLDER")]
+    pub faces: PathBuf,
+    /// How fakes are made.
+    #[command(flatten)]
+    pub settings: ForgeSettings,
+    /// Then check that nothing but the forgery gives the fakes away (compression, pixels outside the
+    /// mask, size, colour, blur); exit code 5 if something does
+    #[arg(long)]
+    pub check: bool,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `extract`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Find the faces in videos and store them as clips: aligned crops with 468 landmarks for each frame.
+
+Takes a manifest (Parquet or CSV with the columns path, label, generator, identity, dataset and
+compression) or a folder of videos. Every video ends as a row of OUT/manifest.parquet with a status
+(ok, no_face, too_short, unreadable, missing, duplicate) and, where it isn't ok, the reason.")]
+pub struct Extract {
+    /// A manifest, or a folder of real face videos
+    #[arg(value_name = "MANIFEST|FOLDER")]
+    pub input: PathBuf,
+    /// Most frames of each video, evenly over its length
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub frames: u32,
+    /// Frames that must show a face
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub min_frames: u32,
+    /// Side of the crops in pixels
+    #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(32..=2048))]
+    pub size: u32,
+    /// Margin around the face, as a fraction of its size
+    #[arg(long, default_value_t = 0.3)]
+    pub margin: f32,
+    /// Most faces of each video, the longest seen first
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub tracks: u16,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How a detector is trained.
+#[derive(Debug, Args)]
+pub struct TrainSettings {
+    /// Most epochs
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    /// Dropout rate, of training and of posterior samples
+    #[arg(long)]
+    pub dropout: Option<f32>,
+    /// Where dropout begins: head, stage:1 to stage:4, or all
+    #[arg(long)]
+    pub boundary: Option<String>,
+    /// The stages up to this one are frozen and computed once: stem, layer1 to layer4, or none
+    #[arg(long)]
+    pub freeze: Option<String>,
+    /// cpu, or gpu in a build with the feature `wgpu`
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+}
+
+/// `train`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Train a detector on clips, cross-fitted over the people in them.
+
+Each fold of people is left out once: the detector that is tested on it has never seen them, neither as
+a target nor as a donor. One part of the next fold is kept for stopping early. Writes OUT/FOLD/ for each
+fold: weights.safetensors, config.json, model_card.md, history.json.")]
+pub struct Train {
+    /// The manifest that `extract` wrote
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: PathBuf,
+    /// Leave out only this fold (e.g. fold1) instead of each in turn
+    #[arg(long)]
+    pub fold: Option<String>,
+    /// Seed of weights, order and augmentation
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How a detector is trained.
+    #[command(flatten)]
+    pub settings: TrainSettings,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `predict`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Draw posterior samples for people the detector has never seen.
+
+--run is the folder that `train` wrote: each of its detectors predicts the fold that it was not trained
+on. Given one detector's folder, that detector predicts every clip. Writes OUT/predictions.parquet, one
+row for each frame and sample.")]
+pub struct Predict {
+    /// The manifest that `extract` wrote
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: PathBuf,
+    /// What `train` wrote
+    #[arg(long, value_name = "DIR")]
+    pub run: PathBuf,
+    /// Posterior samples of each frame
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub samples: u32,
+    /// Seed of the samples
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// cpu, or gpu in a build with the feature `wgpu`
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `analyze`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Turn predictions into metrics, figures and a report.
+
+Reads Parquet or CSV, one row for each item and posterior sample: item, label (real/fake or 0/1) and
+p_fake, and where there are any: sample, video, frame, generator, control, identity, fold. Intervals are
+bootstrapped over identities where they are given, over videos otherwise. Writes OUT/report.html,
+metrics.json, tables/*.csv and figures/*.svg, *.png.")]
+pub struct Analyze {
+    /// Files of predictions
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Resamples of the bootstrap; 0 leaves intervals out
+    #[arg(long, default_value_t = 1000)]
+    pub resamples: usize,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Do all of it: from a folder of real face videos to a report.
+
+Forges counterfeits of the videos, cuts faces from them, trains a small detector for each fold of people,
+draws posterior samples for the people it has never seen, and writes OUT/report.html (beside it:
+metrics.json, predictions.parquet, manifest.parquet). Takes about ten minutes on two cores. Stopped at any
+point, the same command goes on from there; the same seed gives the same numbers.")]
+pub struct Demo {
+    /// Folder of real face videos, of six people at least; an identities.csv (file,identity) beside
+    /// them says who is who
+    #[arg(long, value_name = "FOLDER")]
+    pub faces: PathBuf,
+    /// Seed of everything drawn at random
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}

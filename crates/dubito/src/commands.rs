@@ -1,0 +1,339 @@
+//! What each command does: arguments to library calls, results to words or JSON.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use dubito_data::extract::{ExtractOptions, extract};
+use dubito_data::follow::Sampling;
+use dubito_data::forge::{self, ForgeOptions};
+use dubito_data::identities;
+use dubito_data::manifest::{self, Row};
+use dubito_face::FaceModels;
+use dubito_media::Tools;
+use dubito_report::Metrics;
+use dubito_report::evaluate::Options;
+use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
+use dubito_study::predict::{PredictOptions, find_runs, predict};
+use dubito_study::provenance::provenance;
+use dubito_study::train::{TrainOptions, train_rounds};
+use dubito_study::{Step, StudyError, check, report};
+use serde_json::{Value, json};
+
+use crate::args::{Analyze, Command, Common, Demo, Extract, Forge, Predict, Train, TrainSettings};
+use crate::doctor::doctor;
+use crate::progress::Display;
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<(), StudyError> {
+    match command {
+        Command::Doctor(arguments) => doctor(&arguments.common, &tools()),
+        Command::Forge(arguments) => run_forge(&arguments),
+        Command::Extract(arguments) => run_extract(&arguments),
+        Command::Train(arguments) => run_train(&arguments),
+        Command::Predict(arguments) => run_predict(&arguments),
+        Command::Analyze(arguments) => run_analyze(&arguments),
+        Command::Demo(arguments) => run_demo(&arguments),
+        // Handled before anything else is set up.
+        Command::Worker { .. } => Ok(()),
+    }
+}
+
+/// The programs there are; the embedded decoder is this program itself.
+fn tools() -> Tools {
+    let mut tools = Tools::discover();
+    if let Ok(program) = std::env::current_exe() {
+        tools.embedded_worker = Some(vec![program.into_os_string(), OsString::from("worker")]);
+    }
+    tools
+}
+
+fn make_folder(common: &Common) -> Result<(), StudyError> {
+    std::fs::create_dir_all(&common.out).map_err(StudyError::io(&common.out))
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// Rows by status, in words and for scripts.
+fn statuses(rows: &[Row]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        *counts.entry(row.status.name()).or_default() += 1;
+    }
+    counts
+}
+
+fn in_words(counts: &BTreeMap<&'static str, usize>) -> String {
+    counts.iter().map(|(status, n)| format!("{n} {status}")).collect::<Vec<_>>().join(", ")
+}
+
+fn say_rows(common: &Common, manifest: &Path, rows: &[Row], more: Value) {
+    let counts = statuses(rows);
+    if common.json {
+        let mut object = json!({ "manifest": manifest, "rows": rows.len(), "status": counts });
+        if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+            object.extend(more);
+        }
+        println!("{object}");
+    } else {
+        println!("{}: {} rows ({})", manifest.display(), rows.len(), in_words(&counts));
+        for row in rows.iter().filter(|r| r.status != manifest::Status::Ok) {
+            println!("  {}: {} ({})", row.video, row.status, row.reason.as_deref().unwrap_or("no reason given"));
+        }
+    }
+}
+
+fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
+    let Forge { faces, settings, common, .. } = arguments;
+    let tools = tools();
+    let folder = identities::index(faces, &tools)?;
+    warn(&folder.warnings);
+    make_folder(common)?;
+    let options = ForgeOptions {
+        seed: settings.seed,
+        frames: settings.frames as usize,
+        every: settings.every as usize,
+        min_frames: ForgeOptions::default().min_frames.min(settings.frames as usize),
+        donors: settings.donors.into(),
+        generators: settings.generators.clone(),
+        quantiser: (!settings.raw).then_some(settings.crf),
+        ..ForgeOptions::default()
+    };
+    let display = Display::new(common.quiet);
+    let step = if arguments.check { Step { share: 0.5, of: 2, ..Step::only("forge") } } else { Step::only("forge") };
+    let show = |p: &_| {
+        display.show(p);
+        true
+    };
+    let rows = forge::forge(&folder, &common.out, &options, &tools, &FaceModels::cpu()?, &data_progress(step, &show))?;
+    let path = common.out.join("manifest.parquet");
+    let mut how = provenance(settings.seed, &tools);
+    how["forge"] = json!(options);
+    manifest::write(&path, &rows, &how.to_string())?;
+    let mut more = json!({});
+    let mut shortcuts = Vec::new();
+    if arguments.check {
+        shortcuts = check::check(&rows, &common.out, settings.seed, &tools, &show)?;
+        let text = serde_json::to_string_pretty(&shortcuts).unwrap_or_default();
+        dubito_data::write_atomically(&common.out.join("check.json"), text.as_bytes())?;
+        more["check"] = json!(shortcuts);
+    }
+    display.finish();
+    say_rows(common, &path, &rows, more);
+    for shortcut in &shortcuts {
+        let auroc = shortcut.auroc.map_or("undefined".into(), |a| format!("{a:.3}"));
+        let verdict = if shortcut.passed { "passed" } else { "FAILED" };
+        if !common.json {
+            println!("check {verdict}: AUROC {auroc} from {} (must lie in .4 to .6)", shortcut.shown);
+        }
+    }
+    match shortcuts.iter().find(|s| !s.passed) {
+        None => Ok(()),
+        Some(s) => Err(StudyError::CheckFailed {
+            message: match s.auroc {
+                Some(auroc) => format!("the fakes can be told by {}: AUROC {auroc:.3}", s.shown),
+                None => format!("the check by {} is undefined: it needs both real and forged videos", s.shown),
+            },
+        }),
+    }
+}
+
+fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
+    let Extract { input, common, .. } = arguments;
+    let tools = tools();
+    let (rows, root) = if input.is_dir() {
+        let folder = identities::index(input, &tools)?;
+        warn(&folder.warnings);
+        (folder_rows(&folder), PathBuf::new())
+    } else {
+        let rows = manifest::read(input)?;
+        (rows, input.parent().map(Path::to_owned).unwrap_or_default())
+    };
+    make_folder(common)?;
+    let options = ExtractOptions {
+        sampling: Sampling::Uniform { frames: arguments.frames as usize },
+        min_frames: arguments.min_frames as usize,
+        tracks: arguments.tracks.into(),
+        size: arguments.size,
+        margin: arguments.margin,
+    };
+    if !(0.0..=4.0).contains(&options.margin) {
+        return Err(StudyError::Input {
+            message: format!("--margin {} is not between 0 and 4", options.margin),
+            hint: "0.3 leaves a third of the face's size on each side".into(),
+        });
+    }
+    let display = Display::new(common.quiet);
+    let show = |p: &_| {
+        display.show(p);
+        true
+    };
+    let progress = data_progress(Step::only("extract"), &show);
+    let rows = extract(&rows, &root, &common.out, &options, &tools, &FaceModels::cpu()?, &progress)?;
+    let rows = relative_to(rows, &common.out);
+    display.finish();
+    let path = common.out.join("manifest.parquet");
+    let mut how = provenance(0, &tools);
+    how["extract"] = json!(options);
+    manifest::write(&path, &rows, &how.to_string())?;
+    say_rows(common, &path, &rows, json!({}));
+    Ok(())
+}
+
+/// The rows of a folder of real videos.
+fn folder_rows(folder: &identities::Folder) -> Vec<Row> {
+    let row = |path: String, name: &str, identity: &str| Row {
+        path,
+        video: name.to_owned(),
+        generator: "real".into(),
+        identity: identity.to_owned(),
+        dataset: "folder".into(),
+        compression: "as_found".into(),
+        ..Row::default()
+    };
+    let mut rows: Vec<Row> = folder
+        .sources
+        .iter()
+        .map(|s| {
+            let path = std::path::absolute(&s.path).unwrap_or_else(|_| s.path.clone());
+            let mut row = row(path.to_string_lossy().into_owned(), &s.name, &s.identity);
+            if let Some(other) = &s.duplicate_of {
+                row.status = manifest::Status::Duplicate;
+                row.reason = Some(format!("shows the same frames as {other}"));
+            }
+            row
+        })
+        .collect();
+    rows.extend(folder.missing.iter().map(|(name, identity)| Row {
+        status: manifest::Status::Missing,
+        reason: Some(format!("{} names it, and it is not there", identities::IDENTITIES)),
+        ..row(name.clone(), name, identity)
+    }));
+    rows
+}
+
+fn run_train(arguments: &Train) -> Result<(), StudyError> {
+    let Train { manifest: path, common, .. } = arguments;
+    let rows = manifest::read(path)?;
+    let store = path.parent().map(Path::to_owned).unwrap_or_default();
+    let options = train_options(&arguments.settings, arguments.seed)?;
+    make_folder(common)?;
+    let display = Display::new(common.quiet);
+    let show = |p: &_| {
+        display.show(p);
+        true
+    };
+    let fold = arguments.fold.as_deref();
+    let runs = train_rounds(&rows, &store, &common.out, &options, fold, Step::only("train"), &show)?;
+    display.finish();
+    if common.json {
+        let dirs: Vec<_> = runs.iter().map(|r| json!({ "fold": r.fold, "run": r.dir })).collect();
+        println!("{}", json!({ "runs": dirs }));
+    } else {
+        for run in &runs {
+            println!("{}: trained without {}", run.dir.display(), run.fold.as_deref().unwrap_or("nobody"));
+        }
+    }
+    Ok(())
+}
+
+fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, StudyError> {
+    let mut options = TrainOptions::demo(seed);
+    let config = &mut options.config;
+    if let Some(epochs) = settings.epochs {
+        config.epochs = epochs as usize;
+    }
+    if let Some(dropout) = settings.dropout {
+        config.dropout = dropout;
+    }
+    if let Some(boundary) = &settings.boundary {
+        config.boundary = boundary.parse()?;
+    }
+    if let Some(freeze) = &settings.freeze {
+        config.freeze = (freeze != "none").then(|| freeze.clone());
+    }
+    options.device = settings.device.clone();
+    Ok(options)
+}
+
+fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
+    let Predict { manifest: path, run, common, .. } = arguments;
+    let rows = manifest::read(path)?;
+    let store = path.parent().map(Path::to_owned).unwrap_or_default();
+    let runs = find_runs(run)?;
+    make_folder(common)?;
+    let options = PredictOptions { samples: arguments.samples, seed: arguments.seed, device: arguments.device.clone() };
+    let display = Display::new(common.quiet);
+    let show = |p: &_| {
+        display.show(p);
+        true
+    };
+    let how = provenance(arguments.seed, &tools());
+    let step = Step::only("predict");
+    let predictions = predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
+    display.finish();
+    if common.json {
+        println!("{}", json!({ "predictions": predictions }));
+    } else {
+        println!("{}: {} samples of each frame", predictions.display(), options.samples);
+    }
+    Ok(())
+}
+
+fn run_analyze(arguments: &Analyze) -> Result<(), StudyError> {
+    let Analyze { files, common, .. } = arguments;
+    make_folder(common)?;
+    let mut options = Options::default();
+    match &mut options.bootstrap {
+        Some(bootstrap) if arguments.resamples > 0 => {
+            bootstrap.replicates = arguments.resamples;
+            bootstrap.seed = arguments.seed;
+        }
+        _ => options.bootstrap = None,
+    }
+    let how = provenance(arguments.seed, &tools());
+    let title = "What this detector can be believed for";
+    let metrics = report::report(files, &[], None, title, how, &common.out, &options)?;
+    say_metrics(common, &metrics);
+    Ok(())
+}
+
+fn run_demo(arguments: &Demo) -> Result<(), StudyError> {
+    let Demo { faces, seed, common } = arguments;
+    let tools = tools();
+    make_folder(common)?;
+    let display = Display::new(common.quiet);
+    let show = |p: &_| {
+        display.show(p);
+        true
+    };
+    let options = DemoOptions { faces: faces.clone(), out: common.out.clone(), seed: *seed };
+    let demo = demo::demo(&options, &tools, provenance(*seed, &tools), &show)?;
+    display.finish();
+    warn(&demo.warnings);
+    say_metrics(common, &demo.metrics);
+    Ok(())
+}
+
+fn say_metrics(common: &Common, metrics: &Metrics) {
+    let report = common.out.join("report.html");
+    if common.json {
+        println!("{}", json!({ "report": report, "metrics": common.out.join("metrics.json") }));
+        return;
+    }
+    for name in ["auroc", "accuracy", "ece_top15", "misclassification_auroc_total"] {
+        let Some(group) = metrics.group(&[], metrics.top_level()) else { break };
+        let estimate = group.metric(name);
+        let text = match (estimate.value, estimate.low.zip(estimate.high)) {
+            (Some(value), Some((low, high))) => format!("{value:.3} ({low:.3} to {high:.3})"),
+            (Some(value), None) => format!("{value:.3} (no interval)"),
+            (None, _) => format!("undefined: {}", estimate.undefined_because.unwrap_or_default()),
+        };
+        println!("{name:<30} {text}");
+    }
+    println!("\nThe report: {}", report.display());
+}
