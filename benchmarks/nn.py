@@ -1,9 +1,8 @@
 """Detectors: prediction, posterior samples and training beside PyTorch.
 
-    python benchmarks/nn.py [--rounds 5] [--profile release]
+    python benchmarks/nn.py [--rounds 3]
 
-Installs torch and torchvision into .venv/benchmarks, builds the example `nn_bench`, and times both
-sides in turn, round by round, in one go on as many threads as there are cores. The peer draws
+Installs torch and torchvision into .venv/nn, builds the example `nn_bench`, and times both sides in turn, round by round, in one go on as many threads as there are cores. The peer draws
 posterior samples as its users do, by a loop over whole passes with dropout on. Ends with one JSON
 line per comparison; a ratio above 1 means that we are faster (or, for the cost of samples, cheaper).
 """
@@ -11,25 +10,22 @@ line per comparison; a ratio above 1 means that we are faster (or, for the cost 
 import argparse
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
 import time
-import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-ENVIRONMENT = ROOT / ".venv" / "benchmarks"
+import common
+
 BATCH, SIZE, SAMPLES = 16, 224, 50
 TRAIN = {"batch": 32, "size": 112, "crops": 128}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="times each side runs; the median counts")
-    parser.add_argument("--profile", default="dev", help="cargo profile to build with")
+    parser.add_argument("--rounds", type=int, default=3, help="times each side runs; the median counts")
     arguments = parser.parse_args()
-    ours, peer = Ours(arguments.profile), Peer()
+    ours, peer = Ours(), Peer()
 
     tasks = {
         "forward": {"do": "forward", "batch": BATCH, "size": SIZE},
@@ -57,23 +53,15 @@ def main():
 
 
 def report(name, pair, unit, lower_is_better=False):
-    ours, peer = pair
-    ratio = peer / ours if lower_is_better else ours / peer
-    line = {"name": name, "ours": round(ours, 3), "peer": round(peer, 3), "unit": unit, "ratio": round(ratio, 3)}
-    print(json.dumps(line))
+    common.report(name, *pair, unit, lower_is_better)
 
 
 class Ours:
     """The example binary, asked over its standard input."""
 
-    def __init__(self, profile):
-        build = ["cargo", "build", "-p", "dubito-nn", "--example", "nn_bench", "--profile", profile]
-        subprocess.run(build, cwd=ROOT, check=True)
-        folder = "debug" if profile == "dev" else profile
-        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        self.process = subprocess.Popen(
-            [target / folder / "examples" / "nn_bench"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self):
+        program = common.example("dubito-nn", "nn_bench")
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def time(self, task):
         print(json.dumps(task), file=self.process.stdin, flush=True)
@@ -134,17 +122,9 @@ class Peer:
         return time.perf_counter() - begin
 
 
-def in_own_environment():
-    """Runs this file again in .venv/benchmarks, made where it is missing."""
-    if pathlib.Path(sys.prefix) == ENVIRONMENT:
-        return
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        venv.create(ENVIRONMENT, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "-q", "torch", "torchvision"], check=True)
-    sys.exit(subprocess.run([python, *sys.argv]).returncode)
-
-
 if __name__ == "__main__":
-    in_own_environment()
-    main()
+    python = common.environment("nn", ["torch", "torchvision"])
+    if os.path.realpath(sys.prefix) == os.path.realpath(python.parent.parent):
+        main()
+    else:
+        sys.exit(subprocess.run([python, *sys.argv]).returncode)
