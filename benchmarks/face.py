@@ -58,10 +58,13 @@ def main():
         scale = f"scale={WIDTH}:{HEIGHT},setsar=1"
         decode = ["ffmpeg", "-v", "error", "-i", arguments.video, "-vf", scale, "-f", "rawvideo", "-pix_fmt", "rgb24", raw]
         subprocess.run(decode, check=True)
-        rates = ([], [])
+        rates, burn = ([], []), []
         for round_ in range(arguments.rounds):
             with raw.open("rb") as frames:
                 ours = last_json([program, str(WIDTH), str(HEIGHT)], stdin=frames)
+            with raw.open("rb") as frames:
+                by_burn = last_json([program, str(WIDTH), str(HEIGHT), "burn"], stdin=frames)
+            burn.append(by_burn["frames"] / by_burn["seconds"])
             peer = last_json([python, "-c", PEER, raw, str(WIDTH), str(HEIGHT)])
             for side, result in zip(rates, (ours, peer)):
                 side.append(result["frames"] / result["seconds"])
@@ -72,6 +75,7 @@ def main():
                 sys.exit("the two sides do not see the same faces")
     median = [statistics.median(side) for side in rates]
     common.report("detect, track and mesh, 640x480, one face", *median, "frames/s")
+    common.report("the same, the networks run by burn on the CPU", statistics.median(burn), median[1], "frames/s")
 
 
 if __name__ == "__main__":

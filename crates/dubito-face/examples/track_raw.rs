@@ -1,15 +1,17 @@
 //! Follows the faces in raw RGB frames from standard input, and prints how long that took.
 //!
 //! ```text
-//! ffmpeg -i VIDEO -f rawvideo -pix_fmt rgb24 -vf scale=640:480 - | track_raw 640 480
+//! ffmpeg -i VIDEO -f rawvideo -pix_fmt rgb24 -vf scale=640:480 - | track_raw 640 480 [burn]
 //! ```
 //!
+//! With `burn` the networks are run by burn on its CPU device, not by the crate's own executor.
 //! All frames are read first, so that the time is the tracker's alone. The last line is JSON: `frames`,
 //! `seconds`, `faces` (found in all frames together), `mean` (of every landmark's x and y, in pixels).
 
 use std::io::{Read, stdin};
 use std::time::Instant;
 
+use burn::tensor::Device;
 use dubito_face::{FaceModels, TrackOptions, Tracker};
 use image::RgbImage;
 
@@ -17,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [width, height] = match arguments.get(..2) {
         Some([width, height]) => [width.parse::<u32>()?, height.parse::<u32>()?],
-        _ => return Err("usage: track_raw WIDTH HEIGHT < frames.rgb".into()),
+        _ => return Err("usage: track_raw WIDTH HEIGHT [burn] < frames.rgb".into()),
     };
     let mut raw = Vec::new();
     stdin().read_to_end(&mut raw)?;
@@ -26,7 +28,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         raw.chunks_exact(length).map(|frame| RgbImage::from_raw(width, height, frame.to_vec())).collect();
     let frames = frames.ok_or("the frames do not fit their size")?;
 
-    let mut tracker = Tracker::new(&FaceModels::cpu()?, TrackOptions::default());
+    let models = match arguments.get(2).map(String::as_str) {
+        Some("burn") => FaceModels::on_device(&Device::flex())?,
+        _ => FaceModels::cpu()?,
+    };
+    let mut tracker = Tracker::new(&models, TrackOptions::default());
     let (mut faces, mut points, mut sum) = (0u64, 0u64, [0.0f64; 2]);
     let begun = Instant::now();
     for (index, frame) in frames.iter().enumerate() {

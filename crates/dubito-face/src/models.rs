@@ -17,7 +17,7 @@ pub struct FaceModels {
     pub(crate) mesh: Arc<Model>,
 }
 
-/// A network ready to run. The CPU has an executor of its own, as burn's takes several times as long there
+/// A network ready to run. The CPU has an executor of its own, as burn takes about twice as long there
 /// (`benchmarks/face.py` prints both); a test holds the two equal.
 pub(crate) enum Model {
     Direct(DirectNetwork),
@@ -61,8 +61,12 @@ impl FaceModels {
         Self::on_device(&device)
     }
 
-    /// The models run by burn, whatever the device.
-    pub(crate) fn on_device(device: &Device) -> Result<Self, FaceError> {
+    /// The models run by burn on any device, its own CPU device too: slower there than [`FaceModels::cpu`], and
+    /// equal to rounding.
+    ///
+    /// # Errors
+    /// [`FaceError::Weights`] where the embedded weights are damaged.
+    pub fn on_device(device: &Device) -> Result<Self, FaceError> {
         Self::build(|network| Model::Device(DeviceNetwork::new(network, device)))
     }
 

@@ -44,10 +44,12 @@ pub(crate) fn synthetic_face(size: i64, shift: i64) -> Vec<u8> {
     pixels
 }
 
+type ToInput = fn(u8) -> f32;
+
 /// Each network's name, its input size and how a pixel becomes an input.
-fn inputs() -> [(&'static str, i64, fn(u8) -> f32); 3] {
-    let signed: fn(u8) -> f32 = |v| f32::from(v) / 127.5 - 1.0;
-    let unit: fn(u8) -> f32 = |v| f32::from(v) / 255.0;
+fn inputs() -> [(&'static str, i64, ToInput); 3] {
+    let signed: ToInput = |v| f32::from(v) / 127.5 - 1.0;
+    let unit: ToInput = |v| f32::from(v) / 255.0;
     [("short_range", 128, signed), ("full_range", 192, signed), ("face_mesh", 192, unit)]
 }
 

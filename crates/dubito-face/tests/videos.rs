@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dubito_face::{DetectOptions, FaceModels, Range, Roi, Tiles, TrackOptions, TrackedFace, Tracker};
 use dubito_media::{Tools, open};
@@ -23,7 +23,7 @@ fn video(name: &str) -> Option<PathBuf> {
 }
 
 /// The first frames of a video, with their timestamps.
-fn frames(path: &PathBuf, count: usize) -> Vec<(f64, RgbImage)> {
+fn frames(path: &Path, count: usize) -> Vec<(f64, RgbImage)> {
     let video = open(path, &Tools::discover()).unwrap();
     video.take(count).map(|frame| frame.unwrap()).map(|frame| (frame.timestamp, frame.image)).collect()
 }
