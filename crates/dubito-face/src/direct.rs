@@ -7,12 +7,42 @@
 //! Products and sums are rounded separately (no fused multiply-add), so that every processor gives the same
 //! numbers.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::network::{Activation, Conv, Network, Op};
 
 /// Channels that are computed at once: one AVX register of `f32`.
 const LANES: usize = 8;
 /// Pixels that [`matmul`] computes at once.
 const PIXELS: usize = 4;
+
+/// Memory that the operations of a run use again and again: fresh pages from the system cost more than some
+/// operations.
+#[derive(Default)]
+struct Workspace {
+    free: Vec<Vec<f32>>,
+}
+
+impl Workspace {
+    /// A buffer of `length` values, whatever they are.
+    fn take(&mut self, length: usize) -> Vec<f32> {
+        let fits = self.free.iter().position(|buffer| buffer.capacity() >= length);
+        let mut buffer = fits.map(|at| self.free.swap_remove(at)).unwrap_or_default();
+        buffer.resize(length, 0.0);
+        buffer
+    }
+
+    /// A buffer of `length` zeros.
+    fn zeros(&mut self, length: usize) -> Vec<f32> {
+        let mut buffer = self.take(length);
+        buffer.fill(0.0);
+        buffer
+    }
+
+    fn give_back(&mut self, buffer: Vec<f32>) {
+        self.free.push(buffer);
+    }
+}
 
 /// A value: `[height, width, channels]`, `channels` counting the zeros it is filled up with.
 struct Map {
@@ -43,6 +73,10 @@ pub(crate) struct DirectNetwork {
     weights: Vec<Weights>,
     /// Each value's true number of channels.
     channels: Vec<usize>,
+    /// The values that no operation reads any more after each operation.
+    done: Vec<Vec<usize>>,
+    /// One for each run at the same time.
+    workspaces: Mutex<Vec<Workspace>>,
 }
 
 /// `count` filled up to whole lanes.
@@ -50,7 +84,7 @@ fn fill_up(count: usize) -> usize {
     count.next_multiple_of(LANES)
 }
 
-/// Every activation as the slope below zero, `max(x, 0) + slope * min(x, 0)`: 1 for none, 0 for ReLU.
+/// Every activation as the slope below zero, `x > 0 ? x : slope * x`: 1 for none, 0 for ReLU.
 fn slope(activation: &Activation, channels: usize) -> Vec<f32> {
     let mut slope = match activation {
         Activation::None => vec![1.0; channels],
@@ -104,32 +138,64 @@ impl DirectNetwork {
                 }
             });
         }
-        Self { network, weights, channels }
+        let mut last_reader = vec![None; network.values];
+        for (index, op) in network.ops.iter().enumerate() {
+            match op {
+                Op::Conv { input, .. } | Op::MaxPool { input, .. } | Op::Upsample { input, .. } => {
+                    last_reader[*input] = Some(index);
+                }
+                Op::Add { input, other, .. } => {
+                    last_reader[*input] = Some(index);
+                    last_reader[*other] = Some(index);
+                }
+            }
+        }
+        for value in network.outputs.iter().flatten() {
+            last_reader[*value] = None;
+        }
+        let done = (0..network.ops.len())
+            .map(|index| (0..network.values).filter(|&value| last_reader[value] == Some(index)).collect())
+            .collect();
+        Self { network, weights, channels, done, workspaces: Mutex::default() }
     }
 
     /// Runs one image, `[size, size, 3]`; gives each output's values.
     pub fn run(&self, image: &[f32]) -> Vec<Vec<f32>> {
-        pulp::Arch::new().dispatch(Run { network: self, image })
+        // A run that panicked leaves nothing behind that could be wrong: buffers hold no state.
+        let lock = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = lock().pop().unwrap_or_default();
+        let outputs = pulp::Arch::new().dispatch(Run { network: self, image, workspace: &mut workspace });
+        lock().push(workspace);
+        outputs
     }
 
     #[inline(always)]
-    fn run_vectorised(&self, image: &[f32]) -> Vec<Vec<f32>> {
+    fn run_vectorised(&self, image: &[f32], workspace: &mut Workspace) -> Vec<Vec<f32>> {
         let size = self.network.size;
         let mut values: Vec<Map> = Vec::with_capacity(self.network.values);
-        values.push(Map { height: size, width: size, channels: 3, data: image.to_vec() });
-        for (op, weights) in self.network.ops.iter().zip(&self.weights) {
+        let mut pixels = workspace.take(size * size * 3);
+        pixels.copy_from_slice(&image[..size * size * 3]);
+        values.push(Map { height: size, width: size, channels: 3, data: pixels });
+        for ((op, weights), done) in self.network.ops.iter().zip(&self.weights).zip(&self.done) {
             // Operation n writes value n + 1, so pushing keeps values in their places.
             let value = match (op, weights) {
                 (Op::Conv { input, conv, .. }, Weights::Conv(packed)) if conv.depthwise => {
-                    depthwise(&values[*input], conv, packed)
+                    depthwise(&values[*input], conv, packed, workspace)
                 }
-                (Op::Conv { input, conv, .. }, Weights::Conv(packed)) => convolution(&values[*input], conv, packed),
-                (Op::Add { input, other, .. }, Weights::Add { slope }) => add(&values[*input], &values[*other], slope),
-                (Op::MaxPool { input, .. }, _) => max_pool(&values[*input]),
-                (Op::Upsample { input, .. }, _) => upsample(&values[*input]),
+                (Op::Conv { input, conv, .. }, Weights::Conv(packed)) => {
+                    convolution(&values[*input], conv, packed, workspace)
+                }
+                (Op::Add { input, other, .. }, Weights::Add { slope }) => {
+                    add(&values[*input], &values[*other], slope, workspace)
+                }
+                (Op::MaxPool { input, .. }, _) => max_pool(&values[*input], workspace),
+                (Op::Upsample { input, .. }, _) => upsample(&values[*input], workspace),
                 _ => unreachable!("weights are packed by operation"),
             };
             values.push(value);
+            for &value in done {
+                workspace.give_back(std::mem::take(&mut values[value].data));
+            }
         }
         let mut outputs = Vec::with_capacity(self.network.outputs.len());
         for parts in &self.network.outputs {
@@ -142,6 +208,9 @@ impl DirectNetwork {
             }
             outputs.push(output);
         }
+        for value in values.into_iter().filter(|value| !value.data.is_empty()) {
+            workspace.give_back(value.data);
+        }
         outputs
     }
 }
@@ -151,6 +220,7 @@ impl DirectNetwork {
 struct Run<'a> {
     network: &'a DirectNetwork,
     image: &'a [f32],
+    workspace: &'a mut Workspace,
 }
 
 impl pulp::WithSimd for Run<'_> {
@@ -158,28 +228,36 @@ impl pulp::WithSimd for Run<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
-        self.network.run_vectorised(self.image)
+        self.network.run_vectorised(self.image, self.workspace)
     }
 }
 
 #[inline(always)]
-fn activate(x: f32, slope: f32) -> f32 {
-    x.max(0.0) + slope * x.min(0.0)
+fn activate(x: [f32; LANES], slope: &[f32; LANES]) -> [f32; LANES] {
+    std::array::from_fn(|lane| if x[lane] > 0.0 { x[lane] } else { slope[lane] * x[lane] })
+}
+
+/// The lanes from `at` on.
+#[inline(always)]
+fn lanes(values: &[f32], at: usize) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    lanes.copy_from_slice(&values[at..at + LANES]);
+    lanes
 }
 
 /// Any convolution that is not depthwise: its windows laid out as rows, then [`matmul`].
 #[inline(always)]
-fn convolution(x: &Map, conv: &Conv, packed: &Packed) -> Map {
+fn convolution(x: &Map, conv: &Conv, packed: &Packed, workspace: &mut Workspace) -> Map {
     let (kernel, stride) = (conv.shape[2], conv.stride);
     let (top, _, height) = conv.padding(x.height);
     let (left, _, width) = conv.padding(x.width);
     let channels = fill_up(conv.shape[0]);
-    let mut data = vec![0.0; height * width * channels];
+    let mut data = workspace.take(height * width * channels);
     if kernel == 1 && stride == 1 {
         matmul(&x.data, x.channels, packed, &mut data, channels);
     } else {
         let depth = kernel * kernel * x.channels;
-        let mut rows = vec![0.0; height * width * depth];
+        let mut rows = workspace.zeros(height * width * depth);
         for (at, row) in rows.chunks_exact_mut(depth).enumerate() {
             let (oy, ox) = (at / width, at % width);
             for ky in 0..kernel {
@@ -193,6 +271,7 @@ fn convolution(x: &Map, conv: &Conv, packed: &Packed) -> Map {
             }
         }
         matmul(&rows, depth, packed, &mut data, channels);
+        workspace.give_back(rows);
     }
     Map { height, width, channels, data }
 }
@@ -266,49 +345,48 @@ fn matmul_tile<const BLOCKS: usize, const ROWS: usize>(
     for row in 0..ROWS {
         for block in 0..BLOCKS {
             let from = (first + block) * LANES;
-            let bias = &packed.bias[from..from + LANES];
-            let slope = &packed.slope[from..from + LANES];
-            let out = &mut out[row * channels + from..row * channels + from + LANES];
-            for lane in 0..LANES {
-                out[lane] = activate(sum[row][block][lane] + bias[lane], slope[lane]);
-            }
+            let (bias, slope) = (lanes(&packed.bias, from), lanes(&packed.slope, from));
+            let sum: [f32; LANES] = std::array::from_fn(|lane| sum[row][block][lane] + bias[lane]);
+            out[row * channels + from..][..LANES].copy_from_slice(&activate(sum, &slope));
         }
     }
 }
 
 /// A depthwise convolution.
 #[inline(always)]
-fn depthwise(x: &Map, conv: &Conv, packed: &Packed) -> Map {
+fn depthwise(x: &Map, conv: &Conv, packed: &Packed, workspace: &mut Workspace) -> Map {
     match conv.shape[2] {
-        3 => depthwise_kernel::<3, 9>(x, conv, packed),
-        _ => depthwise_kernel::<5, 25>(x, conv, packed),
+        3 => depthwise_kernel::<3, 9>(x, conv, packed, workspace),
+        _ => depthwise_kernel::<5, 25>(x, conv, packed, workspace),
     }
 }
 
 #[inline(always)]
-fn depthwise_kernel<const KERNEL: usize, const TAPS: usize>(x: &Map, conv: &Conv, packed: &Packed) -> Map {
+fn depthwise_kernel<const KERNEL: usize, const TAPS: usize>(
+    x: &Map,
+    conv: &Conv,
+    packed: &Packed,
+    workspace: &mut Workspace,
+) -> Map {
     let stride = conv.stride;
     let (top, bottom, height) = conv.padding(x.height);
     let (left, right, width) = conv.padding(x.width);
     let channels = x.channels;
     // The image with its border of zeros, so that no window is cut.
     let wide = (left + x.width + right) * channels;
-    let mut padded = vec![0.0; (top + x.height + bottom) * wide];
+    let mut padded = workspace.zeros((top + x.height + bottom) * wide);
     for (row, from) in x.data.chunks_exact(x.width * channels).enumerate() {
         let at = (top + row) * wide + left * channels;
         padded[at..at + from.len()].copy_from_slice(from);
     }
-    let mut data = vec![0.0; height * width * channels];
+    let mut data = workspace.take(height * width * channels);
     for (oy, out_row) in data.chunks_exact_mut(width * channels).enumerate() {
         let rows: [&[f32]; KERNEL] = std::array::from_fn(|ky| &padded[(oy * stride + ky) * wide..][..wide]);
         for block in 0..channels / LANES {
             let from = block * LANES;
             let mut weight = [[0.0f32; LANES]; TAPS];
             weight.copy_from_slice(packed.weight[block * TAPS * LANES..][..TAPS * LANES].as_chunks::<LANES>().0);
-            let mut bias = [0.0f32; LANES];
-            bias.copy_from_slice(&packed.bias[from..from + LANES]);
-            let mut slope = [0.0f32; LANES];
-            slope.copy_from_slice(&packed.slope[from..from + LANES]);
+            let (bias, slope) = (lanes(&packed.bias, from), lanes(&packed.slope, from));
             for (ox, out) in out_row.chunks_exact_mut(channels).enumerate() {
                 let mut sum = bias;
                 for ky in 0..KERNEL {
@@ -319,28 +397,28 @@ fn depthwise_kernel<const KERNEL: usize, const TAPS: usize>(x: &Map, conv: &Conv
                         }
                     }
                 }
-                let out = &mut out[from..from + LANES];
-                for lane in 0..LANES {
-                    out[lane] = activate(sum[lane], slope[lane]);
-                }
+                out[from..from + LANES].copy_from_slice(&activate(sum, &slope));
             }
         }
     }
+    workspace.give_back(padded);
     Map { height, width, channels, data }
 }
 
 /// `activate(x + y)`, where `y` may have fewer channels.
 #[inline(always)]
-fn add(x: &Map, y: &Map, slope: &[f32]) -> Map {
-    let mut data = vec![0.0; x.data.len()];
+fn add(x: &Map, y: &Map, slope: &[f32], workspace: &mut Workspace) -> Map {
+    let mut data = workspace.take(x.data.len());
     let pixels = data.chunks_exact_mut(x.channels).zip(x.data.chunks_exact(x.channels));
     for ((out, x), y) in pixels.zip(y.data.chunks_exact(y.channels)) {
-        let (shared, rest) = (y.len(), x.len());
-        for c in 0..shared {
-            out[c] = activate(x[c] + y[c], slope[c]);
-        }
-        for c in shared..rest {
-            out[c] = activate(x[c], slope[c]);
+        for (c, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let at = c * LANES;
+            let mut sum = lanes(x, at);
+            if at < y.len() {
+                let y = lanes(y, at);
+                sum = std::array::from_fn(|lane| sum[lane] + y[lane]);
+            }
+            *out = activate(sum, &lanes(slope, at));
         }
     }
     Map { data, ..*x }
@@ -348,17 +426,20 @@ fn add(x: &Map, y: &Map, slope: &[f32]) -> Map {
 
 /// The largest of each 2 x 2 pixels.
 #[inline(always)]
-fn max_pool(x: &Map) -> Map {
+fn max_pool(x: &Map, workspace: &mut Workspace) -> Map {
     let (height, width, channels) = (x.height / 2, x.width / 2, x.channels);
-    let mut data = vec![0.0; height * width * channels];
+    let mut data = workspace.take(height * width * channels);
     for (oy, row) in data.chunks_exact_mut(width * channels).enumerate() {
         let upper = &x.data[2 * oy * x.width * channels..][..x.width * channels];
         let lower = &x.data[(2 * oy + 1) * x.width * channels..][..x.width * channels];
         for (ox, out) in row.chunks_exact_mut(channels).enumerate() {
             let at = 2 * ox * channels;
-            for c in 0..channels {
-                let top = upper[at + c].max(upper[at + channels + c]);
-                out[c] = top.max(lower[at + c].max(lower[at + channels + c]));
+            for c in (0..channels).step_by(LANES) {
+                let (a, b) = (lanes(upper, at + c), lanes(upper, at + channels + c));
+                let (d, e) = (lanes(lower, at + c), lanes(lower, at + channels + c));
+                let larger = |a: f32, b: f32| if a > b { a } else { b };
+                let largest: [f32; LANES] = std::array::from_fn(|i| larger(larger(a[i], b[i]), larger(d[i], e[i])));
+                out[c..c + LANES].copy_from_slice(&largest);
             }
         }
     }
@@ -367,13 +448,13 @@ fn max_pool(x: &Map) -> Map {
 
 /// Bilinear, half-pixel centres, to twice the size: 3/4 of the nearest and 1/4 of the next pixel each way.
 #[inline(always)]
-fn upsample(x: &Map) -> Map {
+fn upsample(x: &Map, workspace: &mut Workspace) -> Map {
     let (height, width, channels) = (2 * x.height, 2 * x.width, x.channels);
     let neighbours = |at: usize, size: usize| {
         let near = at / 2;
         (near, if at.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(size - 1) })
     };
-    let mut data = vec![0.0; height * width * channels];
+    let mut data = workspace.take(height * width * channels);
     for (oy, row) in data.chunks_exact_mut(width * channels).enumerate() {
         let (near_y, far_y) = neighbours(oy, x.height);
         for (ox, out) in row.chunks_exact_mut(channels).enumerate() {
