@@ -101,7 +101,7 @@ pub fn rounds(rows: &[Row]) -> Result<Vec<Round>, DataError> {
     let mut rounds = Vec::new();
     for (k, &fold) in folds.iter().enumerate() {
         let next = folds[(k + 1) % folds.len()];
-        let held_out = cells[next].last().copied();
+        let held_out = cells[next].first().copied();
         let mut round = Round { fold: fold.into(), train: Vec::new(), valid: Vec::new(), test: Vec::new() };
         for (i, row) in rows.iter().enumerate().filter(|(_, r)| r.status == Status::Ok) {
             let part = match row {

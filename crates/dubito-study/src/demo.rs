@@ -45,11 +45,11 @@ const SAMPLES: u32 = 50;
 const fn step(number: usize, name: &'static str, before: f64, share: f64) -> Step {
     Step { name, number, of: 5, before, share }
 }
-const FORGE: Step = step(1, "forge", 0.0, 0.28);
-const EXTRACT: Step = step(2, "extract", 0.28, 0.17);
-const TRAIN: Step = step(3, "train", 0.45, 0.43);
-const PREDICT: Step = step(4, "predict", 0.88, 0.09);
-const REPORT: Step = step(5, "report", 0.97, 0.03);
+const FORGE: Step = step(1, "forge", 0.0, 0.25);
+const EXTRACT: Step = step(2, "extract", 0.25, 0.10);
+const TRAIN: Step = step(3, "train", 0.35, 0.55);
+const PREDICT: Step = step(4, "predict", 0.90, 0.08);
+const REPORT: Step = step(5, "report", 0.98, 0.02);
 
 /// Runs the demo. What an earlier, stopped run has finished is not done again.
 ///

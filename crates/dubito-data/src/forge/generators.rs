@@ -81,7 +81,7 @@ pub struct Look {
 
 impl Default for Look {
     fn default() -> Self {
-        Self { colour_match: 0.7, feather: 0.1, face_pixels: 128.0, mouth_pixels: 96.0 }
+        Self { colour_match: 0.35, feather: 0.06, face_pixels: 128.0, mouth_pixels: 96.0 }
     }
 }
 
