@@ -179,7 +179,7 @@ fn keep(
 fn thin(clip: &mut Clip, keep: impl Fn(usize, &Clip) -> bool) {
     let kept: Vec<usize> = (0..clip.len()).filter(|&i| keep(i, clip)).collect();
     let pixels = (clip.meta.size as usize).pow(2) * 3;
-    let pick = |clip: &Clip| Clip {
+    *clip = Clip {
         meta: clip.meta.clone(),
         frame_index: kept.iter().map(|&i| clip.frame_index[i]).collect(),
         timestamps: kept.iter().map(|&i| clip.timestamps[i]).collect(),
@@ -189,5 +189,4 @@ fn thin(clip: &mut Clip, keep: impl Fn(usize, &Clip) -> bool) {
         landmarks: kept.iter().flat_map(|&i| clip.points(i).unwrap_or_default()).copied().collect(),
         frames: kept.iter().flat_map(|&i| &clip.frames[i * pixels..(i + 1) * pixels]).copied().collect(),
     };
-    *clip = pick(clip);
 }

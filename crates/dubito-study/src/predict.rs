@@ -72,6 +72,7 @@ pub fn find_runs(dir: &Path) -> Result<Vec<FoldRun>, StudyError> {
 ///
 /// # Errors
 /// A run or clip that can't be read, an `out` that can't be written to, no clip to predict.
+#[allow(clippy::too_many_arguments)] // one call, each argument a different thing
 pub fn predict(
     rows: &[Row],
     store: &Path,
