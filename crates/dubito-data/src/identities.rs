@@ -209,9 +209,9 @@ mod tests {
 
     #[test]
     fn a_file_is_found_in_a_longer_one() {
-        let whole: Vec<u64> = (0..100).map(|i| i * 0x9e37_79b9_7f4a_7c15).collect();
+        let whole: Vec<u64> = (0..100_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         let noisy: Vec<u64> = whole[20..60].iter().map(|h| h ^ 0b101).collect();
-        let other: Vec<u64> = (1000..1100).map(|i| i * 0xc2b2_ae3d_27d4_eb4f).collect();
+        let other: Vec<u64> = (1000..1100_u64).map(|i| i.wrapping_mul(0xc2b2_ae3d_27d4_eb4f)).collect();
         assert!(shown_in(&noisy, &whole));
         assert!(!shown_in(&other, &whole));
         assert!(!shown_in(&[], &whole));
