@@ -209,6 +209,9 @@ impl TrainConfig {
     }
 }
 
+/// Temperatures that the validation loss is looked for at.
+const TEMPERATURES: [f64; 11] = [0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.3, 16.0];
+
 /// How far a training is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainProgress {
@@ -235,7 +238,10 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean loss over its training steps, with dropout and augmentation, in nats.
     pub train_loss: f64,
-    /// Mean negative log-likelihood on the validation set, without either, in nats.
+    /// Mean negative log-likelihood on the validation set, without either, in nats, at the temperature
+    /// (of a few between 0.5 and 16) that makes it lowest: a network that has learned more is not passed
+    /// over because it is also surer of itself ("refine, then calibrate", Berta et al. 2025,
+    /// arXiv:2501.19195). The temperature is not kept.
     pub valid_loss: f64,
     /// Part of the validation set whose most probable class is its own.
     pub valid_accuracy: f64,
@@ -724,7 +730,7 @@ impl<'a> Trainer<'a> {
     fn validate(&self, valid: &Maps<'_>) -> Result<(f64, f64), NnError> {
         let classes = self.config.class_names.len();
         let items: Vec<usize> = (0..valid.crops.len()).collect();
-        let (mut loss, mut right) = (0.0, 0usize);
+        let (mut rows, mut right) = (Vec::with_capacity(valid.crops.len()), 0usize);
         for items in items.chunks(CHUNK) {
             let x = match &valid.cache {
                 Some(_) => valid.batch(items, 0)?,
@@ -735,12 +741,15 @@ impl<'a> Trainer<'a> {
             let log_p = values_of(activation::log_softmax(logits, 1));
             for (row, &i) in log_p.chunks_exact(classes).zip(items) {
                 let own = row[valid.crops.class(i)];
-                loss -= f64::from(own);
+                rows.push(row.iter().map(|&l| f64::from(l - own)).collect::<Vec<_>>());
                 right += usize::from(row.iter().all(|&other| other <= own));
             }
         }
-        let n = valid.crops.len() as f64;
-        Ok((loss / n, right as f64 / n))
+        let n = rows.len() as f64;
+        // The softmax at temperature T of logits is that of log-probabilities at T.
+        let at = |t: f64| rows.iter().map(|row| row.iter().map(|l| (l / t).exp()).sum::<f64>().ln()).sum::<f64>() / n;
+        let loss = TEMPERATURES.map(at).into_iter().fold(f64::INFINITY, |a, b| if b.is_nan() { b } else { a.min(b) });
+        Ok((loss, right as f64 / n))
     }
 
     /// Writes what is needed to go on; and, after the best epoch so far, the run's weights.
