@@ -100,10 +100,10 @@ pub fn check(
             MemoryCrops::new(SIDE, bytes, classes, groups)
         };
         let config = TrainConfig {
-            epochs: 6,
-            patience: 6,
+            epochs: 4,
             seed,
-            freeze: Some("layer2".into()),
+            width: 16,
+            freeze: Some("stem".into()),
             class_names: vec!["real".into(), "fake".into()],
             ..TrainConfig::default()
         };
