@@ -1,6 +1,6 @@
 //! Does anything but the forgery give the fakes away? Classifiers that must not be able to tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -73,13 +73,12 @@ pub fn check(
     let by_row: BTreeMap<usize, &Shown> = shown.iter().map(|s| (s.row, s)).collect();
     let fake = |i: usize| rows[i].label == Label::Fake;
 
-    let people: BTreeSet<&str> = rows.iter().map(|r| r.identity.as_str()).collect();
-    let people: Vec<&str> = people.into_iter().collect();
+    let people = crate::crops::people(rows);
     let (mut linear, mut pixels) = (Scores::default(), Scores::default());
     for (k, round) in rounds.iter().enumerate() {
         let item = round.fold.clone();
         if !on_progress(&Progress { step, done: k, total: rounds.len(), item }) {
-            return Err(dubito_data::DataError::Stopped.into());
+            return Err(StudyError::stopped());
         }
         let learned: Vec<usize> = round.train.iter().chain(&round.valid).copied().collect();
         let features = |part: &[usize]| part.iter().map(|i| by_row[i].features).collect::<Vec<_>>();

@@ -1,5 +1,6 @@
 //! The clips of a manifest as the crops that a detector learns from and is asked about.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use dubito_data::clip::ClipFrames;
@@ -7,6 +8,12 @@ use dubito_data::manifest::{Label, Row};
 use dubito_nn::{CropError, Crops};
 
 use crate::StudyError;
+
+/// The people (targets) of a manifest, sorted: a person's number is its place here.
+pub(crate) fn people(rows: &[Row]) -> Vec<&str> {
+    let people: BTreeSet<&str> = rows.iter().map(|r| r.identity.as_str()).collect();
+    people.into_iter().collect()
+}
 
 /// Frames of clips in a store, read from disk when they are asked for.
 pub struct StoreCrops {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use dubito_data::extract::{ExtractOptions, extract};
 use dubito_data::follow::Sampling;
 use dubito_data::forge::{ForgeOptions, forge};
+use dubito_data::identities;
 use dubito_data::manifest::{self, Row};
-use dubito_data::{DataError, identities};
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_report::Metrics;
@@ -126,9 +126,4 @@ pub fn relative_to(rows: Vec<Row>, root: &Path) -> Vec<Row> {
             Row { path: path.to_string_lossy().into_owned(), ..row }
         })
         .collect()
-}
-
-/// Stops a command whose progress function says so.
-pub fn stopped() -> StudyError {
-    DataError::Stopped.into()
 }

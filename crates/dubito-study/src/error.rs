@@ -49,6 +49,11 @@ impl StudyError {
         move |source| Self::Io { path, source }
     }
 
+    /// What a step ends with when its progress function says to stop.
+    pub(crate) fn stopped() -> Self {
+        dubito_data::DataError::Stopped.into()
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

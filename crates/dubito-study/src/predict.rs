@@ -125,7 +125,7 @@ pub fn predict(
             write_clip(&mut writer, row, &clip, &values, options.samples as usize, &run.config.detector)?;
             done += 1;
             if !on_progress(&Progress { step, done, total, item: row.video.clone() }) {
-                return Err(dubito_data::DataError::Stopped.into());
+                return Err(StudyError::stopped());
             }
         }
     }

@@ -1,6 +1,5 @@
 //! A detector for each fold of people, trained on the others.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +10,6 @@ use dubito_nn::{AugmentConfig, TrainConfig};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::demo::stopped;
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
 use crate::{StoreCrops, StudyError};
@@ -111,8 +109,7 @@ fn train_round(
     told: &mut dyn FnMut(usize, usize, usize) -> bool,
 ) -> Result<(), StudyError> {
     let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
-    let people: BTreeSet<&str> = rows.iter().map(|r| r.identity.as_str()).collect();
-    let people: Vec<&str> = people.into_iter().collect();
+    let people = crate::crops::people(rows);
     let train = StoreCrops::open(&pick(&round.train), store, &people)?;
     let valid = StoreCrops::open(&pick(&round.valid), store, &people)?;
     // What the run depends on: other data or settings are another run.
@@ -134,7 +131,7 @@ fn train_round(
         if told(done, (p.epochs + 1) * p.steps, p.epoch) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     match trained {
-        Err(dubito_nn::NnError::Stopped { .. }) => Err(stopped()),
+        Err(dubito_nn::NnError::Stopped { .. }) => Err(StudyError::stopped()),
         other => {
             other?;
             Ok(())

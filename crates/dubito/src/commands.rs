@@ -105,10 +105,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     };
     let display = Display::new(common.quiet);
     let step = if arguments.check { Step { share: 0.5, of: 2, ..Step::only("forge") } } else { Step::only("forge") };
-    let show = |p: &_| {
-        display.show(p);
-        true
-    };
+    let show = |p: &_| display.show(p);
     let rows = forge::forge(&folder, &common.out, &options, &tools, &FaceModels::cpu()?, &data_progress(step, &show))?;
     let path = common.out.join("manifest.parquet");
     let mut how = provenance(settings.seed, &tools);
@@ -168,10 +165,7 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
         });
     }
     let display = Display::new(common.quiet);
-    let show = |p: &_| {
-        display.show(p);
-        true
-    };
+    let show = |p: &_| display.show(p);
     let progress = data_progress(Step::only("extract"), &show);
     let rows = extract(&rows, &root, &common.out, &options, &tools, &FaceModels::cpu()?, &progress)?;
     let rows = relative_to(rows, &common.out);
@@ -223,10 +217,7 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
     let options = train_options(&arguments.settings, arguments.seed)?;
     make_folder(common)?;
     let display = Display::new(common.quiet);
-    let show = |p: &_| {
-        display.show(p);
-        true
-    };
+    let show = |p: &_| display.show(p);
     let fold = arguments.fold.as_deref();
     let runs = train_rounds(&rows, &store, &common.out, &options, fold, Step::only("train"), &show)?;
     display.finish();
@@ -268,10 +259,7 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     make_folder(common)?;
     let options = PredictOptions { samples: arguments.samples, seed: arguments.seed, device: arguments.device.clone() };
     let display = Display::new(common.quiet);
-    let show = |p: &_| {
-        display.show(p);
-        true
-    };
+    let show = |p: &_| display.show(p);
     let how = provenance(arguments.seed, &tools());
     let step = Step::only("predict");
     let predictions = predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
@@ -307,10 +295,7 @@ fn run_demo(arguments: &Demo) -> Result<(), StudyError> {
     let tools = tools();
     make_folder(common)?;
     let display = Display::new(common.quiet);
-    let show = |p: &_| {
-        display.show(p);
-        true
-    };
+    let show = |p: &_| display.show(p);
     let options = DemoOptions { faces: faces.clone(), out: common.out.clone(), seed: *seed };
     let demo = demo::demo(&options, &tools, provenance(*seed, &tools), &show)?;
     display.finish();

@@ -40,11 +40,15 @@ impl Display {
         Self { bar, state: Mutex::new(state), quiet }
     }
 
-    /// Takes one message.
-    pub fn show(&self, progress: &Progress) {
-        if self.quiet {
-            return;
+    /// Takes one message. Always goes on: a user stops the program itself.
+    pub fn show(&self, progress: &Progress) -> bool {
+        if !self.quiet {
+            self.draw(progress);
         }
+        true
+    }
+
+    fn draw(&self, progress: &Progress) {
         let Ok(mut state) = self.state.lock() else { return };
         let overall = progress.overall();
         let found = *state.found.get_or_insert(overall);
