@@ -8,6 +8,7 @@ use image::imageops::FilterType;
 use rayon::prelude::*;
 
 use crate::error::DataError;
+use crate::manifest::{Row, Status};
 
 /// Endings of the files that are taken for videos or images.
 pub const MEDIA: [&str; 14] =
@@ -38,6 +39,51 @@ pub struct Folder {
     pub missing: Vec<(String, String)>,
     /// What the user should know about how the people were told apart.
     pub warnings: Vec<String>,
+}
+
+impl Source {
+    /// The row of this file as a real video of the data set `dataset`.
+    pub fn row(&self, dataset: &str) -> Row {
+        real_row(self.path.to_string_lossy().into_owned(), &self.name, &self.identity, dataset)
+    }
+}
+
+impl Folder {
+    /// A row for each file that is there, then those of [`Folder::excluded`].
+    pub fn rows(&self, dataset: &str) -> Vec<Row> {
+        self.usable().map(|source| source.row(dataset)).chain(self.excluded(dataset)).collect()
+    }
+
+    /// The files that are nobody's near duplicate.
+    pub fn usable(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|source| source.duplicate_of.is_none())
+    }
+
+    /// The rows of what is not used, each with the reason: near duplicates, and names without a file.
+    pub fn excluded(&self, dataset: &str) -> Vec<Row> {
+        let duplicates = self.sources.iter().filter_map(|source| {
+            let reason = format!("shows the same frames as {}", source.duplicate_of.as_ref()?);
+            Some(Row { status: Status::Duplicate, reason: Some(reason), ..source.row(dataset) })
+        });
+        let missing = self.missing.iter().map(|(name, identity)| Row {
+            status: Status::Missing,
+            reason: Some(format!("{IDENTITIES} names it, and it is not there")),
+            ..real_row(name.clone(), name, identity, dataset)
+        });
+        duplicates.chain(missing).collect()
+    }
+}
+
+fn real_row(path: String, name: &str, identity: &str, dataset: &str) -> Row {
+    Row {
+        path,
+        video: name.to_owned(),
+        generator: "real".into(),
+        identity: identity.to_owned(),
+        dataset: dataset.to_owned(),
+        compression: "as_found".into(),
+        ..Row::default()
+    }
 }
 
 /// Lists the videos and images below `folder` and the person in each: from `identities.csv`

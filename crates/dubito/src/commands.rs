@@ -143,9 +143,9 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
     let Extract { input, common, .. } = arguments;
     let tools = tools();
     let (rows, root) = if input.is_dir() {
-        let folder = identities::index(input, &tools)?;
+        let folder = identities::index(&std::path::absolute(input).map_err(StudyError::io(input))?, &tools)?;
         warn(&folder.warnings);
-        (folder_rows(&folder), PathBuf::new())
+        (folder.rows("folder"), PathBuf::new())
     } else {
         let rows = manifest::read(input)?;
         (rows, input.parent().map(Path::to_owned).unwrap_or_default())
@@ -176,38 +176,6 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
     manifest::write(&path, &rows, &how.to_string())?;
     say_rows(common, &path, &rows, json!({}));
     Ok(())
-}
-
-/// The rows of a folder of real videos.
-fn folder_rows(folder: &identities::Folder) -> Vec<Row> {
-    let row = |path: String, name: &str, identity: &str| Row {
-        path,
-        video: name.to_owned(),
-        generator: "real".into(),
-        identity: identity.to_owned(),
-        dataset: "folder".into(),
-        compression: "as_found".into(),
-        ..Row::default()
-    };
-    let mut rows: Vec<Row> = folder
-        .sources
-        .iter()
-        .map(|s| {
-            let path = std::path::absolute(&s.path).unwrap_or_else(|_| s.path.clone());
-            let mut row = row(path.to_string_lossy().into_owned(), &s.name, &s.identity);
-            if let Some(other) = &s.duplicate_of {
-                row.status = manifest::Status::Duplicate;
-                row.reason = Some(format!("shows the same frames as {other}"));
-            }
-            row
-        })
-        .collect();
-    rows.extend(folder.missing.iter().map(|(name, identity)| Row {
-        status: manifest::Status::Missing,
-        reason: Some(format!("{} names it, and it is not there", identities::IDENTITIES)),
-        ..row(name.clone(), name, identity)
-    }));
-    rows
 }
 
 fn run_train(arguments: &Train) -> Result<(), StudyError> {

@@ -95,7 +95,7 @@ pub fn forge(
     models: &FaceModels,
     on_progress: OnProgress,
 ) -> Result<Vec<Row>, DataError> {
-    let usable: Vec<&Source> = folder.sources.iter().filter(|s| s.duplicate_of.is_none()).collect();
+    let usable: Vec<&Source> = folder.usable().collect();
     let stems = stems(&usable);
     let (done, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let advance = |item: &str, total: usize| {
@@ -126,23 +126,7 @@ pub fn forge(
             Err(row) => rows.push(row),
         }
     }
-    for source in folder.sources.iter().filter(|s| s.duplicate_of.is_some()) {
-        let reason = format!("shows the same frames as {}", source.duplicate_of.as_deref().unwrap_or_default());
-        rows.push(Row { status: Status::Duplicate, reason: Some(reason), ..source_row(source) });
-    }
-    for (name, identity) in &folder.missing {
-        rows.push(Row {
-            path: name.clone(),
-            video: name.clone(),
-            generator: "real".into(),
-            identity: identity.clone(),
-            dataset: DATASET.into(),
-            compression: "as_found".into(),
-            status: Status::Missing,
-            reason: Some(format!("{} names it, and it is not there", crate::identities::IDENTITIES)),
-            ..Row::default()
-        });
-    }
+    rows.extend(folder.excluded(DATASET));
 
     let people: BTreeSet<String> = targets.iter().map(|t| t.source.identity.clone()).collect();
     let cells = split::cells(&people, options.seed)?;
@@ -161,18 +145,6 @@ pub fn forge(
         .collect::<Result<_, DataError>>()?;
     rows.extend(made.into_iter().flatten());
     Ok(rows)
-}
-
-fn source_row(source: &Source) -> Row {
-    Row {
-        path: source.path.to_string_lossy().into_owned(),
-        video: source.name.clone(),
-        generator: "real".into(),
-        identity: source.identity.clone(),
-        dataset: DATASET.into(),
-        compression: "as_found".into(),
-        ..Row::default()
-    }
 }
 
 /// A file name for each source, unique: its stem, and its ending too where two share the stem.
@@ -221,7 +193,7 @@ fn face_of(
     tools: &Tools,
     models: &FaceModels,
 ) -> Result<Result<(Clip, f64), Row>, DataError> {
-    let failed = |status: Status, reason: String| Row { status, reason: Some(reason), ..source_row(source) };
+    let failed = |status: Status, reason: String| Row { status, reason: Some(reason), ..source.row(DATASET) };
     let hash = match dubito_media::hash_file(&source.path) {
         Ok(hash) => hash,
         Err(error) => return Ok(Err(failed(Status::Unreadable, error.to_string()))),
@@ -305,7 +277,7 @@ fn forge_target(
         cell: target.cell.map(|c| c.name.clone()),
         source: Some(target.source.name.clone()),
         seed: Some(options.seed),
-        ..source_row(target.source)
+        ..target.source.row(DATASET)
     };
     let mut outputs = vec![Output {
         folder: "real".into(),

