@@ -1,5 +1,7 @@
 //! Scored items of one detector, column by column: what every metric is computed from.
 
+use serde::{Deserialize, Serialize};
+
 use crate::probability::{argmax, normalise};
 use crate::{Scored, StatsError, Task};
 
@@ -10,8 +12,44 @@ pub const UNCERTAINTIES: [&str; 4] = ["total", "aleatoric", "between_frames", "e
 /// bound also keeps exact sums of them within 128 bits.
 const MOST_NATS: f64 = 1e6;
 
-/// As many items as an index with two flags holds in 32 bits.
-const MOST_ITEMS: usize = 1 << 30;
+/// As many items as an index of 32 bits counts.
+const MOST_ITEMS: usize = u32::MAX as usize;
+
+/// Most classes; counts by class are kept in memory many times over.
+const MOST_CLASSES: usize = 4096;
+
+/// A measure of doubt of one item: the larger, the more doubtful.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Entropy of the mean prediction, nats.
+    Total,
+    /// Mean entropy of the samples, nats.
+    Aleatoric,
+    /// Mutual information of prediction and model, nats.
+    Epistemic,
+    /// One minus the largest probability, 0 to `1 - 1/classes` (Hendrycks and Gimpel, "A Baseline for
+    /// Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017).
+    MaxProbability,
+    /// One minus the difference of the two largest probabilities, 0 to 1.
+    Margin,
+}
+
+impl Doubt {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Total, Self::Aleatoric, Self::Epistemic, Self::MaxProbability, Self::Margin];
+
+    /// As in the names of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Aleatoric => "aleatoric",
+            Self::Epistemic => "epistemic",
+            Self::MaxProbability => "max_probability",
+            Self::Margin => "margin",
+        }
+    }
+}
 
 /// Scored items of one detector, column by column: checked, and with the probabilities normalised.
 ///
@@ -42,14 +80,13 @@ pub struct Items {
 }
 
 impl Items {
-    /// No items yet. Errors: a task with fewer than two classes, more than 65,536, a class named twice,
+    /// No items yet. Errors: a task with fewer than two classes, more than 4,096, a class named twice,
     /// or a positive class that does not exist.
     pub fn new(task: &Task) -> Result<Self, StatsError> {
         task.check()?;
-        let most = usize::from(u16::MAX) + 1;
-        if task.classes.len() > most {
+        if task.classes.len() > MOST_CLASSES {
             return Err(StatsError::BadTask {
-                problem: format!("expected at most {most} classes, found {}", task.classes.len()),
+                problem: format!("expected at most {MOST_CLASSES} classes, found {}", task.classes.len()),
             });
         }
         Ok(Self {
@@ -81,7 +118,7 @@ impl Items {
     ///
     /// Errors name the item by its number, counted from 0, and leave the items as they were: a label that
     /// is no class, probabilities of another number than the classes, outside [0, 1] or not summing to 1,
-    /// an uncertainty that is negative, above 1e6 or not a number, more than 2^30 items.
+    /// an uncertainty that is negative, above 1e6 or not a number, more than 2^32 - 1 items.
     pub fn push_parts(
         &mut self,
         label: usize,
@@ -96,7 +133,7 @@ impl Items {
             return Err(StatsError::BadParameter {
                 name: "number of items",
                 value: (at + 1).to_string(),
-                expected: "at most 1073741824: evaluate them in groups",
+                expected: "at most 4294967295: evaluate them in groups",
             });
         }
         if label >= classes {
@@ -223,33 +260,41 @@ impl Items {
         &self.uncertainties[3]
     }
 
-    /// The rows of probabilities with the true class of each.
-    fn rows(&self) -> impl ExactSizeIterator<Item = (&[f64], usize)> {
-        self.probs.chunks_exact(self.classes()).zip(self.labels.iter().map(|&label| usize::from(label)))
+    /// Whether the most probable class of item `i` is not the true one; panics where there is no such item.
+    pub fn is_error(&self, i: usize) -> bool {
+        self.predicted(i) != self.label(i)
     }
 
-    /// A number for each item from its probabilities and its label.
-    pub(crate) fn each<T>(&self, mut f: impl FnMut(&[f64], usize) -> T) -> Vec<T> {
-        self.rows().map(|(probs, label)| f(probs, label)).collect()
+    /// The largest probability of item `i`; panics where there is no such item.
+    pub fn max_probability(&self, i: usize) -> f64 {
+        self.probs(i)[self.predicted(i)]
     }
 
-    /// Whether each item's most probable class is the true one.
-    pub(crate) fn correct(&self) -> Vec<bool> {
-        self.each(|probs, label| argmax(probs) == label)
+    /// The difference of the two largest probabilities of item `i`, 0 to 1. Of two classes it is
+    /// `2 max - 1`, so that it ranks items exactly as the largest probability does. Panics where there is
+    /// no such item.
+    pub fn margin(&self, i: usize) -> f64 {
+        margin(self.probs(i))
     }
 
-    /// The largest probability of each item.
-    pub(crate) fn max_probability(&self) -> Vec<f64> {
-        self.each(|probs, _| probs[argmax(probs)])
+    /// One measure of doubt of item `i`; panics where there is no such item.
+    pub fn doubt(&self, i: usize, doubt: Doubt) -> f64 {
+        match doubt {
+            Doubt::Total => self.total()[i],
+            Doubt::Aleatoric => self.aleatoric()[i],
+            Doubt::Epistemic => self.epistemic()[i],
+            Doubt::MaxProbability => 1.0 - self.max_probability(i),
+            Doubt::Margin => 1.0 - self.margin(i),
+        }
     }
+}
 
-    /// The probability of one class.
-    pub(crate) fn probability(&self, class: usize) -> Vec<f64> {
-        self.each(|probs, _| probs[class])
+/// The difference of the two largest probabilities, [`Items::margin`].
+pub(crate) fn margin(probs: &[f64]) -> f64 {
+    let best = argmax(probs);
+    if probs.len() == 2 {
+        return (2.0 * probs[best] - 1.0).max(0.0);
     }
-
-    /// Whether each item is of this class.
-    pub(crate) fn is(&self, class: usize) -> Vec<bool> {
-        self.labels.iter().map(|&label| usize::from(label) == class).collect()
-    }
+    let second = probs.iter().enumerate().filter(|(class, _)| *class != best).map(|(_, &p)| p).fold(0.0, f64::max);
+    probs[best] - second
 }
