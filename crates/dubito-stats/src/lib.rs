@@ -16,10 +16,12 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`items`] | scored items, column by column: what every metric is computed from |
 //! | [`decomposition`] | total, aleatoric, between-frames and epistemic uncertainty of frames and videos |
-//! | [`discrimination`] | accuracy, balanced accuracy, AUROC, average precision |
-//! | [`calibration`] | NLL, Brier score, calibration errors, reliability diagrams |
-//! | [`selective`] | risk-coverage: AURC, AUGRC |
+//! | [`ranking`] | items in order of a score |
+//! | [`discrimination`] | accuracy, F1, MCC, AUROC, average precision, EER, TPR at a FPR |
+//! | [`calibration`] | NLL, Brier score and its parts, calibration errors, AvU, reliability diagrams |
+//! | [`selective`] | risk and coverage: AURC, E-AURC, AUGRC, accuracy-rejection curve |
 //! | [`bootstrap`] | percentile intervals from resampled clusters |
 //! | [`metrics`](mod@metrics) | every metric by its name |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
@@ -31,15 +33,18 @@ pub mod calibration;
 pub mod decomposition;
 pub mod discrimination;
 mod error;
+pub mod items;
 pub mod metrics;
 mod probability;
+pub mod ranking;
 pub mod selective;
 mod types;
 pub mod weighted;
 
 pub use bootstrap::Bootstrap;
-pub use calibration::{Confidence, ReliabilityBin, reliability};
+pub use calibration::{Confidence, ReliabilityBin, reliability, reliability_of};
 pub use decomposition::{Decomposition, FrameSums, VideoSums, decompose};
 pub use error::StatsError;
-pub use metrics::metrics;
+pub use items::{Doubt, Items};
+pub use metrics::{metrics, metrics_of};
 pub use types::{Estimate, Scored, Task};

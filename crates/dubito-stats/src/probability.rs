@@ -88,3 +88,37 @@ impl FixedSum {
         self.0 as f64 / Self::UNIT / count as f64
     }
 }
+
+/// [`FixedSum`] of numbers of either sign, each counted `weight` times (a unit is 2^-60: the sum may
+/// reach 1e20).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SignedSum(i128);
+
+impl SignedSum {
+    const UNIT: f64 = 1_152_921_504_606_846_976.0; // 2^60
+
+    /// Add a finite value below 1e6 in size, `weight` times.
+    pub(crate) fn add(&mut self, value: f64, weight: u64) {
+        let scaled = value * Self::UNIT;
+        // The conversion to 128 bits is slow, and almost all values are probabilities.
+        let whole = if scaled.abs() < 9e18 { i128::from(scaled as i64) } else { scaled as i128 };
+        self.0 += if weight == 1 { whole } else { i128::from(weight) * whole };
+    }
+
+    /// A whole number.
+    pub(crate) fn whole(number: i128) -> Self {
+        Self(number << 60)
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+
+    pub(crate) fn value(self) -> f64 {
+        self.0 as f64 / Self::UNIT
+    }
+}

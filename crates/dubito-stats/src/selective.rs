@@ -3,47 +3,77 @@
 //! Items are ranked by confidence, and the `k` most confident of `n` are kept, for every `k`. Items of
 //! equal confidence have no order among them, so each block of ties enters as the mean over all its
 //! orders. The risk is the 0/1 error.
+//!
+//! The functions take a [`Curve`] from the most confident item on, errors being the hits.
 
-use crate::weighted::{Ranking, Undefined, Weighted};
+use serde::{Deserialize, Serialize};
+
+use crate::items::{Doubt, Items};
+use crate::ranking::{Block, Curve, Order, Ranking};
+use crate::weighted::Undefined;
 
 /// Area under the risk-coverage curve as the mean selective risk: the mean over `k = 1..n` of the error
 /// rate among the `k` most confident items (Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty
 /// Estimation for Deep Neural Classifiers", ICLR 2019). 0 (no errors) to 1, smaller is better. It is the
-/// mean over all coverages, not the trapezoid rule, which would leave out half of the first and of the
-/// last coverage.
-pub struct Aurc {
-    ranking: Ranking,
-    error: Vec<u8>,
+/// mean over all coverages; the trapezoid rule ([`aurc_trapezoid`]) leaves out half of the first and of
+/// the last coverage.
+pub fn aurc(curve: &Curve) -> Result<f64, Undefined> {
+    let items = curve.items()?;
+    Ok(risks(curve).sum / items as f64)
 }
 
-impl Aurc {
-    /// Of these confidences (higher means kept longer).
-    pub fn new(confidence: &[f64], error: &[bool]) -> Self {
-        Self { ranking: Ranking::falling(confidence), error: error.iter().map(|&e| u8::from(e)).collect() }
+/// Area under the risk-coverage curve by the trapezoid rule from coverage `1/n` to 1, divided by the
+/// length `1 - 1/n` of that stretch: what torch-uncertainty's `AURC` computes. 0 to 1. Needs two items.
+pub fn aurc_trapezoid(curve: &Curve) -> Result<f64, Undefined> {
+    let items = curve.items()?;
+    if items < 2 {
+        return Err(Undefined::FewItems { found: items, needed: 2 });
     }
+    let risks = risks(curve);
+    let last = curve.hits as f64 / items as f64;
+    Ok((risks.sum - (risks.first + last) / 2.0) / (items - 1) as f64)
 }
 
-impl Weighted for Aurc {
-    fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let (mut kept, mut errors, mut risk) = (0u64, 0u64, 0.0);
-        self.ranking.blocks(&self.error, weights, |wrong, right| {
-            let block = wrong + right;
-            // Mean over the block's orders: of its first j items, j * rate are wrong, so at k = kept + j
-            // the risk is (errors + j * rate) / k = rate + (errors - kept * rate) / k.
-            let rate = wrong as f64 / block as f64;
-            risk += wrong as f64;
-            let ahead = errors as f64 - kept as f64 * rate;
-            if ahead != 0.0 {
-                risk += ahead * harmonic(kept, block);
-            }
-            kept += block;
-            errors += wrong;
-        });
+/// Excess AURC: [`aurc`] minus that of the best ranking with as many errors, all of them last (Geifman
+/// et al., ICLR 2019). 0 (every error is less confident than every right item) to 1. The best ranking is
+/// that of `n` items, not their limit `r + (1 - r) ln(1 - r)` for many, so that a perfect ranking has 0.
+pub fn eaurc(curve: &Curve) -> Result<f64, Undefined> {
+    let items = curve.items()?;
+    let right = curve.others;
+    // After the right items the j-th error makes the risk j / (right + j).
+    let best = match curve.hits {
+        0 => 0.0,
+        errors if right == 0 => errors as f64,
+        errors => errors as f64 - right as f64 * harmonic(right, errors),
+    };
+    Ok(((risks(curve).sum - best) / items as f64).max(0.0))
+}
+
+/// The sum of the selective risks at `k = 1..n`, and the first of them.
+struct Risks {
+    sum: f64,
+    first: f64,
+}
+
+fn risks(curve: &Curve) -> Risks {
+    let (mut kept, mut errors, mut risks) = (0u64, 0u64, Risks { sum: 0.0, first: 0.0 });
+    curve.blocks(|Block { hits: wrong, others: right, .. }| {
+        let block = wrong + right;
+        // Mean over the block's orders: of its first j items, j * rate are wrong, so at k = kept + j
+        // the risk is (errors + j * rate) / k = rate + (errors - kept * rate) / k.
+        let rate = wrong as f64 / block as f64;
         if kept == 0 {
-            return Err(Undefined::NoItems);
+            risks.first = rate;
         }
-        Ok(risk / kept as f64)
-    }
+        risks.sum += wrong as f64;
+        let ahead = errors as f64 - kept as f64 * rate;
+        if ahead != 0.0 {
+            risks.sum += ahead * harmonic(kept, block);
+        }
+        kept += block;
+        errors += wrong;
+    });
+    risks
 }
 
 /// Area under the generalised risk-coverage curve: at each coverage, the share of *all* items that are
@@ -51,32 +81,55 @@ impl Weighted for Aurc {
 /// the Evaluation of Selective Classification Systems", NeurIPS 2024). By straight lines from the
 /// origin, which makes it equal their closed form `(1 - AUROC_f) acc (1 - acc) + (1 - acc)^2 / 2`, with
 /// `AUROC_f` the AUROC of the confidence for being right. 0 (no errors) to 1/2, smaller is better.
-pub struct Augrc {
-    ranking: Ranking,
-    error: Vec<u8>,
+pub fn augrc(curve: &Curve) -> Result<f64, Undefined> {
+    let items = curve.items()?;
+    let (mut errors, mut area_twice) = (0u64, 0u128);
+    curve.blocks(|Block { hits: wrong, others: right, .. }| {
+        area_twice += u128::from(wrong + right) * u128::from(2 * errors + wrong);
+        errors += wrong;
+    });
+    Ok(area_twice as f64 / 2.0 / (items as f64 * items as f64))
 }
 
-impl Augrc {
-    /// Of these confidences (higher means kept longer).
-    pub fn new(confidence: &[f64], error: &[bool]) -> Self {
-        Self { ranking: Ranking::falling(confidence), error: error.iter().map(|&e| u8::from(e)).collect() }
-    }
+/// One point of the accuracy-rejection curve.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Debug)]
+pub struct RejectionPoint {
+    /// Share of the items that are kept: those of a doubt of at most `doubt`. Above 0, at most 1.
+    pub coverage: f64,
+    /// Share of the kept items that are right, 0 to 1; one minus it is the selective risk.
+    pub accuracy: f64,
+    /// The largest doubt among the kept items, in the unit of the [`Doubt`].
+    pub doubt: f64,
 }
 
-impl Weighted for Augrc {
-    fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let (mut kept, mut errors, mut area_twice) = (0u64, 0u64, 0u128);
-        self.ranking.blocks(&self.error, weights, |wrong, right| {
-            let block = wrong + right;
-            area_twice += u128::from(block) * u128::from(2 * errors + wrong);
-            kept += block;
-            errors += wrong;
-        });
-        if kept == 0 {
-            return Err(Undefined::NoItems);
+/// The accuracy-rejection curve (Nadeem, Zucker and Hanczar, "Accuracy-Rejection Curves (ARCs) for
+/// Comparing Classification Methods with a Reject Option", MLSB 2009): the accuracy of what is left when
+/// the items of the largest doubt are set aside, from the least doubtful block of ties on to all items.
+///
+/// A point is where an honest rule "keep what is at most so doubtful" can stop, so ties are never split.
+/// At most `most` points (1 or more) are given, about evenly spread over the coverage, the last always
+/// among them. No items: no points.
+pub fn accuracy_rejection(items: &Items, doubt: Doubt, most: usize) -> Vec<RejectionPoint> {
+    let ranking = Ranking::new(items.len(), |i| items.doubt(i, doubt), |i| items.is_error(i));
+    let curve = ranking.curve(None, Order::Rising);
+    let all = curve.hits + curve.others;
+    let mut points = Vec::new();
+    let (mut errors, mut kept, mut given) = (0, 0, 0);
+    curve.blocks(|block| {
+        errors += block.hits;
+        kept += block.hits + block.others;
+        // The block that reaches the next of `most` even steps is a point.
+        let step = (u128::from(kept) * most.max(1) as u128 / u128::from(all)) as u64;
+        if step > given {
+            given = step;
+            points.push(RejectionPoint {
+                coverage: kept as f64 / all as f64,
+                accuracy: (kept - errors) as f64 / kept as f64,
+                doubt: block.score,
+            });
         }
-        Ok(area_twice as f64 / 2.0 / (kept as f64 * kept as f64))
-    }
+    });
+    points
 }
 
 /// `1/(n+1) + 1/(n+2) + ... + 1/(n+count)`, to about 1e-15 relative.

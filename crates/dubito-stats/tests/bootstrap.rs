@@ -159,7 +159,10 @@ fn five_thousand_items_take_seconds() {
     let found = metrics(&items, &Task::binary(), Some(&bootstrap)).unwrap();
     let seconds = start.elapsed().as_secs_f64();
     println!("5,000 items, 1,000 replicates, {} metrics: {seconds:.2} s", found.len());
-    assert!(found.values().all(|e| e.low < e.high), "{found:?}");
+    for (name, e) in found.iter().filter(|(_, e)| e.value.is_some()) {
+        assert!(e.low < e.high, "{name}: {e:?}");
+    }
+    assert_eq!(found.values().filter(|e| e.value.is_none()).count(), 1); // needs 3,000 negatives
     // About 1 s on two free cores; the bound leaves room for busy ones.
     assert!(seconds < 30.0, "{seconds} s");
 }

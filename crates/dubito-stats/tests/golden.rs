@@ -19,12 +19,21 @@ struct Case {
     name: String,
     classes: Vec<String>,
     positive: Option<usize>,
+    #[serde(default)]
     probs: Vec<Vec<f64>>,
+    #[serde(default)]
     labels: Vec<usize>,
+    #[serde(default)]
     total: Vec<f64>,
+    #[serde(default)]
     aleatoric: Vec<f64>,
+    #[serde(default)]
     between_frames: Vec<f64>,
+    #[serde(default)]
     epistemic: Vec<f64>,
+    /// Instead of the lists: how many items [`formula`] makes.
+    #[serde(default)]
+    formula_items: usize,
     want: BTreeMap<String, Option<f64>>,
 }
 
@@ -57,6 +66,25 @@ fn golden() -> Golden {
     serde_json::from_str(include_str!("golden/metrics.json")).unwrap()
 }
 
+/// The items of the Python script's formula, in the same floating-point operations.
+fn formula(count: usize) -> Vec<Scored> {
+    let item = |i: usize| {
+        let (u, v) = ((i as f64 * 0.6180339887498949) % 1.0, (i as f64 * 0.7548776662466927) % 1.0);
+        let label = usize::from(i % 5 < 2);
+        let p = ((if label == 1 { 1.0 - u * v } else { u * v }) * 2000.0).floor() / 2000.0;
+        Scored {
+            label,
+            probs: vec![1.0 - p, p],
+            total: v * 0.5,
+            aleatoric: u * 0.25,
+            between_frames: 0.0,
+            epistemic: u * v * 0.25,
+            cluster: i as u32,
+        }
+    };
+    (0..count).map(item).collect()
+}
+
 fn near(found: f64, want: f64) -> bool {
     (found - want).abs() <= 1e-9 * want.abs().max(1.0)
 }
@@ -67,7 +95,7 @@ fn every_metric_agrees_with_the_libraries() {
     assert!(golden.cases.len() >= 20);
     for case in golden.cases {
         let task = Task { classes: case.classes.clone(), positive: case.positive };
-        let items: Vec<Scored> = (0..case.labels.len())
+        let mut items: Vec<Scored> = (0..case.labels.len())
             .map(|i| Scored {
                 label: case.labels[i],
                 probs: case.probs[i].clone(),
@@ -78,6 +106,7 @@ fn every_metric_agrees_with_the_libraries() {
                 cluster: i as u32,
             })
             .collect();
+        items.extend(formula(case.formula_items));
         let found = metrics(&items, &task, None).unwrap();
         let names: Vec<&String> = found.keys().collect();
         assert_eq!(names, case.want.keys().collect::<Vec<_>>(), "{}", case.name);
