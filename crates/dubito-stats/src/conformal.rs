@@ -390,9 +390,10 @@ impl Rows {
             return 1.0 - own;
         }
         let mut above: Vec<f64> = probs.iter().copied().filter(|&p| p >= own).collect();
-        // Added from the largest on, so that the sum does not depend on the order of the classes.
+        // Added from the largest on, so that the sum does not depend on the order of the classes. All of them
+        // are 1 whatever the rounding: ties stay ties.
         above.sort_by(|a, b| b.total_cmp(a));
-        let sum: f64 = above.iter().sum();
+        let sum: f64 = if above.len() == self.classes { 1.0 } else { above.iter().sum() };
         match self.uniform.get(item) {
             Some(u) => sum - u * own,
             None => sum,

@@ -1,42 +1,40 @@
 //! The few distribution functions that exact tests and intervals need: normal, binomial, beta,
 //! beta-binomial, Clopper and Pearson's interval.
 //!
-//! Accurate to about 1e-12 for counts up to 10,000 and to 1e-8 for a million (the logarithms of
-//! factorials lose digits as they grow). Arguments are trusted.
+//! Accurate to about 1e-11 for counts up to ten thousand and to 1e-10 for a million. Arguments are trusted.
 
-/// Coefficients of Lanczos' approximation with g = 7 and 9 terms (Godfrey, "A note on the computation of
-/// the convergent Lanczos complex Gamma approximation", 2001).
-const LANCZOS: [f64; 9] = [
-    0.999_999_999_999_809_9,
-    676.520_368_121_885_1,
-    -1_259.139_216_722_402_8,
-    771.323_428_777_653_1,
-    -176.615_029_162_140_6,
-    12.507_343_278_686_905,
-    -0.138_571_095_265_720_12,
-    9.984_369_578_019_572e-6,
-    1.505_632_735_149_311_6e-7,
-];
+/// What Stirling's formula lacks: `ln Gamma(x) - ((x - 1/2) ln x - x + ln(2 pi)/2)` for `x > 0`
+/// (Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, 6.1.41).
+fn stirling_rest(x: f64) -> f64 {
+    if x < 10.0 {
+        // Gamma(x + 1) = x Gamma(x), written for the rests.
+        return stirling_rest(x + 1.0) + (x + 0.5) * (1.0 / x).ln_1p() - 1.0;
+    }
+    let terms = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0, 1.0 / 156.0];
+    terms.iter().rev().fold(0.0, |sum, term| sum / (x * x) + term) / x
+}
 
 /// `ln Gamma(x)` for `x > 0`.
 pub(crate) fn ln_gamma(x: f64) -> f64 {
-    if x < 0.5 {
-        // Reflection: Gamma(x) Gamma(1 - x) = pi / sin(pi x).
-        return (std::f64::consts::PI / (std::f64::consts::PI * x).sin()).ln() - ln_gamma(1.0 - x);
-    }
-    let x = x - 1.0;
-    let sum = LANCZOS[1..].iter().zip(1..).fold(LANCZOS[0], |sum, (c, i)| sum + c / (x + f64::from(i)));
-    let t = x + 7.5;
-    0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * t.ln() - t + sum.ln()
+    (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + stirling_rest(x)
 }
 
+/// `ln(x^a (1 - x)^b / B(a, b))`, written so that nothing large cancels.
+fn ln_beta_term(x: f64, a: f64, b: f64) -> f64 {
+    a * (x * (a + b) / a).ln() + b * ((-x).ln_1p() + (a / b).ln_1p())
+        + 0.5 * (a * b / (2.0 * std::f64::consts::PI * (a + b))).ln()
+        + stirling_rest(a + b)
+        - stirling_rest(a)
+        - stirling_rest(b)
+}
+
+/// `ln B(a, b)`.
 fn ln_beta(a: f64, b: f64) -> f64 {
     ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b)
 }
 
 /// Distribution function of Beta(a, b) at `x`: the regularised incomplete beta function, by its
-/// continued fraction (Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, 26.5.8),
-/// evaluated with Lentz' method.
+/// continued fraction (Abramowitz and Stegun 26.5.8), evaluated with Lentz' method.
 pub(crate) fn beta_cdf(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
@@ -70,7 +68,7 @@ fn beta_cdf_below(x: f64, a: f64, b: f64) -> f64 {
             break;
         }
     }
-    ((a * x.ln() + b * (-x).ln_1p() - ln_beta(a, b)).exp() * fraction / a).clamp(0.0, 1.0)
+    (ln_beta_term(x, a, b).exp() * fraction / a).clamp(0.0, 1.0)
 }
 
 /// The `x` with `beta_cdf(x, a, b) = p`, by bisection.
@@ -121,7 +119,8 @@ pub(crate) fn beta_binomial_quantile(p: f64, n: u64, a: f64, b: f64) -> u64 {
         let x = k as f64;
         below +=
             (constant - ln_gamma(x + 1.0) - ln_gamma(size - x + 1.0) + ln_beta(x + a, size - x + b)).exp();
-        if below >= p {
+        // A sum that is `p` but for rounding is `p`.
+        if below >= p - 1e-12 {
             return k;
         }
     }
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn distributions_agree_with_scipy() {
         let near = |found: f64, want: f64| {
-            assert!((found / want - 1.0).abs() < 1e-11, "{found} is not {want}");
+            assert!((found / want - 1.0).abs() < 1e-10, "{found} is not {want}");
         };
         near(binomial_cdf(0, 1, 0.3), 0.7);
         near(binomial_cdf(3, 50, 0.1), 0.250293905953308);
@@ -174,6 +173,8 @@ mod tests {
         near(binomial_cdf(499, 1000, 0.5), 0.48738749091081973);
         near(binomial_cdf(9990, 10000, 0.999), 0.5421328760209828);
         near(binomial_cdf(150, 10000, 0.01), 0.9999989210525138);
+        near(binomial_cdf(500200, 1000000, 0.5), 0.6557899277216919);
+        near(binomial_cdf(10050, 1000000, 0.01), 0.6945405733964025);
         near(beta_quantile(0.025, 3.0, 48.0), 0.01254858783533406);
         near(beta_quantile(0.5, 0.5, 0.5), 0.4999999999999999);
         near(beta_quantile(0.975, 1.0, 10.0), 0.3084971078187607);
