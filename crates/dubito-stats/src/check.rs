@@ -27,9 +27,7 @@ pub(crate) fn not_nan(name: &'static str, values: &[f64]) -> Result<(), StatsErr
 pub(crate) fn probabilities(name: &'static str, values: &[f64]) -> Result<(), StatsError> {
     match values.iter().position(|v| !(0.0..=1.0).contains(v)) {
         None => Ok(()),
-        Some(item) => {
-            Err(StatsError::BadValue { name, item, value: values[item], expected: "a number from 0 to 1" })
-        }
+        Some(item) => Err(StatsError::BadValue { name, item, value: values[item], expected: "a number from 0 to 1" }),
     }
 }
 

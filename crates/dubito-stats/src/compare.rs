@@ -108,7 +108,8 @@ pub fn paired_bootstrap_two_way(
     let known: Vec<u32> = donors.iter().flatten().copied().collect();
     let (known_numbers, donor_count) = renumber(&known);
     let mut known_numbers = known_numbers.into_iter();
-    let donor_numbers: Vec<Option<usize>> = donors.iter().map(|donor| donor.and_then(|_| known_numbers.next())).collect();
+    let donor_numbers: Vec<Option<usize>> =
+        donors.iter().map(|donor| donor.and_then(|_| known_numbers.next())).collect();
     let fewest = target_count.min(donor_count);
     resampled(first, second, targets.len(), fewest, bootstrap, |replicate, weights| {
         let of_target = draw(bootstrap.seed, 2 * replicate, target_count);
@@ -165,9 +166,7 @@ fn resampled(
     let mut without_interval = |reason: String| {
         comparison.difference =
             Estimate { value: Some(a - b), low: None, high: None, undefined_because: Some(reason.clone()) };
-        for estimate in
-            [&mut comparison.standard_error, &mut comparison.p_value, &mut comparison.smallest_detectable]
-        {
+        for estimate in [&mut comparison.standard_error, &mut comparison.p_value, &mut comparison.smallest_detectable] {
             *estimate = Estimate::undefined(&reason);
         }
         Ok(comparison.clone())
@@ -241,14 +240,7 @@ impl Comparison {
     /// Nothing to compare, because.
     fn undefined(first: Estimate, second: Estimate, reason: String) -> Self {
         let none = || Estimate::undefined(&reason);
-        Self {
-            first,
-            second,
-            difference: none(),
-            standard_error: none(),
-            p_value: none(),
-            smallest_detectable: none(),
-        }
+        Self { first, second, difference: none(), standard_error: none(), p_value: none(), smallest_detectable: none() }
     }
 
     /// From two values and their covariance matrix, by normal theory.
@@ -257,8 +249,7 @@ impl Comparison {
         let difference = values[0] - values[1];
         let variance = covariance[0][0] + covariance[1][1] - covariance[0][1] - covariance[1][0];
         // Less than this share of the two variances is the rounding of their difference.
-        let variance =
-            if variance <= 1e-12 * (covariance[0][0] + covariance[1][1]) { 0.0 } else { variance };
+        let variance = if variance <= 1e-12 * (covariance[0][0] + covariance[1][1]) { 0.0 } else { variance };
         let error = variance.sqrt();
         Self {
             first: each(0),
@@ -280,7 +271,12 @@ impl Comparison {
 fn normal_interval(value: f64, error: f64, level: f64) -> Estimate {
     if error > 0.0 {
         let half = normal_quantile((1.0 + level) / 2.0) * error;
-        return Estimate { value: Some(value), low: Some(value - half), high: Some(value + half), undefined_because: None };
+        return Estimate {
+            value: Some(value),
+            low: Some(value - half),
+            high: Some(value + half),
+            undefined_because: None,
+        };
     }
     let mut estimate = Estimate::point(value);
     estimate.undefined_because = Some("no interval: the estimated standard error is 0".into());
@@ -303,7 +299,12 @@ pub fn delong(
     clusters: &[u32],
     level: f64,
 ) -> Result<Comparison, StatsError> {
-    independent("DeLong's test", clusters, positive.len(), "Obuchowski's method (auroc_clustered) or paired_bootstrap")?;
+    independent(
+        "DeLong's test",
+        clusters,
+        positive.len(),
+        "Obuchowski's method (auroc_clustered) or paired_bootstrap",
+    )?;
     // With a cluster for each row, Obuchowski's covariance is DeLong's.
     auroc_clustered(first, second, positive, clusters, level)
 }
@@ -434,7 +435,8 @@ pub struct McNemar {
 pub fn mcnemar(first_correct: &[bool], second_correct: &[bool], clusters: &[u32]) -> Result<McNemar, StatsError> {
     check::length("second_correct", second_correct.len(), first_correct.len())?;
     independent("McNemar's test", clusters, first_correct.len(), "accuracy_difference or paired_bootstrap")?;
-    let count = |a: bool, b: bool| first_correct.iter().zip(second_correct).filter(|(x, y)| (**x, **y) == (a, b)).count();
+    let count =
+        |a: bool, b: bool| first_correct.iter().zip(second_correct).filter(|(x, y)| (**x, **y) == (a, b)).count();
     let (only_first, only_second) = (count(true, false), count(false, true));
     let (fewer, all) = (only_first.min(only_second) as u64, (only_first + only_second) as u64);
     let twice = 2.0 * binomial_cdf(fewer, all, 0.5);

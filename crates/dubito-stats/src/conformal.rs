@@ -355,7 +355,7 @@ impl Rows {
             let value = classes.to_string();
             return Err(StatsError::BadParameter { name: "classes", value, expected: "2 or more" });
         }
-        if items.probs.len() % classes != 0 {
+        if !items.probs.len().is_multiple_of(classes) {
             return Err(StatsError::RaggedSamples { classes, found: items.probs.len() });
         }
         let (mut probs, mut row) = (Vec::with_capacity(items.probs.len()), Vec::new());
@@ -404,9 +404,11 @@ impl Rows {
 fn check_labels(labels: &[usize], classes: usize) -> Result<(), StatsError> {
     match labels.iter().position(|&label| label >= classes) {
         None => Ok(()),
-        Some(at) => {
-            Err(StatsError::BadLabel { place: format!("item {at}"), label: labels[at], last: classes.saturating_sub(1) })
-        }
+        Some(at) => Err(StatsError::BadLabel {
+            place: format!("item {at}"),
+            label: labels[at],
+            last: classes.saturating_sub(1),
+        }),
     }
 }
 

@@ -21,7 +21,8 @@ pub(crate) fn ln_gamma(x: f64) -> f64 {
 
 /// `ln(x^a (1 - x)^b / B(a, b))`, written so that nothing large cancels.
 fn ln_beta_term(x: f64, a: f64, b: f64) -> f64 {
-    a * (x * (a + b) / a).ln() + b * ((-x).ln_1p() + (a / b).ln_1p())
+    a * (x * (a + b) / a).ln()
+        + b * ((-x).ln_1p() + (a / b).ln_1p())
         + 0.5 * (a * b / (2.0 * std::f64::consts::PI * (a + b))).ln()
         + stirling_rest(a + b)
         - stirling_rest(a)
@@ -117,8 +118,7 @@ pub(crate) fn beta_binomial_quantile(p: f64, n: u64, a: f64, b: f64) -> u64 {
     let mut below = 0.0;
     for k in 0..=n {
         let x = k as f64;
-        below +=
-            (constant - ln_gamma(x + 1.0) - ln_gamma(size - x + 1.0) + ln_beta(x + a, size - x + b)).exp();
+        below += (constant - ln_gamma(x + 1.0) - ln_gamma(size - x + 1.0) + ln_beta(x + a, size - x + b)).exp();
         // A sum that is `p` but for rounding is `p`.
         if below >= p - 1e-12 {
             return k;
@@ -153,7 +153,11 @@ fn normal_density(z: f64) -> f64 {
 
 /// The `z` below which a standard normal number lies with probability `p`, above 0 and below 1.
 pub(crate) fn normal_quantile(p: f64) -> f64 {
-    if p < 0.5 { bisect(-40.0, 0.0, |z| normal_above(-z) >= p) } else { bisect(0.0, 40.0, |z| normal_above(z) <= 1.0 - p) }
+    if p < 0.5 {
+        bisect(-40.0, 0.0, |z| normal_above(-z) >= p)
+    } else {
+        bisect(0.0, 40.0, |z| normal_above(z) <= 1.0 - p)
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::weighted::{Ranking, Undefined, Weighted};
 use crate::{Estimate, StatsError, check};
 
-/// Posteriors nearer than this to 0 or 1 count as this near: the distance from 1 to the next `f64`, as in
+/// Posteriors nearer than this to 0 or 1, or up to 1e-6 outside, count as this near: the distance from 1 to the next `f64`, as in
 /// [`NLL_FLOOR`](crate::calibration::NLL_FLOOR).
 pub const POSTERIOR_FLOOR: f64 = f64::EPSILON;
 
@@ -55,11 +55,11 @@ pub struct Limits {
 /// extrapolating?", Science and Justice 56, 2016).
 ///
 /// One more misleading LR is imagined on each side. The upper bound is the first LR threshold `t`, from 1
-/// on, at which deciding by the system costs more than not using it: where `(false alarms + 1) / (reals + 1)
-/// * t` exceeds the share of fakes above `t` (of one more fake, which is not); the lower bound likewise.
-/// So LRs stay below the number of reals plus one, and above one over the number of fakes plus one. Where
-/// items share clusters, that holds for the number of clusters as well, since items of one video do not
-/// add up like independent ones.
+/// on, at which deciding by the system costs more than not using it: where `t` times the share of reals
+/// above it, `(above + 1) / (reals + 1)`, exceeds the share of fakes above it, `above / (fakes + 1)`. The lower
+/// bound likewise. So LRs stay below the number of reals plus one, and above one over the number of fakes plus
+/// one. Where items share clusters, that holds for the number of clusters as well, since items of one video
+/// do not add up like independent ones.
 ///
 /// Infinite LRs are allowed. Errors: lists of different length, a NaN, or only one class.
 pub fn limits(log10_lr: &[f64], fake: &[bool], clusters: &[u32]) -> Result<Limits, StatsError> {
@@ -206,7 +206,10 @@ impl LogitMap {
 }
 
 fn logits(posterior: &[f64]) -> Result<Vec<f64>, StatsError> {
-    check::probabilities("posterior", posterior)?;
+    // What rounding put a hair outside counts as 0 or 1, as everywhere in this crate.
+    let inside = |p: &f64| if (-1e-6..=1.0 + 1e-6).contains(p) { p.clamp(0.0, 1.0) } else { *p };
+    let posterior: Vec<f64> = posterior.iter().map(inside).collect();
+    check::probabilities("posterior", &posterior)?;
     Ok(posterior
         .iter()
         .map(|p| {
@@ -658,12 +661,18 @@ pub fn verbal(log10_lr: f64, limits: &Limits) -> Result<Verbal, StatsError> {
     let ratio = if ratio < 10.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") };
     let mut text = match favours {
         Favours::Fake => {
-            format!("{support} support for fake over real: the finding is {ratio} times as probable if the item is fake")
+            format!(
+                "{support} support for fake over real: the finding is {ratio} times as probable if the item is fake"
+            )
         }
         Favours::Real => {
-            format!("{support} support for real over fake: the finding is {ratio} times as probable if the item is real")
+            format!(
+                "{support} support for real over fake: the finding is {ratio} times as probable if the item is real"
+            )
         }
-        Favours::Neither => "no support for either: the finding is about as probable if the item is fake as if it is real".into(),
+        Favours::Neither => {
+            "no support for either: the finding is about as probable if the item is fake as if it is real".into()
+        }
     };
     if limited {
         let (many, what) = if log10_lr > 0.0 { (limits.reals, "real") } else { (limits.fakes, "fake") };

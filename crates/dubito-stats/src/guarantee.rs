@@ -99,10 +99,10 @@ pub struct Abstention {
 ///   [`fewest_answers`] clusters or more to answer: with fewer, not even a faultless detector passes.
 /// - Without one, the sequence starts where that many clusters are answered. One early error would end it
 ///   there, so up to four sequences start at 1, 2, 4 and 8 times as many, as far as there are clusters, each
-///   at its share of `delta` (multi-start, section 2.3 there), and the most permissive threshold counts.
-///   The promise is exact if the risk among the answered does not fall again as the threshold rises (the
-///   first threshold whose risk is above `alpha` is passed only if a test of fixed size passes there),
-///   which is what makes a doubt a doubt.
+///   at its share of `delta` (multi-start), and the most permissive threshold counts. For independent items
+///   this is exact if the risk among the answered does not fall again as the threshold rises, which is what
+///   makes a doubt a doubt: to go beyond the point where the risk reaches `alpha`, a sequence must pass a test
+///   there whose answers are independent draws. With clusters it is so but for where the sequences start.
 ///
 /// Errors: `alpha` or `delta` outside their range, lists of different length, numbers that are not finite.
 pub fn abstention(

@@ -157,10 +157,9 @@ fn is(found: &Estimate, want: f64, what: &str) {
 fn is_or_none(found: &Estimate, want: Option<f64>, what: &str) {
     match want {
         Some(want) => is(found, want, what),
-        None => assert!(
-            found.value.is_none() && found.undefined_because.as_ref().unwrap().len() > 20,
-            "{what}: {found:?}"
-        ),
+        None => {
+            assert!(found.value.is_none() && found.undefined_because.as_ref().unwrap().len() > 20, "{what}: {found:?}")
+        }
     }
 }
 

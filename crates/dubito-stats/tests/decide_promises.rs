@@ -117,7 +117,12 @@ fn a_video_is_one_unit() {
                 .flat_map(|_| {
                     let own = 1.5 * random.normal() + 1.0;
                     let mut frame = || 1.0 / (1.0 + (-own - 0.5 * random.normal()).exp());
-                    (0..frames).flat_map(|_| { let p = frame(); [1.0 - p, p] }).collect::<Vec<f64>>()
+                    (0..frames)
+                        .flat_map(|_| {
+                            let p = frame();
+                            [1.0 - p, p]
+                        })
+                        .collect::<Vec<f64>>()
                 })
                 .collect()
         };
@@ -149,9 +154,12 @@ fn a_video_is_one_unit() {
 type Risk = fn(f64) -> f64;
 
 const RISKS: [Risk; 3] = [
-    |d| 0.5 * d * d,                                // rises
-    |d| if d < 0.5 { 0.02 } else { 0.4 },           // steps
-    |d| if d > 0.3 && d < 0.35 { 0.5 } else { 0.12 * d + 0.03 }, // a bad stretch
+    // rises
+    |d| 0.5 * d * d,
+    // steps
+    |d| if d < 0.5 { 0.02 } else { 0.4 },
+    // a bad stretch
+    |d| if d > 0.3 && d < 0.35 { 0.5 } else { 0.12 * d + 0.03 },
 ];
 
 /// Mean risk up to a threshold.
@@ -216,7 +224,11 @@ fn guarantees_hold_for_videos_of_frames() {
     let truth: Vec<(f64, f64)> = (0..=100)
         .map(|k| {
             let risk = |promise| {
-                observed(Some(f64::from(k) / 100.0), promise, &doubt, &wrong, &clusters).unwrap().risk.value.unwrap_or(0.0)
+                observed(Some(f64::from(k) / 100.0), promise, &doubt, &wrong, &clusters)
+                    .unwrap()
+                    .risk
+                    .value
+                    .unwrap_or(0.0)
             };
             (risk(promise), risk(both))
         })
@@ -260,13 +272,13 @@ fn conformal_risk_control_keeps_the_expected_share() {
     }
 }
 
-/// Two detectors on items of people who differ in how easy they are.
+/// Two detectors on items of people who differ in how easy they are; a person is all real or all fake.
 fn people(random: &mut Random, people: usize, each: usize) -> (Vec<f64>, Vec<f64>, Vec<bool>, Vec<u32>) {
     let mut out = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for person in 0..people as u32 {
         let (taste, other) = (random.normal(), random.normal());
         for _ in 0..each {
-            let positive = random.uniform() < 0.5;
+            let positive = person % 2 == 0;
             let signal = if positive { 1.0 } else { 0.0 };
             out.0.push(signal + taste + random.normal());
             out.1.push(signal + 0.5 * taste + other + random.normal());
@@ -297,8 +309,7 @@ fn the_clustered_interval_covers_where_the_one_for_rows_does_not() {
     let share = |count: usize| count as f64 / STUDIES as f64;
     assert!((0.91..0.98).contains(&share(clustered)), "{}", share(clustered));
     assert!((0.91..0.98).contains(&share(difference)), "{}", share(difference));
-    // The rows of a person are alike, but as alike among positives as among negatives.
-    assert!(share(rows) != share(clustered), "{}", share(rows));
+    assert!(share(rows) < 0.75, "{}", share(rows));
 }
 
 /// As [`Bootstrap`] draws.
@@ -320,8 +331,7 @@ fn the_paired_bootstrap_is_copying_and_starting_over() {
         positive.iter().enumerate().map(|(at, &p)| p.then_some(7 + 3 * (at as u32 % 6))).collect();
     let metric = |scores: &[f64]| Auroc::new(scores, &positive);
     let one_way = paired_bootstrap(&metric(&first), &metric(&second), &clusters, &bootstrap).unwrap();
-    let two_way =
-        paired_bootstrap_two_way(&metric(&first), &metric(&second), &donors, &clusters, &bootstrap).unwrap();
+    let two_way = paired_bootstrap_two_way(&metric(&first), &metric(&second), &donors, &clusters, &bootstrap).unwrap();
     for (found, crossed) in [(one_way, false), (two_way, true)] {
         let mut differences: Vec<f64> = (0..99)
             .filter_map(|replicate| {
@@ -355,7 +365,8 @@ fn the_paired_bootstrap_is_copying_and_starting_over() {
         let mean = differences.iter().sum::<f64>() / n;
         let error = (differences.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / (n - 1.0)).sqrt();
         near(found.standard_error.value, error);
-        let below = differences.iter().filter(|d| **d <= 0.0).count().min(differences.iter().filter(|d| **d >= 0.0).count());
+        let below =
+            differences.iter().filter(|d| **d <= 0.0).count().min(differences.iter().filter(|d| **d >= 0.0).count());
         near(found.p_value.value, (2.0 * (below as f64 + 1.0) / (n + 1.0)).min(1.0));
     }
 }
@@ -395,7 +406,9 @@ fn the_order_of_the_items_and_the_number_of_threads_change_nothing() {
     let mut random = Random::new(60);
     let (first, second, positive, clusters) = people(&mut random, 15, 6);
     let n = first.len();
-    let round = |values: &[f64]| -> Vec<f64> { values.iter().map(|v| 1.0 / (1.0 + (-v).exp())).map(|p| (p * 20.0).round() / 20.0).collect() };
+    let round = |values: &[f64]| -> Vec<f64> {
+        values.iter().map(|v| 1.0 / (1.0 + (-v).exp())).map(|p| (p * 20.0).round() / 20.0).collect()
+    };
     let (p, q) = (round(&first), round(&second));
     let run = |order: &[usize]| {
         let f = |values: &[f64]| -> Vec<f64> { order.iter().map(|&at| values[at]).collect() };
@@ -421,7 +434,9 @@ fn the_order_of_the_items_and_the_number_of_threads_change_nothing() {
                 }
             }
         }
-        for promise in [Promise::WrongAmongAnswered { alpha: 0.45, delta: 0.3 }, Promise::AnsweredAndWrong { alpha: 0.2 }] {
+        for promise in
+            [Promise::WrongAmongAnswered { alpha: 0.45, delta: 0.3 }, Promise::AnsweredAndWrong { alpha: 0.2 }]
+        {
             add(format!("{:?}", abstention(&q, &wrong, &c, promise, None).unwrap()));
             add(format!("{:?}", observed(Some(0.5), promise, &q, &wrong, &c).unwrap()));
         }
