@@ -102,7 +102,7 @@ pub(crate) fn binomial_half(k: u64, n: u64) -> f64 {
 
 /// Exact interval of a probability from `events` of `trials` (Clopper and Pearson, "The Use of
 /// Confidence or Fiducial Limits Illustrated in the Case of the Binomial", Biometrika 26, 1934), with
-/// `(1 - level) / 2` on either side.
+/// `(1 - level) / 2` on either side; `events` is at most `trials`, `level` above 0 and below 1.
 pub fn clopper_pearson(events: u64, trials: u64, level: f64) -> (f64, f64) {
     let (x, n, tail) = (events as f64, trials as f64, (1.0 - level) / 2.0);
     let low = if events == 0 { 0.0 } else { beta_quantile(tail, x, n - x + 1.0) };

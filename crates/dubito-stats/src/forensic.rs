@@ -524,7 +524,8 @@ pub struct TippettPoint {
 /// A Tippett plot: at each log10 LR that occurs, by rising value, the shares of fakes and of reals that have
 /// it or a larger one (Evett and Buckleton, "Statistical Analysis of STR Data", Advances in Forensic
 /// Haemogenetics 6, 1996). The curves are steps: between two points the shares are those of the upper one.
-/// Errors: lists of different length, or a NaN.
+/// Infinite ratios stay infinite (no file holds them: give limited ones). Errors: lists of different length, or
+/// a NaN.
 pub fn tippett(log10_lr: &[f64], fake: &[bool]) -> Result<Vec<TippettPoint>, StatsError> {
     check_ratios(log10_lr, fake)?;
     let mut rows: Vec<(f64, bool)> = log10_lr.iter().map(|lr| lr + 0.0).zip(fake.iter().copied()).collect();

@@ -3,6 +3,7 @@ the method, from a plain NumPy implementation of the paper below.
 
     python -m venv .venv && . .venv/bin/activate
     pip install numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 statsmodels==0.15.0 mapie==1.6.0 lir==1.3.1
+    pip install --no-deps confidenceinterval==1.0.5
     python decide.py            # writes decide.json beside this file
 
 | what | from |
@@ -17,7 +18,7 @@ the method, from a plain NumPy implementation of the paper below.
 | logistic LR | scikit-learn LogisticRegression without penalty, class_weight="balanced" |
 | isotonic LR, Cllr, Cllr_min, ELUB (to its step) | lir 1.3.1 (Apache-2.0) |
 | empirical cross-entropy | NumPy from Ramos et al. 2013, with scikit-learn's IsotonicRegression |
-| DeLong, Obuchowski | NumPy from the papers, every pair compared |
+| DeLong, Obuchowski | NumPy from the papers, every pair compared; DeLong's variance of one AUROC also from confidenceinterval (MIT) |
 | McNemar, Holm | statsmodels; mid-p from scipy.stats.binom |
 | cluster-robust difference of accuracies | statsmodels OLS on a constant, cov_type="cluster" |
 | smallest detectable difference | scipy.stats.norm |
@@ -32,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import scipy.stats as st
 import statsmodels.api as sm
+from confidenceinterval.delong import delong_roc_variance
 from lir.algorithms.bayeserror import elub
 from lir.algorithms.isotonic_regression import IsotonicCalibrator
 from lir.data.models import LLRData
@@ -417,6 +419,8 @@ def compare(name, y, a, b):
     dl = delong([a, b], y)
     ob = clustered_auroc([a, b], y, np.arange(n))
     assert np.allclose(dl[1], ob[1])
+    for s, value, variance in zip([a, b], dl[0], np.diag(dl[1])):
+        assert np.allclose(delong_roc_variance(y, s), [value, variance])
     out["delong"] = comparison(*dl)
     clusters = rng.integers(0, max(2, n // 4), n) if n > 8 else np.array([0, 1, 0, 1] if len(set(y[::2])) > 1 else [0, 0, 1, 1])
     enough = len(np.unique(clusters[y == 1])) > 1 and len(np.unique(clusters[y == 0])) > 1
