@@ -105,4 +105,48 @@ pub enum StatsError {
         /// What is allowed.
         expected: &'static str,
     },
+    /// Lists that go together, one entry for each item, have different lengths.
+    #[error("{name} has {found} entries, but there are {expected}: expected one for each item")]
+    LengthsDiffer {
+        /// The list.
+        name: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length of the list it goes with.
+        expected: usize,
+    },
+    /// A number that is not what its list may hold.
+    #[error("{name} of item {item} is {value}, expected {expected}")]
+    BadValue {
+        /// The list.
+        name: &'static str,
+        /// Position of the item, from 0.
+        item: usize,
+        /// The value found.
+        value: f64,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A method for independent rows was given rows that share clusters.
+    #[error(
+        "{method} takes rows as independent, but {items} items come from {clusters} clusters (videos or identities): use {instead}"
+    )]
+    ClusteredRows {
+        /// The method that refuses.
+        method: &'static str,
+        /// Number of items.
+        items: usize,
+        /// Number of clusters.
+        clusters: usize,
+        /// What to use on such rows.
+        instead: &'static str,
+    },
+    /// These items do not determine what is to be fitted.
+    #[error("cannot fit {what}: {because}")]
+    CannotFit {
+        /// What was to be fitted.
+        what: &'static str,
+        /// Why not, and what to do.
+        because: &'static str,
+    },
 }

@@ -23,6 +23,11 @@
 //! | [`calibration`] | NLL, Brier score and its parts, calibration errors, AvU, reliability diagrams |
 //! | [`selective`] | risk and coverage: AURC, E-AURC, AUGRC, accuracy-rejection curve |
 //! | [`bootstrap`] | percentile intervals from resampled clusters |
+//! | [`unseen`] | whether doubt rises on what the detector never saw, and follows its accuracy |
+//! | [`conformal`] | sets of classes that hold the true one as often as promised |
+//! | [`guarantee`] | the doubt above which to abstain, so that errors stay below a promised share |
+//! | [`forensic`] | likelihood ratios, their cost, their limits and their verbal scale |
+//! | [`compare`] | whether two detectors differ, and what difference the data could have shown |
 //! | [`metrics`](mod@metrics) | every metric by its name |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
 
@@ -30,15 +35,22 @@
 
 pub mod bootstrap;
 pub mod calibration;
+mod check;
+pub mod compare;
+pub mod conformal;
 pub mod decomposition;
 pub mod discrimination;
+mod distributions;
 mod error;
 pub mod items;
+pub mod forensic;
+pub mod guarantee;
 pub mod metrics;
 mod probability;
 pub mod ranking;
 pub mod selective;
 mod types;
+pub mod unseen;
 pub mod weighted;
 
 pub use bootstrap::Bootstrap;
