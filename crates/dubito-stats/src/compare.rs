@@ -17,7 +17,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::distributions::{binomial_cdf, binomial_half, normal_above, normal_quantile};
-use crate::weighted::{Ranking, Undefined, Weighted};
+use crate::ranking::{Order, Ranking};
+use crate::weighted::{Undefined, Weighted};
 use crate::{Bootstrap, Estimate, StatsError, check};
 
 /// A metric of two detectors on the same items.
@@ -233,6 +234,9 @@ fn words(undefined: Undefined) -> String {
         Undefined::NoPositives => "there are no positive items".into(),
         Undefined::NoNegatives => "there are no negative items".into(),
         Undefined::OneClass(class) => format!("all items are of class {class}"),
+        Undefined::OnePrediction(class) => format!("all items are predicted as class {class}"),
+        Undefined::FewItems { found, needed } => format!("there are {found} items, {needed} are needed"),
+        Undefined::FewNegatives { found, needed } => format!("there are {found} negative items, {needed} are needed"),
     }
 }
 
@@ -385,19 +389,15 @@ pub fn auroc_clustered(
 /// For each item twice the number of items of the other class that it wins against (a positive by the higher
 /// score, a negative by the lower one), ties one half.
 fn placements(scores: &[f64], positive: &[bool]) -> Vec<u64> {
-    let ranking = Ranking::falling(scores);
-    let ones = vec![1; scores.len()];
-    // Two passes over the blocks of ties: how many of each class there are, then who is where.
-    let hit: Vec<u8> = positive.iter().map(|&p| u8::from(p)).collect();
-    let mut sorted: Vec<f64> = scores.iter().map(|s| s + 0.0).collect();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    sorted.dedup();
-    let mut blocks = Vec::new();
+    let ranking = Ranking::new(scores.len(), |i| scores[i], |i| positive[i]);
+    // Of each block of ties, what is above it and in it.
+    let (mut sorted, mut blocks) = (Vec::new(), Vec::new());
     let (mut positives, mut negatives) = (0u64, 0u64);
-    ranking.blocks(&hit, &ones, |p, n| {
-        blocks.push((positives, negatives, p, n));
-        positives += p;
-        negatives += n;
+    ranking.curve(None, Order::Falling).blocks(|block| {
+        sorted.push(block.score);
+        blocks.push((positives, negatives, block.hits, block.others));
+        positives += block.hits;
+        negatives += block.others;
     });
     scores
         .iter()

@@ -11,7 +11,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::weighted::{Ranking, Undefined, Weighted};
+use crate::ranking::{Curve, Order, Ranking};
+use crate::weighted::{Undefined, Weighted};
 use crate::{Estimate, StatsError, check};
 
 /// Posteriors nearer than this to 0 or 1, or up to 1e-6 outside, count as this near: the distance from 1 to the next `f64`, as in
@@ -349,12 +350,12 @@ fn pool(blocks: impl Iterator<Item = Block>) -> Vec<Block> {
 }
 
 /// The blocks of the isotonic regression of weighted items.
-fn pooled(ranking: &Ranking, fake: &[u8], weights: &[u32]) -> Result<(Vec<Block>, Block), Undefined> {
+fn pooled(curve: &Curve) -> Result<(Vec<Block>, Block), Undefined> {
+    curve.both()?;
     let mut blocks = Vec::new();
-    ranking.blocks(fake, weights, |fakes, reals| blocks.push(Block { fakes, reals }));
-    let blocks = pool(blocks.into_iter().rev());
+    curve.blocks(|block| blocks.push(Block { fakes: block.hits, reals: block.others }));
+    let blocks = pool(blocks.into_iter());
     let all = Block::sum(&blocks);
-    both(all.fakes, all.reals)?;
     Ok((blocks, all))
 }
 
@@ -417,23 +418,25 @@ impl Weighted for Cllr {
 /// The lowest [`Cllr`] that any rising recalibration could reach on these very items: after isotonic
 /// regression on them (pool adjacent violators; Brummer and du Preez 2006). 0 to 1 bits; what remains is
 /// discrimination. Depends on the order of the scores only. Needs fakes and reals.
-pub struct CllrMin {
-    ranking: Ranking,
-    fake: Vec<u8>,
-}
+pub struct CllrMin(Ranking);
 
 impl CllrMin {
     /// Of any scores of which more means fake (no NaN).
     pub fn new(scores: &[f64], fake: &[bool]) -> Self {
-        Self { ranking: Ranking::falling(scores), fake: fake.iter().map(|&f| u8::from(f)).collect() }
+        Self(Ranking::new(scores.len(), |i| scores[i], |i| fake[i]))
     }
 }
 
 impl Weighted for CllrMin {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let (blocks, all) = pooled(&self.ranking, &self.fake, weights)?;
-        Ok(0.5 * (cost(&blocks, &all, 0.0, true) + cost(&blocks, &all, 0.0, false)))
+        cllr_min(&self.0.curve(Some(weights), Order::Rising))
     }
+}
+
+/// [`CllrMin`] of a curve that rises with the score, fakes being its hits.
+pub(crate) fn cllr_min(curve: &Curve) -> Result<f64, Undefined> {
+    let (blocks, all) = pooled(curve)?;
+    Ok(0.5 * (cost(&blocks, &all, 0.0, true) + cost(&blocks, &all, 0.0, false)))
 }
 
 /// Mean bits of the fakes (or the reals) in pooled blocks, at these log10 prior odds.
@@ -577,7 +580,7 @@ pub fn empirical_cross_entropy(
     check_ratios(log10_lr, fake)?;
     check::finite("log10_prior_odds", log10_prior_odds)?;
     let scores = CllrMin::new(log10_lr, fake);
-    let Ok((blocks, all)) = pooled(&scores.ranking, &scores.fake, &vec![1; fake.len()]) else { return Ok(None) };
+    let Ok((blocks, all)) = pooled(&scores.0.curve(None, Order::Rising)) else { return Ok(None) };
     let mut ratios: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
     for (lr, &fake) in log10_lr.iter().zip(fake) {
         ratios[usize::from(fake)].push(lr.clamp(-LARGEST_LOG10_LR, LARGEST_LOG10_LR));

@@ -8,8 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::discrimination::{Auroc, AveragePrecision};
-use crate::weighted::{Ranking, Undefined, Weighted};
+use crate::discrimination::{auroc, average_precision};
+use crate::ranking::{Curve, Order, Ranking};
+use crate::weighted::{Undefined, Weighted};
 use crate::{Estimate, StatsError, check};
 
 /// False positive rate at a true positive rate of at least `tpr`: over the thresholds (the distinct
@@ -21,50 +22,44 @@ use crate::{Estimate, StatsError, check};
 /// of Out-of-Distribution Image Detection in Neural Networks", ICLR 2018). Needs positives and negatives.
 pub struct FprAtTpr {
     ranking: Ranking,
-    positive: Vec<u8>,
     tpr: f64,
 }
 
 impl FprAtTpr {
     /// Of these scores (higher means more likely positive); `tpr` above 0, at most 1.
     pub fn new(scores: &[f64], positive: &[bool], tpr: f64) -> Self {
-        Self { ranking: Ranking::falling(scores), positive: positive.iter().map(|&p| u8::from(p)).collect(), tpr }
+        Self { ranking: Ranking::new(scores.len(), |i| scores[i], |i| positive[i]), tpr }
     }
 }
 
 impl Weighted for FprAtTpr {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let (mut positives, mut negatives) = (0u64, 0u64);
-        self.ranking.blocks(&self.positive, weights, |p, n| {
-            positives += p;
-            negatives += n;
-        });
-        match (positives, negatives) {
-            (0, 0) => return Err(Undefined::NoItems),
-            (0, _) => return Err(Undefined::NoPositives),
-            (_, 0) => return Err(Undefined::NoNegatives),
-            _ => {}
-        }
-        let (mut found, mut alarms, mut at) = (0u64, 0u64, None);
-        self.ranking.blocks(&self.positive, weights, |p, n| {
-            found += p;
-            alarms += n;
-            if at.is_none() && found as f64 / positives as f64 >= self.tpr {
-                at = Some(alarms);
-            }
-        });
-        Ok(at.unwrap_or(negatives) as f64 / negatives as f64)
+        fpr_at_tpr(&self.ranking.curve(Some(weights), Order::Falling), self.tpr)
     }
+}
+
+/// [`FprAtTpr`] of a curve that falls with the score.
+fn fpr_at_tpr(curve: &Curve, tpr: f64) -> Result<f64, Undefined> {
+    let (positives, negatives) = curve.both()?;
+    let (mut found, mut alarms, mut at) = (0u64, 0u64, None);
+    curve.blocks(|block| {
+        found += block.hits;
+        alarms += block.others;
+        if at.is_none() && found as f64 / positives as f64 >= tpr {
+            at = Some(alarms);
+        }
+    });
+    Ok(at.unwrap_or(negatives) as f64 / negatives as f64)
 }
 
 /// How well one doubt tells what the detector never saw from what it knows.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct UnseenDetection {
     /// Probability that an unseen item has the higher doubt of an unseen and a seen one, ties one half,
-    /// 0 to 1; guessing gives 0.5. [`Auroc`].
+    /// 0 to 1; guessing gives 0.5. [`auroc`].
     pub auroc: Estimate,
     /// Average precision with the unseen as positive, 0 to 1; guessing gives the share of the unseen.
-    /// [`AveragePrecision`].
+    /// [`average_precision`].
     pub average_precision: Estimate,
     /// Share of the seen that is taken for unseen where 95 % of the unseen are found, 0 to 1; guessing
     /// gives 0.95. [`FprAtTpr`].
@@ -77,14 +72,15 @@ pub struct UnseenDetection {
 
 /// Detection of unseen items by their doubt (any column of which more means more doubtful).
 ///
-/// Values without intervals: for those, resample [`Auroc`], [`AveragePrecision`] and [`FprAtTpr`].
+/// Values without intervals: for those, resample [`Auroc`](crate::discrimination::Auroc) and [`FprAtTpr`].
 /// Undefined without seen or without unseen items. Errors: lists of different length, or a doubt that
 /// is not finite.
 pub fn detects_unseen(doubt: &[f64], unseen: &[bool]) -> Result<UnseenDetection, StatsError> {
     check::length("unseen", unseen.len(), doubt.len())?;
     check::finite("doubt", doubt)?;
-    let ones = vec![1; doubt.len()];
-    let estimate = |metric: &dyn Weighted| match metric.value(&ones) {
+    let ranking = Ranking::new(doubt.len(), |i| doubt[i], |i| unseen[i]);
+    let curve = ranking.curve(None, Order::Falling);
+    let estimate = |value: Result<f64, Undefined>| match value {
         Ok(value) => Estimate::point(value),
         Err(Undefined::NoItems) => Estimate::undefined("there are no items"),
         Err(Undefined::NoPositives) => Estimate::undefined("no item is unseen: detection needs seen and unseen items"),
@@ -92,9 +88,9 @@ pub fn detects_unseen(doubt: &[f64], unseen: &[bool]) -> Result<UnseenDetection,
     };
     let count = unseen.iter().filter(|&&u| u).count();
     Ok(UnseenDetection {
-        auroc: estimate(&Auroc::new(doubt, unseen)),
-        average_precision: estimate(&AveragePrecision::new(doubt, unseen)),
-        fpr_at_95_tpr: estimate(&FprAtTpr::new(doubt, unseen, 0.95)),
+        auroc: estimate(auroc(&curve)),
+        average_precision: estimate(average_precision(&curve)),
+        fpr_at_95_tpr: estimate(fpr_at_tpr(&curve, 0.95)),
         seen: unseen.len() - count,
         unseen: count,
     })
