@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::probability::{argmax, normalise};
+use crate::probability::{append_normalised, argmax};
 use crate::{Scored, StatsError, Task};
 
 /// The names of the uncertainties, in the order of [`Items::push_parts`].
@@ -76,7 +76,6 @@ pub struct Items {
     probs: Vec<f64>,
     /// One column for each of [`UNCERTAINTIES`].
     uncertainties: [Vec<f64>; 4],
-    scratch: Vec<f64>,
 }
 
 impl Items {
@@ -95,7 +94,6 @@ impl Items {
             clusters: Vec::new(),
             probs: Vec::new(),
             uncertainties: Default::default(),
-            scratch: Vec::with_capacity(task.classes.len()),
         })
     }
 
@@ -145,8 +143,7 @@ impl Items {
                 return Err(StatsError::BadUncertainty { place: place(), field, value });
             }
         }
-        normalise(probs, classes, &mut self.scratch, place)?;
-        self.probs.extend_from_slice(&self.scratch);
+        append_normalised(probs, classes, &mut self.probs, place)?;
         // The label is below the number of classes, which fits.
         self.labels.push(label as u16);
         self.clusters.push(cluster);
@@ -184,7 +181,6 @@ impl Items {
             clusters: kept.iter().map(|&i| self.clusters[i]).collect(),
             probs: kept.iter().flat_map(|&i| self.probs(i)).copied().collect(),
             uncertainties: self.uncertainties.each_ref().map(|column| kept.iter().map(|&i| column[i]).collect()),
-            scratch: Vec::with_capacity(self.classes()),
         }
     }
 

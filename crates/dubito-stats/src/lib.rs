@@ -22,6 +22,9 @@
 //! | [`discrimination`] | accuracy, F1, MCC, AUROC, average precision, EER, TPR at a FPR |
 //! | [`calibration`] | NLL, Brier score and its parts, calibration errors, AvU, reliability diagrams |
 //! | [`selective`] | risk and coverage: AURC, E-AURC, AUGRC, accuracy-rejection curve |
+//! | [`threshold`] | a decision threshold chosen on one split and judged on another |
+//! | [`recalibrate`] | temperature, Platt, isotonic, beta, histogram binning |
+//! | [`video`] | from frames to a video by mean, median, log-odds, top-k, majority |
 //! | [`bootstrap`] | percentile intervals from resampled clusters |
 //! | [`metrics`](mod@metrics) | every metric by its name |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
@@ -37,14 +40,20 @@ pub mod items;
 pub mod metrics;
 mod probability;
 pub mod ranking;
+pub mod recalibrate;
 pub mod selective;
+pub mod threshold;
 mod types;
+pub mod video;
 pub mod weighted;
 
 pub use bootstrap::Bootstrap;
 pub use calibration::{Confidence, ReliabilityBin, reliability, reliability_of};
-pub use decomposition::{Decomposition, FrameSums, VideoSums, decompose};
+pub use decomposition::{Decomposition, FrameSums, Measures, Unit, VideoSums, decompose, epistemic_jackknife};
 pub use error::StatsError;
 pub use items::{Doubt, Items};
 pub use metrics::{metrics, metrics_of};
+pub use recalibrate::{Method, Recalibration};
+pub use threshold::{AtThreshold, ThresholdRule, at_threshold, choose_threshold};
 pub use types::{Estimate, Scored, Task};
+pub use video::{VideoRule, video_probs};

@@ -8,13 +8,17 @@ use rayon::prelude::*;
 
 use crate::weighted::Undefined;
 
+/// From this number of items on, they are dealt into buckets before they are sorted.
+const MANY: usize = 1 << 16;
+const BUCKETS: usize = 1 << 11;
+
 /// Items sorted by a score, each a hit or not.
 pub struct Ranking {
     /// In rising order of the score.
     entries: Vec<Entry>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Entry {
     score: f64,
     item: u32,
@@ -46,8 +50,37 @@ impl Ranking {
     pub fn new(items: usize, score: impl Fn(usize) -> f64, hit: impl Fn(usize) -> bool) -> Self {
         // Adding 0 turns -0 into 0, which `total_cmp` would tell apart.
         let entry = |i: usize| Entry { score: score(i) + 0.0, item: i as u32, hit: hit(i) };
-        let mut entries: Vec<Entry> = (0..items).map(entry).collect();
-        entries.par_sort_unstable_by(|a, b| a.score.total_cmp(&b.score));
+        let by_score = |part: &mut [Entry]| part.sort_unstable_by(|a, b| a.score.total_cmp(&b.score));
+        let (low, high) = (0..items)
+            .map(&score)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), score| (low.min(score), high.max(score)));
+        let scale = (BUCKETS - 1) as f64 / (high - low);
+        if items < MANY || !scale.is_normal() {
+            let mut entries: Vec<Entry> = (0..items).map(entry).collect();
+            by_score(&mut entries);
+            return Self { entries };
+        }
+        // Many items are first dealt by their score, so that each bucket is sorted within the cache.
+        let bucket = |score: f64| (((score - low) * scale) as usize).min(BUCKETS - 1);
+        let mut counts = vec![0; BUCKETS];
+        (0..items).for_each(|i| counts[bucket(score(i))] += 1);
+        let mut next: Vec<usize> = vec![0; BUCKETS];
+        (1..BUCKETS).for_each(|b| next[b] = next[b - 1] + counts[b - 1]);
+        let mut entries = vec![Entry::default(); items];
+        for i in 0..items {
+            let entry = entry(i);
+            let place = &mut next[bucket(entry.score)];
+            entries[*place] = entry;
+            *place += 1;
+        }
+        let mut parts = Vec::with_capacity(BUCKETS);
+        let mut rest = entries.as_mut_slice();
+        for count in counts {
+            let (part, behind) = rest.split_at_mut(count);
+            parts.push(part);
+            rest = behind;
+        }
+        parts.into_par_iter().for_each(by_score);
         Self { entries }
     }
 
@@ -55,12 +88,9 @@ impl Ranking {
     pub fn curve<'a>(&'a self, weights: Option<&'a [u32]>, order: Order) -> Curve<'a> {
         let mut curve = Curve { ranking: self, weights, order, hits: 0, others: 0 };
         for entry in &self.entries {
-            let weight = curve.weight(entry);
-            if entry.hit {
-                curve.hits += weight;
-            } else {
-                curve.others += weight;
-            }
+            let (hits, others) = curve.weights(entry);
+            curve.hits += hits;
+            curve.others += others;
         }
         curve
     }
@@ -121,19 +151,46 @@ impl Curve<'_> {
                 }
                 block = Block { score: entry.score, hits: 0, others: 0 };
             }
-            let weight = self.weight(entry);
-            if entry.hit {
-                block.hits += weight;
-            } else {
-                block.others += weight;
-            }
+            let (hits, others) = self.weights(entry);
+            block.hits += hits;
+            block.others += others;
         }
         if block.hits + block.others > 0 {
             visit(block);
         }
     }
 
-    fn weight(&self, entry: &Entry) -> u64 {
-        self.weights.map_or(1, |weights| u64::from(weights[entry.item as usize]))
+    /// How often an entry counts as a hit and as another. Without a branch, since nobody can foretell it.
+    fn weights(&self, entry: &Entry) -> (u64, u64) {
+        let weight = self.weights.map_or(1, |weights| u64::from(weights[entry.item as usize]));
+        let hits = weight * u64::from(entry.hit);
+        (hits, weight - hits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MANY, Order, Ranking};
+
+    #[test]
+    fn buckets_sort_as_sorting_does() {
+        // Clustered, tied, negative, and (last) all in one bucket but one.
+        let count = MANY + 1234;
+        let scores: [fn(usize) -> f64; 4] = [
+            |i| (i as f64 * 0.618).fract().powi(9),
+            |i| (i % 7) as f64 - 3.0,
+            |i| ((i * 7919) % 65_537) as f64 * -1e-300,
+            |i| if i == 5 { 1e300 } else { (i % 100) as f64 },
+        ];
+        for score in scores {
+            let ranking = Ranking::new(count, score, |i| i % 3 == 0);
+            let mut expected: Vec<f64> = (0..count).map(|i| score(i) + 0.0).collect();
+            expected.sort_by(f64::total_cmp);
+            let found: Vec<f64> = ranking.entries.iter().map(|entry| entry.score).collect();
+            assert_eq!(found, expected);
+            assert!(ranking.entries.iter().all(|e| e.score == score(e.item as usize)));
+            let curve = ranking.curve(None, Order::Rising);
+            assert_eq!((curve.hits + curve.others, curve.hits), (count as u64, count.div_ceil(3) as u64));
+        }
     }
 }
