@@ -406,9 +406,13 @@ fn edge(bin: usize, bins: usize) -> f64 {
 
 /// The bin that holds `confidence` (0 to 1): the `b` with `edge(b) < confidence <= edge(b + 1)`.
 pub(crate) fn bin_of(confidence: f64, bins: usize) -> usize {
-    // The product may round across an edge: it is a first guess, the edges decide.
-    let guess = ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1;
-    if guess > 0 && confidence <= edge(guess, bins) {
+    let product = confidence * bins as f64;
+    let guess = (product as usize).min(bins - 1);
+    // The product may round across an edge: near one, the edges decide.
+    let behind = product - guess as f64;
+    if behind > 1e-6 && behind < 1.0 - 1e-6 {
+        guess
+    } else if guess > 0 && confidence <= edge(guess, bins) {
         guess - 1
     } else if guess + 1 < bins && confidence > edge(guess + 1, bins) {
         guess + 1

@@ -230,7 +230,7 @@ pub struct Auroc(Ranking);
 impl Auroc {
     /// Of these scores (higher means more likely positive).
     pub fn new(scores: &[f64], positive: &[bool]) -> Self {
-        Self(Ranking::new(scores.len(), |i| scores[i], |i| positive[i]))
+        Self(Ranking::new(scores, positive))
     }
 }
 

@@ -256,6 +256,17 @@ impl Items {
         &self.uncertainties[3]
     }
 
+    /// The probability of one class of each item, and whether the item is of it.
+    pub(crate) fn class(&self, class: usize) -> (Vec<f64>, Vec<bool>) {
+        let probability = self.probs.iter().skip(class).step_by(self.classes()).copied().collect();
+        (probability, self.labels.iter().map(|&label| usize::from(label) == class).collect())
+    }
+
+    /// Whether each item's most probable class is not the true one.
+    pub(crate) fn errors(&self) -> Vec<bool> {
+        (0..self.len()).map(|i| self.is_error(i)).collect()
+    }
+
     /// Whether the most probable class of item `i` is not the true one; panics where there is no such item.
     pub fn is_error(&self, i: usize) -> bool {
         self.predicted(i) != self.label(i)

@@ -1,13 +1,14 @@
 //! Every metric by its name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::bootstrap::Bootstrap;
 use crate::calibration as cal;
 use crate::calibration::{Avu, Bin, bin_of, brier_positive, brier_sum, equal_mass, nll};
-use crate::decomposition::Unit;
 use crate::discrimination as disc;
 use crate::discrimination::ClassCounts;
 use crate::items::{Doubt, Items, UNCERTAINTIES};
@@ -202,11 +203,13 @@ fn plain(names: &[&str]) -> Vec<Named> {
 fn families(items: &Items, many: bool) -> Vec<Family<'_>> {
     let task = items.task();
     // The slow ones first, so that threads end together.
+    let errors = Arc::new(items.errors());
+    let doubt = |kind: Doubt| doubt(items, kind, Arc::clone(&errors));
     let mut all: Vec<Family> =
-        [Doubt::MaxProbability, Doubt::Total, Doubt::Aleatoric, Doubt::Epistemic].map(|d| doubt(items, d)).into();
+        [Doubt::MaxProbability, Doubt::Total, Doubt::Aleatoric, Doubt::Epistemic].map(doubt).into();
     match task.positive {
         Some(class) => all.push(binary(items, class)),
-        None => all.extend([doubt(items, Doubt::Margin), one_vs_rest(items, many)]),
+        None => all.extend([doubt(Doubt::Margin), one_vs_rest(items, many)]),
     }
     all.push(sums(items));
     all
@@ -216,6 +219,8 @@ fn families(items: &Items, many: bool) -> Vec<Family<'_>> {
 #[derive(Clone)]
 struct Sums {
     weight: u64,
+    /// The largest entropy there can be.
+    most_nats: f64,
     counts: ClassCounts,
     /// Of the largest probability.
     top: Vec<Bin>,
@@ -245,6 +250,7 @@ impl Sums {
         let bins = vec![Bin::default(); BINS];
         Self {
             weight: 0,
+            most_nats: (classes as f64).ln(),
             counts: ClassCounts::new(classes),
             top: bins.clone(),
             by_class: vec![bins.clone(); classes],
@@ -259,7 +265,7 @@ impl Sums {
         let (top, right) = (probs[predicted], predicted == label);
         let parts =
             [items.total(), items.aleatoric(), items.between_frames(), items.epistemic()].map(|column| column[i]);
-        let entropy = Unit::Normalised.of_nats(parts[0], probs.len()).min(1.0);
+        let entropy = (parts[0] / self.most_nats).min(1.0);
         let brier = match items.task().positive {
             Some(class) => brier_positive(probs[class], label == class),
             None => brier_sum(probs, label),
@@ -366,7 +372,8 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
         ],
     );
     let prepare = move || -> Metrics {
-        let ranking = Ranking::new(items.len(), |i| items.probs(i)[class], |i| items.label(i) == class);
+        let (scores, positives) = items.class(class);
+        let ranking = Ranking::new(&scores, &positives);
         Box::new(move |weights| {
             let curve = ranking.curve(weights, Order::Falling);
             vec![
@@ -395,7 +402,10 @@ fn one_vs_rest(items: &Items, many: bool) -> Family<'_> {
         }));
     }
     let classes = task.classes.len();
-    let rank = |class: usize| Ranking::new(items.len(), |i| items.probs(i)[class], |i| items.label(i) == class);
+    let rank = |class: usize| {
+        let (scores, positives) = items.class(class);
+        Ranking::new(&scores, &positives)
+    };
     let prepare = move || -> Metrics {
         // For one use they are made one after the other, so that only one is in memory.
         let kept: Option<Vec<Ranking>> = many.then(|| (0..classes).map(rank).collect());
@@ -441,7 +451,7 @@ fn macro_mean(by_class: &[Value]) -> Value {
 }
 
 /// Whether doubt finds the errors; and, of the largest probability, all that its ranking tells.
-fn doubt(items: &Items, doubt: Doubt) -> Family<'_> {
+fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
     let misclassification = |doubt: Doubt| {
         let words = |metric: &str, title: &str| Named {
             name: format!("misclassification_{metric}_{}", doubt.name()),
@@ -463,15 +473,16 @@ fn doubt(items: &Items, doubt: Doubt) -> Family<'_> {
         }
     }
     let prepare = move || -> Metrics {
+        let each = |number: fn(&Items, usize) -> f64| (0..items.len()).map(|i| number(items, i)).collect();
         // Small probabilities are doubtful, large entropies.
-        let (score, order): (fn(&Items, usize) -> f64, Order) = match doubt {
-            Doubt::MaxProbability => (Items::max_probability, Order::Rising),
-            Doubt::Margin => (Items::margin, Order::Rising),
-            Doubt::Total => (|items, i| items.total()[i], Order::Falling),
-            Doubt::Aleatoric => (|items, i| items.aleatoric()[i], Order::Falling),
-            Doubt::Epistemic => (|items, i| items.epistemic()[i], Order::Falling),
+        let (scores, order): (Cow<[f64]>, Order) = match doubt {
+            Doubt::MaxProbability => (Cow::Owned(each(Items::max_probability)), Order::Rising),
+            Doubt::Margin => (Cow::Owned(each(Items::margin)), Order::Rising),
+            Doubt::Total => (items.total().into(), Order::Falling),
+            Doubt::Aleatoric => (items.aleatoric().into(), Order::Falling),
+            Doubt::Epistemic => (items.epistemic().into(), Order::Falling),
         };
-        let ranking = Ranking::new(items.len(), |i| score(items, i), |i| items.is_error(i));
+        let ranking = Ranking::new(&scores, &errors);
         Box::new(move |weights| {
             let curve = ranking.curve(weights, order);
             let mut values = vec![disc::auroc(&curve), disc::average_precision(&curve)];

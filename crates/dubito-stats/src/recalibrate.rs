@@ -269,11 +269,12 @@ fn temperature(items: &Items) -> Result<f64, StatsError> {
 // --------------------------------------------------------------------------------------------- maps
 
 fn map(method: Method, items: &Items, class: usize) -> Result<Map, StatsError> {
-    let ranking = Ranking::new(items.len(), |i| items.probs(i)[class], |i| items.label(i) == class);
+    let (scores, events) = items.class(class);
+    let ranking = Ranking::new(&scores, &events);
     let curve = ranking.curve(None, Order::Rising);
     if curve.both().is_err() {
         let name = &items.task().classes[class];
-        let problem = format!("it needs items that are {name} and items that are not, and there are only the ones");
+        let problem = format!("it needs items that are {name} and items that are not");
         return Err(no_fit(method, problem));
     }
     // Items of equal probability weigh as one point with hits and others.
@@ -290,7 +291,7 @@ fn map(method: Method, items: &Items, class: usize) -> Result<Map, StatsError> {
                 let [log, other] = logs(p);
                 [log - other, 0.0, 1.0]
             };
-            let (w, _) = logistic(&points, features, [true, false, true], targets)
+            let w = logistic(&points, features, [true, false, true], targets)
                 .ok_or_else(|| no_fit(method, "the likelihood has no maximum".into()))?;
             Map::Platt { slope: w[0], intercept: w[2] }
         }
@@ -346,28 +347,36 @@ fn beta(points: &[(f64, u64, u64)]) -> Option<Map> {
         let [log, other] = logs(p);
         [log, -other, 1.0]
     };
-    let fit = |a: bool, b: bool| logistic(points, features, [a, b, true], [1.0, 0.0]);
-    let (w, _) = fit(true, true)?;
-    if w[0] >= 0.0 && w[1] >= 0.0 {
-        return Some(Map::Beta { a: w[0], b: w[1], c: w[2] });
-    }
-    // The likelihood is concave, so its maximum over a, b >= 0 is at one of the edges.
-    [(false, true), (true, false), (false, false)]
+    let is_best = |w: &[f64; 3]| {
+        // Convex, so a minimum of an edge is that of all a, b >= 0 where the loss rises into the inside
+        // (Karush, Kuhn and Tucker).
+        let rises = |at: usize| {
+            let mut slope = SignedSum::default();
+            for &(p, hits, others) in points {
+                let x = features(p);
+                let s = sigmoid(w[0] * x[0] + w[1] * x[1] + w[2]);
+                slope.add((s - 1.0) * x[at], hits);
+                slope.add(s * x[at], others);
+            }
+            slope.value() >= -1e-6
+        };
+        (0..2).all(|at| w[at] > 0.0 || (w[at] == 0.0 && rises(at)))
+    };
+    [[true, true], [false, true], [true, false], [false, false]]
         .into_iter()
-        .filter_map(|(a, b)| fit(a, b))
-        .filter(|(w, _)| w[0] >= 0.0 && w[1] >= 0.0)
-        .min_by(|(_, loss), (_, other)| loss.total_cmp(other))
-        .map(|(w, _)| Map::Beta { a: w[0], b: w[1], c: w[2] })
+        .filter_map(|[a, b]| logistic(points, features, [a, b, true], [1.0, 0.0]))
+        .find(is_best)
+        .map(|[a, b, c]| Map::Beta { a, b, c })
 }
 
-/// The weights of least log loss of `sigmoid(w . features)`, those that are not `free` being 0, and the
-/// loss. `targets` are those of hits and of others. `None` where there is no minimum.
+/// The weights of least log loss of `sigmoid(w . features)`, those that are not `free` being 0. `targets`
+/// are those of hits and of others. `None` where there is no minimum.
 fn logistic(
     points: &[(f64, u64, u64)],
     features: impl Fn(f64) -> [f64; 3],
     free: [bool; 3],
     targets: [f64; 2],
-) -> Option<([f64; 3], f64)> {
+) -> Option<[f64; 3]> {
     let dot = |w: &[f64; 3], x: &[f64; 3]| w[0] * x[0] + w[1] * x[1] + w[2] * x[2];
     let loss = |w: &[f64; 3]| {
         let mut sum = SignedSum::default();
@@ -422,7 +431,7 @@ fn logistic(
     }
     // Without errors the loss falls to 0 and the weights never end.
     let count: u64 = points.iter().map(|(_, hits, others)| hits + others).sum();
-    (least > 1e-9 * count as f64).then_some((w, least))
+    (least > 1e-9 * count as f64).then_some(w)
 }
 
 /// Solve `a x = b` for the `free` unknowns by Gauss elimination; `None` where there is no solution. A hair is

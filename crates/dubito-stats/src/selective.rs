@@ -112,7 +112,8 @@ pub struct RejectionPoint {
 /// At most `most` points (1 or more) are given, about evenly spread over the coverage, the last always
 /// among them. No items: no points.
 pub fn accuracy_rejection(items: &Items, doubt: Doubt, most: usize) -> Vec<RejectionPoint> {
-    let ranking = Ranking::new(items.len(), |i| items.doubt(i, doubt), |i| items.is_error(i));
+    let doubts: Vec<f64> = (0..items.len()).map(|i| items.doubt(i, doubt)).collect();
+    let ranking = Ranking::new(&doubts, &items.errors());
     let curve = ranking.curve(None, Order::Rising);
     let all = curve.hits + curve.others;
     let mut points = Vec::new();

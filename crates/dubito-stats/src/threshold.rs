@@ -36,7 +36,8 @@ pub fn choose_threshold(items: &Items, rule: ThresholdRule) -> Result<Estimate, 
         let expected = "a share above 0 and below 1, for example 0.01";
         return Err(StatsError::BadParameter { name: "false-positive rate", value: fpr.to_string(), expected });
     }
-    let ranking = Ranking::new(items.len(), |i| items.probs(i)[positive], |i| items.label(i) == positive);
+    let (scores, positives) = items.class(positive);
+    let ranking = Ranking::new(&scores, &positives);
     let curve = ranking.curve(None, Order::Falling);
     let class = |class: usize| items.task().classes[class].as_str();
     let (positives, negatives) = match (curve.both(), rule) {

@@ -116,7 +116,7 @@ fn the_number_of_threads_changes_nothing() {
 fn coverage(by_person: bool, studies: usize) -> f64 {
     const PEOPLE: u32 = 40;
     let mut random = ChaCha8Rng::seed_from_u64(5);
-    let bootstrap = Bootstrap { replicates: 300, ..Bootstrap::default() };
+    let bootstrap = Bootstrap { replicates: 200, ..Bootstrap::default() };
     let mut held = 0;
     for _ in 0..studies {
         let mut items = Vec::new();

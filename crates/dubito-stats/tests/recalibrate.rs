@@ -57,9 +57,13 @@ fn every_method_agrees_with_the_libraries() {
                 let far = found.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                 assert!(far < 1e-6, "{}, {name}: {probs:?} became {found:?}, expected {want:?}", case.name);
             }
-            // What is written is read again, to the last bit.
+            // What is written is read again (the reader of JSON may differ in a last digit).
             let json = serde_json::to_string(&fitted).unwrap();
-            assert_eq!(serde_json::from_str::<Recalibration>(&json).unwrap(), fitted);
+            let read: Recalibration = serde_json::from_str(&json).unwrap();
+            for probs in &case.grid {
+                let (a, b) = (fitted.apply(probs).unwrap(), read.apply(probs).unwrap());
+                assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-9), "{}, {name}: {a:?} {b:?}", case.name);
+            }
         }
     }
 }
@@ -73,8 +77,10 @@ fn recalibration_lowers_what_it_was_fitted_for() {
     for (method, name) in METHODS {
         let recalibrated = fit(method, &items).unwrap().apply_to(&items).unwrap();
         let after = metrics_of(&recalibrated, None).unwrap();
-        let (score, by) = if method == Method::Histogram { ("brier", 0.0) } else { ("nll", 0.1) };
-        assert!(after[score].value.unwrap() < before[score].value.unwrap() - by, "{name}");
+        for score in ["nll", "brier", "ece_pos15"] {
+            let (after, before) = (after[score].value.unwrap(), before[score].value.unwrap());
+            assert!(after < before - 0.001, "{name}, {score}: {before} became {after}");
+        }
         assert_eq!((recalibrated.len(), recalibrated.labels()), (items.len(), items.labels()));
         let p = recalibrated.probs(3)[1];
         let entropy = -p * p.ln() - (1.0 - p) * (1.0 - p).ln();
