@@ -1,11 +1,11 @@
-//! Probabilities in, numbers out: uncertainty decomposition, discrimination, calibration, selective
-//! prediction, bootstrap.
+//! Probabilities in, numbers out: uncertainty decomposition, discrimination, calibration,
+//! recalibration, selective prediction, bootstrap.
 //!
 //! The way of the data:
 //!
 //! ```text
 //! samples of one frame  -> FrameSums -> Scored \
-//!                                               -> metrics, reliability -> Estimate
+//!                                               -> Items -> metrics_of, reliability_of -> Estimate
 //! samples of one video  -> VideoSums -> Scored /
 //! ```
 //!
