@@ -47,17 +47,22 @@ pub struct Bin {
 }
 
 impl Bin {
-    /// Add items: the confidence that the event happens, and how many there are with and without it.
-    pub fn add(&mut self, confidence: f64, events: u64, others: u64) {
-        self.count += events + others;
-        self.events += events;
-        self.confidence.add(confidence, events + others);
-        if events > 0 {
-            self.squared_error.add((1.0 - confidence) * (1.0 - confidence), events);
-        }
-        if others > 0 {
-            self.squared_error.add(confidence * confidence, others);
-        }
+    /// Add an item that counts `weight` times: the confidence that the event happens, and whether it did.
+    pub fn add(&mut self, confidence: f64, happened: bool, weight: u64) {
+        let happened = u64::from(happened);
+        let miss = happened as f64 - confidence;
+        self.count += weight;
+        self.events += weight * happened;
+        self.confidence.add(confidence, weight);
+        self.squared_error.add(miss * miss, weight);
+    }
+
+    /// Add the items of another bin.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.events += other.events;
+        self.confidence = self.confidence.plus(other.confidence);
+        self.squared_error = self.squared_error.plus(other.squared_error);
     }
 
     /// Mean confidence of the items; the bin must hold some.
@@ -87,10 +92,7 @@ impl Bin {
 pub fn equal_width(bins: usize, items: impl Iterator<Item = (f64, bool, u64)>) -> Vec<Bin> {
     let mut sums = vec![Bin::default(); bins.max(1)];
     for (confidence, happened, weight) in items {
-        if weight > 0 {
-            let (events, others) = if happened { (weight, 0) } else { (0, weight) };
-            sums[bin_of(confidence, bins.max(1))].add(confidence, events, others);
-        }
+        sums[bin_of(confidence, bins.max(1))].add(confidence, happened, weight);
     }
     sums
 }
@@ -110,7 +112,8 @@ pub fn equal_mass(bins: usize, curve: &Curve) -> Vec<Bin> {
     curve.blocks(|block| {
         // In bin b where the share of smaller confidences is in [b/bins, (b+1)/bins).
         let bin = (u128::from(below) * bins as u128 / all) as usize;
-        sums[bin].add(block.score, block.others, block.hits);
+        sums[bin].add(block.score, true, block.others);
+        sums[bin].add(block.score, false, block.hits);
         below += block.hits + block.others;
     });
     sums
@@ -269,28 +272,45 @@ impl Weighted for CalibrationError {
 
 /// Accuracy versus uncertainty (AvU): the share of items that are right and certain, or wrong and
 /// uncertain, 0 to 1, larger is better (Krishnan and Tickoo, "Improving Model Calibration with Accuracy
-/// versus Uncertainty Optimization", NeurIPS 2020). Each item comes as its uncertainty (0 to 1), whether
-/// it is right, and its weight; it is certain at an uncertainty of at most `threshold`.
-pub fn avu(items: impl Iterator<Item = (f64, bool, u64)>, threshold: f64) -> Result<f64, Undefined> {
-    let (mut good, mut all) = (0u64, 0u64);
-    for (uncertainty, right, weight) in items {
-        all += weight;
-        if right == (uncertainty <= threshold) {
-            good += weight;
-        }
-    }
-    if all > 0 { Ok(good as f64 / all as f64) } else { Err(Undefined::NoItems) }
+/// versus Uncertainty Optimization", NeurIPS 2020).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Avu {
+    threshold: f64,
+    good: u64,
+    all: u64,
+    area: SignedSum,
 }
 
-/// The area under [`avu`] over all thresholds from 0 to 1, exactly: an item of uncertainty `u` is certain
-/// at a share `1 - u` of them, so it is the mean of `1 - u` (right items) and `u` (wrong ones); 0 to 1.
-pub fn avu_area(items: impl Iterator<Item = (f64, bool, u64)>) -> Result<f64, Undefined> {
-    let (mut good, mut all) = (SignedSum::default(), 0u64);
-    for (uncertainty, right, weight) in items {
-        all += weight;
-        good.add(if right { 1.0 - uncertainty } else { uncertainty }, weight);
+impl Avu {
+    /// No items yet. An item is certain where its uncertainty is at most `threshold`.
+    pub fn new(threshold: f64) -> Self {
+        Self { threshold, good: 0, all: 0, area: SignedSum::default() }
     }
-    if all > 0 { Ok(good.value() / all as f64) } else { Err(Undefined::NoItems) }
+
+    /// Add an item that counts `weight` times: its uncertainty, 0 to 1, and whether it is right.
+    pub fn add(&mut self, uncertainty: f64, right: bool, weight: u64) {
+        self.all += weight;
+        self.good += weight * u64::from(right == (uncertainty <= self.threshold));
+        self.area.add(if right { 1.0 - uncertainty } else { uncertainty }, weight);
+    }
+
+    /// Add the items of another part, of the same threshold.
+    pub fn merge(&mut self, other: &Self) {
+        self.all += other.all;
+        self.good += other.good;
+        self.area = self.area.plus(other.area);
+    }
+
+    /// AvU at the threshold.
+    pub fn value(&self) -> Result<f64, Undefined> {
+        if self.all > 0 { Ok(self.good as f64 / self.all as f64) } else { Err(Undefined::NoItems) }
+    }
+
+    /// The area under AvU over all thresholds from 0 to 1, exactly: an item of uncertainty `u` is certain at a
+    /// share `1 - u` of them, so it is the mean of `1 - u` (right items) and `u` (wrong ones); 0 to 1.
+    pub fn area(&self) -> Result<f64, Undefined> {
+        if self.all > 0 { Ok(self.area.value() / self.all as f64) } else { Err(Undefined::NoItems) }
+    }
 }
 
 /// Whose probability a reliability diagram shows.
@@ -385,10 +405,14 @@ fn edge(bin: usize, bins: usize) -> f64 {
 }
 
 /// The bin that holds `confidence` (0 to 1): the `b` with `edge(b) < confidence <= edge(b + 1)`.
-fn bin_of(confidence: f64, bins: usize) -> usize {
-    // The product may round across an edge: it is a first guess, the edges decide.
-    let guess = ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1;
-    if guess > 0 && confidence <= edge(guess, bins) {
+pub(crate) fn bin_of(confidence: f64, bins: usize) -> usize {
+    let product = confidence * bins as f64;
+    let guess = (product as usize).min(bins - 1);
+    // The product may round across an edge: near one, the edges decide.
+    let behind = product - guess as f64;
+    if behind > 1e-6 && behind < 1.0 - 1e-6 {
+        guess
+    } else if guess > 0 && confidence <= edge(guess, bins) {
         guess - 1
     } else if guess + 1 < bins && confidence > edge(guess + 1, bins) {
         guess + 1

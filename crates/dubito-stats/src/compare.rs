@@ -389,7 +389,7 @@ pub fn auroc_clustered(
 /// For each item twice the number of items of the other class that it wins against (a positive by the higher
 /// score, a negative by the lower one), ties one half.
 fn placements(scores: &[f64], positive: &[bool]) -> Vec<u64> {
-    let ranking = Ranking::new(scores.len(), |i| scores[i], |i| positive[i]);
+    let ranking = Ranking::new(scores, positive);
     // Of each block of ties, what is above it and in it.
     let (mut sorted, mut blocks) = (Vec::new(), Vec::new());
     let (mut positives, mut negatives) = (0u64, 0u64);

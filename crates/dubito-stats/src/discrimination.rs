@@ -32,20 +32,24 @@ pub struct ClassCounts {
 }
 
 impl ClassCounts {
-    /// Count these items, item `i` `weights[i]` times, or each once.
-    pub fn new(items: &Items, weights: Option<&[u32]>) -> Self {
-        let none = vec![0; items.classes()];
-        let mut counts = Self { items: none.clone(), predicted: none.clone(), right: none };
-        for i in 0..items.len() {
-            let weight = weights.map_or(1, |weights| u64::from(weights[i]));
-            let (label, predicted) = (items.label(i), items.predicted(i));
-            counts.items[label] += weight;
-            counts.predicted[predicted] += weight;
-            if label == predicted {
-                counts.right[label] += weight;
-            }
-        }
-        counts
+    /// No items yet, of this many classes.
+    pub fn new(classes: usize) -> Self {
+        Self { items: vec![0; classes], predicted: vec![0; classes], right: vec![0; classes] }
+    }
+
+    /// Add an item that counts `weight` times: its true class and the predicted one.
+    pub fn add(&mut self, label: usize, predicted: usize, weight: u64) {
+        self.items[label] += weight;
+        self.predicted[predicted] += weight;
+        self.right[label] += weight * u64::from(label == predicted);
+    }
+
+    /// Add the items of another part.
+    pub fn merge(&mut self, other: &Self) {
+        let add = |counts: &mut [u64], more: &[u64]| counts.iter_mut().zip(more).for_each(|(c, m)| *c += m);
+        add(&mut self.items, &other.items);
+        add(&mut self.predicted, &other.predicted);
+        add(&mut self.right, &other.right);
     }
 
     fn all(&self) -> u64 {
@@ -140,9 +144,7 @@ pub fn average_precision(curve: &Curve) -> Result<f64, Undefined> {
     curve.blocks(|block| {
         hits += block.hits;
         kept += block.hits + block.others;
-        if block.hits > 0 {
-            sum += block.hits as f64 * hits as f64 / kept as f64;
-        }
+        sum += block.hits as f64 * hits as f64 / kept as f64;
     });
     Ok(sum / positives as f64)
 }
@@ -228,7 +230,7 @@ pub struct Auroc(Ranking);
 impl Auroc {
     /// Of these scores (higher means more likely positive).
     pub fn new(scores: &[f64], positive: &[bool]) -> Self {
-        Self(Ranking::new(scores.len(), |i| scores[i], |i| positive[i]))
+        Self(Ranking::new(scores, positive))
     }
 }
 

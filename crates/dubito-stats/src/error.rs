@@ -147,6 +147,6 @@ pub enum StatsError {
         /// What was to be fitted.
         what: &'static str,
         /// Why not, and what to do.
-        because: &'static str,
+        because: String,
     },
 }

@@ -75,7 +75,7 @@ pub fn limits(log10_lr: &[f64], fake: &[bool], clusters: &[u32]) -> Result<Limit
     if fakes.is_empty() || reals.is_empty() {
         return Err(StatsError::CannotFit {
             what: "the limits of likelihood ratios",
-            because: "they need validation items that are fake and such that are real",
+            because: "they need validation items that are fake and such that are real".into(),
         });
     }
     let high = upper_limit(&mut fakes, &mut reals).min((real_clusters as f64 + 1.0).log10());
@@ -161,7 +161,7 @@ impl LikelihoodRatios {
         if fakes == 0 || fakes == fake.len() {
             return Err(StatsError::CannotFit {
                 what: "likelihood ratios",
-                because: "they need calibration items that are fake and such that are real",
+                because: "they need calibration items that are fake and such that are real".into(),
             });
         }
         let prior = prior.unwrap_or(fakes as f64 / fake.len() as f64);
@@ -234,7 +234,7 @@ fn logistic(logits: &[f64], fake: &[bool]) -> Result<LogitMap, StatsError> {
     if fakes.0 >= reals.1 || reals.0 >= fakes.1 {
         return Err(StatsError::CannotFit {
             what: "the logistic recalibration",
-            because: "one threshold separates the calibration items without error (or all are alike), so its slope has no limit: use more calibration items, or Recalibration::Pav, whose limits keep it finite",
+            because: "one threshold separates the calibration items without error (or all are alike), so its slope has no limit: use more calibration items, or Recalibration::Pav, whose limits keep it finite".into(),
         });
     }
     let count = fake.iter().filter(|&&f| f).count();
@@ -423,7 +423,7 @@ pub struct CllrMin(Ranking);
 impl CllrMin {
     /// Of any scores of which more means fake (no NaN).
     pub fn new(scores: &[f64], fake: &[bool]) -> Self {
-        Self(Ranking::new(scores.len(), |i| scores[i], |i| fake[i]))
+        Self(Ranking::new(scores, fake))
     }
 }
 
@@ -431,6 +431,19 @@ impl Weighted for CllrMin {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
         cllr_min(&self.0.curve(Some(weights), Order::Rising))
     }
+}
+
+/// [`Cllr`] of posteriors of fake as they come, taken for those under equal priors: half the mean of `-log2 p`
+/// over the fakes plus half the mean of `-log2(1 - p)` over the reals. Of a curve along the posterior, fakes
+/// being its hits; posteriors are kept [`POSTERIOR_FLOOR`] away from 0 and 1.
+pub(crate) fn cllr_of_posteriors(curve: &Curve) -> Result<f64, Undefined> {
+    let (fakes, reals) = curve.both()?;
+    let (mut of_fakes, mut of_reals) = (0.0, 0.0);
+    curve.blocks(|block| {
+        of_fakes -= block.hits as f64 * block.score.max(POSTERIOR_FLOOR).log2();
+        of_reals -= block.others as f64 * (1.0 - block.score).max(POSTERIOR_FLOOR).log2();
+    });
+    Ok(0.5 * (of_fakes / fakes as f64 + of_reals / reals as f64))
 }
 
 /// [`CllrMin`] of a curve that rises with the score, fakes being its hits.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::probability::{argmax, normalise};
+use crate::probability::{append_normalised, argmax};
 use crate::{Scored, StatsError, Task};
 
 /// The names of the uncertainties, in the order of [`Items::push_parts`].
@@ -76,7 +76,6 @@ pub struct Items {
     probs: Vec<f64>,
     /// One column for each of [`UNCERTAINTIES`].
     uncertainties: [Vec<f64>; 4],
-    scratch: Vec<f64>,
 }
 
 impl Items {
@@ -95,7 +94,6 @@ impl Items {
             clusters: Vec::new(),
             probs: Vec::new(),
             uncertainties: Default::default(),
-            scratch: Vec::with_capacity(task.classes.len()),
         })
     }
 
@@ -145,8 +143,7 @@ impl Items {
                 return Err(StatsError::BadUncertainty { place: place(), field, value });
             }
         }
-        normalise(probs, classes, &mut self.scratch, place)?;
-        self.probs.extend_from_slice(&self.scratch);
+        append_normalised(probs, classes, &mut self.probs, place)?;
         // The label is below the number of classes, which fits.
         self.labels.push(label as u16);
         self.clusters.push(cluster);
@@ -184,7 +181,6 @@ impl Items {
             clusters: kept.iter().map(|&i| self.clusters[i]).collect(),
             probs: kept.iter().flat_map(|&i| self.probs(i)).copied().collect(),
             uncertainties: self.uncertainties.each_ref().map(|column| kept.iter().map(|&i| column[i]).collect()),
-            scratch: Vec::with_capacity(self.classes()),
         }
     }
 
@@ -258,6 +254,17 @@ impl Items {
     /// What the samples disagree about, nats.
     pub fn epistemic(&self) -> &[f64] {
         &self.uncertainties[3]
+    }
+
+    /// The probability of one class of each item, and whether the item is of it.
+    pub(crate) fn class(&self, class: usize) -> (Vec<f64>, Vec<bool>) {
+        let probability = self.probs.iter().skip(class).step_by(self.classes()).copied().collect();
+        (probability, self.labels.iter().map(|&label| usize::from(label) == class).collect())
+    }
+
+    /// Whether each item's most probable class is not the true one.
+    pub(crate) fn errors(&self) -> Vec<bool> {
+        (0..self.len()).map(|i| self.is_error(i)).collect()
     }
 
     /// Whether the most probable class of item `i` is not the true one; panics where there is no such item.

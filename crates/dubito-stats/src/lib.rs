@@ -1,11 +1,11 @@
-//! Probabilities in, numbers out: uncertainty decomposition, discrimination, calibration, selective
-//! prediction, bootstrap.
+//! Probabilities in, numbers out: uncertainty decomposition, discrimination, calibration,
+//! recalibration, selective prediction, bootstrap.
 //!
 //! The way of the data:
 //!
 //! ```text
 //! samples of one frame  -> FrameSums -> Scored \
-//!                                               -> metrics, reliability -> Estimate
+//!                                               -> Items -> metrics_of, reliability_of -> Estimate
 //! samples of one video  -> VideoSums -> Scored /
 //! ```
 //!
@@ -22,6 +22,9 @@
 //! | [`discrimination`] | accuracy, F1, MCC, AUROC, average precision, EER, TPR at a FPR |
 //! | [`calibration`] | NLL, Brier score and its parts, calibration errors, AvU, reliability diagrams |
 //! | [`selective`] | risk and coverage: AURC, E-AURC, AUGRC, accuracy-rejection curve |
+//! | [`threshold`] | a decision threshold chosen on one split and judged on another |
+//! | [`recalibrate`] | temperature, Platt, isotonic, beta, histogram binning |
+//! | [`video`] | from frames to a video by mean, median, log-odds, top-k, majority |
 //! | [`bootstrap`] | percentile intervals from resampled clusters |
 //! | [`unseen`] | whether doubt rises on what the detector never saw, and follows its accuracy |
 //! | [`conformal`] | sets of classes that hold the true one as often as promised |
@@ -48,15 +51,21 @@ pub mod items;
 pub mod metrics;
 mod probability;
 pub mod ranking;
+pub mod recalibrate;
 pub mod selective;
+pub mod threshold;
 mod types;
 pub mod unseen;
+pub mod video;
 pub mod weighted;
 
 pub use bootstrap::Bootstrap;
 pub use calibration::{Confidence, ReliabilityBin, reliability, reliability_of};
-pub use decomposition::{Decomposition, FrameSums, VideoSums, decompose};
+pub use decomposition::{Decomposition, FrameSums, Measures, Unit, VideoSums, decompose, epistemic_jackknife};
 pub use error::StatsError;
 pub use items::{Doubt, Items};
 pub use metrics::{metrics, metrics_of};
+pub use recalibrate::{Method, Recalibration};
+pub use threshold::{AtThreshold, ThresholdRule, at_threshold, choose_threshold};
 pub use types::{Estimate, Scored, Task};
+pub use video::{VideoRule, video_probs};

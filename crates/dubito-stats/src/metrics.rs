@@ -1,18 +1,22 @@
 //! Every metric by its name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::bootstrap::Bootstrap;
 use crate::calibration as cal;
-use crate::calibration::{Bin, brier_positive, brier_sum, equal_mass, equal_width, nll};
+use crate::calibration::{Avu, Bin, bin_of, brier_positive, brier_sum, equal_mass, nll};
 use crate::discrimination as disc;
 use crate::discrimination::ClassCounts;
+use crate::forensic;
 use crate::items::{Doubt, Items, UNCERTAINTIES};
+use crate::probability::SignedSum;
 use crate::ranking::{Curve, Order, Ranking};
-use crate::selective;
-use crate::weighted::{Undefined, mean};
+use crate::selective::{Risks, augrc};
+use crate::weighted::Undefined;
 use crate::{Estimate, Scored, StatsError, Task};
 
 /// Number of bins of every binned metric; it is in their names.
@@ -55,6 +59,13 @@ pub fn metrics(
 /// | `eer_deepfakebench` | binary: as published tables have it, [`eer_deepfakebench`](disc::eer_deepfakebench) |
 /// | `tpr_at_fpr1pct`, `tpr_at_fpr01pct` | binary: largest TPR at a FPR of at most 1 % (0.1 %); needs 300 (3,000) negatives, [`tpr_at_fpr`](disc::tpr_at_fpr) |
 ///
+/// **Forensic** ([`forensic`]), binary; in bits
+///
+/// | name | convention |
+/// |---|---|
+/// | `cllr` | cost of the likelihood ratios that the probabilities are under equal priors: logit of `p`, without recalibration, [`Cllr`](forensic::Cllr) |
+/// | `cllr_min` | what is left of it after the best rising recalibration on these very items, [`CllrMin`](forensic::CllrMin) |
+///
 /// **Calibration** ([`calibration`](crate::calibration)); 15 bins, all closed on the right
 ///
 /// | name | convention |
@@ -69,23 +80,23 @@ pub fn metrics(
 /// | `ece_classwise15` | mean over the classes of the ECE of each class' probability (Kull et al., "Beyond Temperature Scaling", NeurIPS 2019) |
 /// | `ks_calibration` | of the largest probability, without bins, [`ks_calibration`](cal::ks_calibration) |
 /// | `uce15` | uncertainty calibration error: share of errors against the entropy `total` / ln(classes), equal-width bins (Laves et al., "Well-Calibrated Model Uncertainty with Temperature Scaling for Dropout Variational Inference", NeurIPS BDL workshop 2019) |
-/// | `avu` | accuracy versus uncertainty: share of items that are right and of an entropy `total` / ln(classes) of at most one half, or neither, [`avu`](cal::avu) |
-/// | `avu_area` | the same over all thresholds, [`avu_area`](cal::avu_area) |
+/// | `avu` | accuracy versus uncertainty: share of items that are right and of an entropy `total` / ln(classes) of at most one half, or neither, [`Avu`] |
+/// | `avu_area` | the same over all thresholds, [`Avu::area`] |
 ///
 /// **Selective prediction** ([`selective`](crate::selective)), items ranked by their largest probability
 ///
 /// | name | convention |
 /// |---|---|
-/// | `aurc` | mean selective risk, [`aurc`](selective::aurc) |
-/// | `aurc_trapezoid` | the normalised trapezoid, [`aurc_trapezoid`](selective::aurc_trapezoid) |
-/// | `eaurc` | `aurc` less that of the best ranking of as many errors, [`eaurc`](selective::eaurc) |
-/// | `augrc` | area under the generalised risk-coverage curve, [`augrc`](selective::augrc) |
+/// | `aurc` | mean selective risk, [`aurc`](Risks::aurc) |
+/// | `aurc_trapezoid` | the normalised trapezoid, [`aurc_trapezoid`](Risks::aurc_trapezoid) |
+/// | `eaurc` | `aurc` less that of the best ranking of as many errors, [`eaurc`](Risks::eaurc) |
+/// | `augrc` | area under the generalised risk-coverage curve, [`augrc`] |
 ///
 /// **Doubt**
 ///
 /// | name | convention |
 /// |---|---|
-/// | `total`, `aleatoric`, `between_frames`, `epistemic` | means in nats |
+/// | `total`, `aleatoric`, `between_frames`, `epistemic` | means in nats ([`Unit`](crate::Unit) converts) |
 /// | `max_probability`, `margin` | means of the largest probability, and of its lead on the second |
 /// | `misclassification_auroc_<doubt>`, `misclassification_aupr_<doubt>` | AUROC (average precision) of a [`Doubt`] for the item being misclassified, errors being the positives: of `total`, `aleatoric`, `epistemic`, of a small `max_probability`, of a small `margin` |
 ///
@@ -200,61 +211,157 @@ fn plain(names: &[&str]) -> Vec<Named> {
 fn families(items: &Items, many: bool) -> Vec<Family<'_>> {
     let task = items.task();
     // The slow ones first, so that threads end together.
+    let errors = Arc::new(items.errors());
+    let doubt = |kind: Doubt| doubt(items, kind, Arc::clone(&errors));
     let mut all: Vec<Family> =
-        [Doubt::MaxProbability, Doubt::Total, Doubt::Aleatoric, Doubt::Epistemic].map(|d| doubt(items, d)).into();
+        [Doubt::MaxProbability, Doubt::Total, Doubt::Aleatoric, Doubt::Epistemic].map(doubt).into();
     match task.positive {
-        Some(class) => {
-            all.push(binary(items, class));
-            all.push(positive_bins(items, class));
-        }
-        None => {
-            all.push(doubt(items, Doubt::Margin));
-            all.push(one_vs_rest(items, many));
-        }
+        Some(class) => all.push(binary(items, class)),
+        None => all.extend([doubt(Doubt::Margin), one_vs_rest(items, many)]),
     }
-    all.extend([counts(items), top_bins(items), classwise(items), entropy_bins(items)]);
-    all.push(mean_of(items, "nll", |items, i| nll(items.probs(i), items.label(i))));
-    all.push(match task.positive {
-        Some(class) => {
-            mean_of(items, "brier", move |items, i| brier_positive(items.probs(i)[class], items.label(i) == class))
-        }
-        None => mean_of(items, "brier", |items, i| brier_sum(items.probs(i), items.label(i))),
-    });
-    all.push(mean_of(items, "max_probability", Items::max_probability));
-    all.push(mean_of(items, "margin", Items::margin));
-    let columns = [items.total(), items.aleatoric(), items.between_frames(), items.epistemic()];
-    for (name, column) in UNCERTAINTIES.into_iter().zip(columns) {
-        all.push(Family {
-            names: plain(&[name]),
-            prepare: Box::new(move || Box::new(move |weights| vec![mean(column, weights)])),
-        });
-    }
+    all.push(sums(items));
     all
 }
 
-fn mean_of<'a>(
-    items: &'a Items,
-    name: &str,
-    number: impl Fn(&Items, usize) -> f64 + Copy + Send + Sync + 'a,
-) -> Family<'a> {
-    let prepare = move || -> Metrics<'a> {
-        let column: Vec<f64> = (0..items.len()).map(|i| number(items, i)).collect();
-        Box::new(move |weights| vec![mean(&column, weights)])
-    };
-    Family { names: plain(&[name]), prepare: Box::new(prepare) }
+/// Everything that one pass over the items sums up.
+#[derive(Clone)]
+struct Sums {
+    weight: u64,
+    /// The largest entropy there can be.
+    most_nats: f64,
+    counts: ClassCounts,
+    /// Of the largest probability.
+    top: Vec<Bin>,
+    /// Of each class' probability.
+    by_class: Vec<Vec<Bin>>,
+    /// Of the normalised entropy, the event being an error.
+    entropy: Vec<Bin>,
+    avu: Avu,
+    /// Of [`MEANS`].
+    means: [SignedSum; MEANS.len()],
 }
 
-fn counts(items: &Items) -> Family<'_> {
+/// The metrics that are means of one number per item; the last four are [`UNCERTAINTIES`].
+const MEANS: [&str; 8] = [
+    "nll",
+    "brier",
+    "max_probability",
+    "margin",
+    UNCERTAINTIES[0],
+    UNCERTAINTIES[1],
+    UNCERTAINTIES[2],
+    UNCERTAINTIES[3],
+];
+
+impl Sums {
+    fn new(classes: usize) -> Self {
+        let bins = vec![Bin::default(); BINS];
+        Self {
+            weight: 0,
+            most_nats: (classes as f64).ln(),
+            counts: ClassCounts::new(classes),
+            top: bins.clone(),
+            by_class: vec![bins.clone(); classes],
+            entropy: bins,
+            avu: Avu::new(CERTAIN),
+            means: [SignedSum::default(); MEANS.len()],
+        }
+    }
+
+    fn add(&mut self, items: &Items, i: usize, weight: u64) {
+        let (probs, label, predicted) = (items.probs(i), items.label(i), items.predicted(i));
+        let (top, right) = (probs[predicted], predicted == label);
+        let parts =
+            [items.total(), items.aleatoric(), items.between_frames(), items.epistemic()].map(|column| column[i]);
+        let entropy = (parts[0] / self.most_nats).min(1.0);
+        let brier = match items.task().positive {
+            Some(class) => brier_positive(probs[class], label == class),
+            None => brier_sum(probs, label),
+        };
+        self.weight += weight;
+        self.counts.add(label, predicted, weight);
+        self.top[bin_of(top, BINS)].add(top, right, weight);
+        for (class, (bins, &p)) in self.by_class.iter_mut().zip(probs).enumerate() {
+            bins[bin_of(p, BINS)].add(p, label == class, weight);
+        }
+        self.entropy[bin_of(entropy, BINS)].add(entropy, !right, weight);
+        self.avu.add(entropy, right, weight);
+        let numbers = [nll(probs, label), brier, top, items.margin(i), parts[0], parts[1], parts[2], parts[3]];
+        self.means.iter_mut().zip(numbers).for_each(|(sum, number)| sum.add(number, weight));
+    }
+
+    /// Exact sums: the same bits wherever the items were cut.
+    fn merge(mut self, other: Self) -> Self {
+        let merge = |bins: &mut [Bin], more: &[Bin]| bins.iter_mut().zip(more).for_each(|(b, m)| b.merge(m));
+        self.weight += other.weight;
+        self.counts.merge(&other.counts);
+        merge(&mut self.top, &other.top);
+        self.by_class.iter_mut().zip(&other.by_class).for_each(|(bins, more)| merge(bins, more));
+        merge(&mut self.entropy, &other.entropy);
+        self.avu.merge(&other.avu);
+        self.means.iter_mut().zip(other.means).for_each(|(sum, more)| *sum = sum.plus(more));
+        self
+    }
+
+    fn of(items: &Items, weights: Option<&[u32]>) -> Self {
+        const PART: usize = 1 << 16;
+        let part = |part: usize| {
+            let mut sums = Self::new(items.classes());
+            for i in part * PART..items.len().min((part + 1) * PART) {
+                match weights {
+                    None => sums.add(items, i, 1),
+                    Some(weights) if weights[i] > 0 => sums.add(items, i, u64::from(weights[i])),
+                    Some(_) => {}
+                }
+            }
+            sums
+        };
+        match items.len().div_ceil(PART) {
+            0 | 1 => part(0),
+            parts => (0..parts).into_par_iter().map(part).reduce(|| Self::new(items.classes()), Self::merge),
+        }
+    }
+}
+
+/// What needs no ranking.
+fn sums(items: &Items) -> Family<'_> {
     let task = items.task();
-    let mut names = plain(&["accuracy"]);
-    let f1 = if task.positive.is_some() { ("f1", "F1") } else { ("f1_macro", "F1") };
-    names.extend(comparing(task, &[("balanced_accuracy", "balanced accuracy"), f1]));
+    let mut names = plain(&MEANS);
+    names.extend(plain(&["ece_top15", "rms_top15", "mce_top15", "ece_top15_debiased", "rms_top15_debiased"]));
+    names.extend(plain(&["ece_classwise15", "uce15", "avu", "avu_area", "accuracy"]));
+    names.extend(comparing(task, &[("balanced_accuracy", "balanced accuracy")]));
     let mcc = "Matthews' correlation needs two classes among the items and among the predictions";
     names.push(Named { needs: mcc.into(), ..Named::plain("mcc") });
+    names.extend(comparing(task, &[(if task.positive.is_some() { "f1" } else { "f1_macro" }, "F1")]));
+    if task.positive.is_some() {
+        names.extend(plain(&["ece_pos15", "rms_pos15", "mce_pos15", "ece_pos15_debiased"]));
+        names.extend(plain(&["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"]));
+    }
     let values = move |weights: Option<&[u32]>| {
-        let counts = ClassCounts::new(items, weights);
-        let f1 = task.positive.map_or_else(|| counts.f1_macro(), |class| counts.f1(class));
-        vec![counts.accuracy(), counts.balanced_accuracy(), f1, counts.mcc()]
+        let sums = Sums::of(items, weights);
+        let mean = |sum: SignedSum| match sums.weight {
+            0 => Err(Undefined::NoItems),
+            weight => Ok(sum.value() / weight as f64),
+        };
+        let mut values: Vec<Value> = sums.means.iter().map(|&sum| mean(sum)).collect();
+        let (top, counts) = (&sums.top, &sums.counts);
+        values.extend([cal::ece(top), cal::rms(top), cal::mce(top), cal::ece_debiased(top), cal::rms_debiased(top)]);
+        let by_class: Value = sums.by_class.iter().map(|bins| cal::ece(bins)).sum();
+        values.extend([by_class.map(|sum| sum / items.classes() as f64), cal::ece(&sums.entropy)]);
+        values.extend([sums.avu.value(), sums.avu.area()]);
+        values.extend([counts.accuracy(), counts.balanced_accuracy(), counts.mcc()]);
+        let Some(class) = task.positive else {
+            values.push(counts.f1_macro());
+            return values;
+        };
+        values.push(counts.f1(class));
+        let bins = &sums.by_class[class];
+        values.extend([cal::ece(bins), cal::rms(bins), cal::mce(bins), cal::ece_debiased(bins)]);
+        match cal::murphy(bins) {
+            Ok(m) => values.extend([m.reliability, m.resolution, m.uncertainty, m.within_bins].map(Ok)),
+            Err(undefined) => values.extend([Err(undefined); 4]),
+        }
+        values
     };
     Family { names, prepare: Box::new(move || Box::new(values)) }
 }
@@ -270,10 +377,13 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
             ("eer_deepfakebench", "the equal error rate"),
             ("tpr_at_fpr1pct", "TPR at a FPR"),
             ("tpr_at_fpr01pct", "TPR at a FPR"),
+            ("cllr", "the cost of likelihood ratios"),
+            ("cllr_min", "the cost of likelihood ratios"),
         ],
     );
     let prepare = move || -> Metrics {
-        let ranking = Ranking::new(items.len(), |i| items.probs(i)[class], |i| items.label(i) == class);
+        let (scores, positives) = items.class(class);
+        let ranking = Ranking::new(&scores, &positives);
         Box::new(move |weights| {
             let curve = ranking.curve(weights, Order::Falling);
             vec![
@@ -283,6 +393,8 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
                 disc::eer_deepfakebench(&curve),
                 disc::tpr_at_fpr(&curve, 0.01),
                 disc::tpr_at_fpr(&curve, 0.001),
+                forensic::cllr_of_posteriors(&curve),
+                forensic::cllr_min(&curve.reversed()),
             ]
         })
     };
@@ -302,7 +414,10 @@ fn one_vs_rest(items: &Items, many: bool) -> Family<'_> {
         }));
     }
     let classes = task.classes.len();
-    let rank = |class: usize| Ranking::new(items.len(), |i| items.probs(i)[class], |i| items.label(i) == class);
+    let rank = |class: usize| {
+        let (scores, positives) = items.class(class);
+        Ranking::new(&scores, &positives)
+    };
     let prepare = move || -> Metrics {
         // For one use they are made one after the other, so that only one is in memory.
         let kept: Option<Vec<Ranking>> = many.then(|| (0..classes).map(rank).collect());
@@ -348,7 +463,7 @@ fn macro_mean(by_class: &[Value]) -> Value {
 }
 
 /// Whether doubt finds the errors; and, of the largest probability, all that its ranking tells.
-fn doubt(items: &Items, doubt: Doubt) -> Family<'_> {
+fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
     let misclassification = |doubt: Doubt| {
         let words = |metric: &str, title: &str| Named {
             name: format!("misclassification_{metric}_{}", doubt.name()),
@@ -370,15 +485,16 @@ fn doubt(items: &Items, doubt: Doubt) -> Family<'_> {
         }
     }
     let prepare = move || -> Metrics {
+        let each = |number: fn(&Items, usize) -> f64| (0..items.len()).map(|i| number(items, i)).collect();
         // Small probabilities are doubtful, large entropies.
-        let (score, order): (fn(&Items, usize) -> f64, Order) = match doubt {
-            Doubt::MaxProbability => (Items::max_probability, Order::Rising),
-            Doubt::Margin => (Items::margin, Order::Rising),
-            Doubt::Total => (|items, i| items.total()[i], Order::Falling),
-            Doubt::Aleatoric => (|items, i| items.aleatoric()[i], Order::Falling),
-            Doubt::Epistemic => (|items, i| items.epistemic()[i], Order::Falling),
+        let (scores, order): (Cow<[f64]>, Order) = match doubt {
+            Doubt::MaxProbability => (Cow::Owned(each(Items::max_probability)), Order::Rising),
+            Doubt::Margin => (Cow::Owned(each(Items::margin)), Order::Rising),
+            Doubt::Total => (items.total().into(), Order::Falling),
+            Doubt::Aleatoric => (items.aleatoric().into(), Order::Falling),
+            Doubt::Epistemic => (items.epistemic().into(), Order::Falling),
         };
-        let ranking = Ranking::new(items.len(), |i| score(items, i), |i| items.is_error(i));
+        let ranking = Ranking::new(&scores, &errors);
         Box::new(move |weights| {
             let curve = ranking.curve(weights, order);
             let mut values = vec![disc::auroc(&curve), disc::average_precision(&curve)];
@@ -397,83 +513,13 @@ fn doubt(items: &Items, doubt: Doubt) -> Family<'_> {
 /// What the curve from the least confident item on tells.
 fn of_confidence(curve: &Curve) -> [Value; 6] {
     let sure_first = curve.reversed();
+    let risks = Risks::new(&sure_first);
     [
-        selective::aurc(&sure_first),
-        selective::eaurc(&sure_first),
-        selective::augrc(&sure_first),
+        risks.aurc(),
+        risks.eaurc(),
+        augrc(&sure_first),
         cal::ece(&equal_mass(BINS, curve)),
         cal::ks_calibration(curve),
-        selective::aurc_trapezoid(&sure_first),
+        risks.aurc_trapezoid(),
     ]
-}
-
-/// Items of some weight: the number `of` each, whether its event happened, and its weight.
-fn weighed<'a>(
-    items: &'a Items,
-    weights: Option<&'a [u32]>,
-    of: impl Fn(usize) -> (f64, bool) + 'a,
-) -> impl Iterator<Item = (f64, bool, u64)> + 'a {
-    (0..items.len()).map(move |i| {
-        let (number, happened) = of(i);
-        (number, happened, weights.map_or(1, |weights| u64::from(weights[i])))
-    })
-}
-
-fn top_bins(items: &Items) -> Family<'_> {
-    let names = plain(&["ece_top15", "rms_top15", "mce_top15", "ece_top15_debiased", "rms_top15_debiased"]);
-    let values = move |weights: Option<&[u32]>| {
-        let top = weighed(items, weights, |i| {
-            let predicted = items.predicted(i);
-            (items.probs(i)[predicted], predicted == items.label(i))
-        });
-        let bins = equal_width(BINS, top);
-        vec![cal::ece(&bins), cal::rms(&bins), cal::mce(&bins), cal::ece_debiased(&bins), cal::rms_debiased(&bins)]
-    };
-    Family { names, prepare: Box::new(move || Box::new(values)) }
-}
-
-fn positive_bins(items: &Items, class: usize) -> Family<'_> {
-    let names = plain(&[
-        "ece_pos15",
-        "rms_pos15",
-        "mce_pos15",
-        "ece_pos15_debiased",
-        "brier_reliability",
-        "brier_resolution",
-        "brier_uncertainty",
-        "brier_within_bins",
-    ]);
-    let values = move |weights: Option<&[u32]>| {
-        let positive = weighed(items, weights, |i| (items.probs(i)[class], items.label(i) == class));
-        let bins = equal_width(BINS, positive);
-        let mut values = vec![cal::ece(&bins), cal::rms(&bins), cal::mce(&bins), cal::ece_debiased(&bins)];
-        match cal::murphy(&bins) {
-            Ok(m) => values.extend([m.reliability, m.resolution, m.uncertainty, m.within_bins].map(Ok)),
-            Err(undefined) => values.extend([Err(undefined); 4]),
-        }
-        values
-    };
-    Family { names, prepare: Box::new(move || Box::new(values)) }
-}
-
-fn classwise(items: &Items) -> Family<'_> {
-    let values = move |weights: Option<&[u32]>| {
-        let of_class = |class: usize| -> Vec<Bin> {
-            equal_width(BINS, weighed(items, weights, |i| (items.probs(i)[class], items.label(i) == class)))
-        };
-        let sum: Value = (0..items.classes()).map(|class| cal::ece(&of_class(class))).sum();
-        vec![sum.map(|sum| sum / items.classes() as f64)]
-    };
-    Family { names: plain(&["ece_classwise15"]), prepare: Box::new(move || Box::new(values)) }
-}
-
-fn entropy_bins(items: &Items) -> Family<'_> {
-    let most = (items.classes() as f64).ln();
-    let entropy = move |i: usize| (items.total()[i] / most).min(1.0);
-    let values = move |weights: Option<&[u32]>| {
-        let right = || weighed(items, weights, |i| (entropy(i), !items.is_error(i)));
-        let bins = equal_width(BINS, weighed(items, weights, |i| (entropy(i), items.is_error(i))));
-        vec![cal::ece(&bins), cal::avu(right(), CERTAIN), cal::avu_area(right())]
-    };
-    Family { names: plain(&["uce15", "avu", "avu_area"]), prepare: Box::new(move || Box::new(values)) }
 }

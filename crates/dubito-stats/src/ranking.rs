@@ -4,9 +4,15 @@
 //! scores, and of each it tells how many of its items are hits (positives, errors) and how many are not:
 //! whole numbers, so no result depends on the order of the items.
 
+use std::cmp::Ordering;
+
 use rayon::prelude::*;
 
 use crate::weighted::Undefined;
+
+/// From this number of items on, they are dealt into buckets before they are sorted.
+const MANY: usize = 1 << 16;
+const BUCKETS: usize = 1 << 11;
 
 /// Items sorted by a score, each a hit or not.
 pub struct Ranking {
@@ -14,11 +20,24 @@ pub struct Ranking {
     entries: Vec<Entry>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Entry {
     score: f64,
     item: u32,
     hit: bool,
+}
+
+/// Sort by score. No score is NaN, so the comparison is total; it is faster than `total_cmp`, and 0 is -0.
+fn sort(entries: &mut [Entry]) {
+    entries.sort_unstable_by(|a, b| {
+        if a.score < b.score {
+            Ordering::Less
+        } else if a.score > b.score {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    });
 }
 
 /// From which end a [`Curve`] begins.
@@ -42,25 +61,49 @@ pub struct Block {
 }
 
 impl Ranking {
-    /// Rank `items` items (at most `u32::MAX`) by `score`, which must not be NaN; 0 and -0 are tied.
-    pub fn new(items: usize, score: impl Fn(usize) -> f64, hit: impl Fn(usize) -> bool) -> Self {
-        // Adding 0 turns -0 into 0, which `total_cmp` would tell apart.
-        let entry = |i: usize| Entry { score: score(i) + 0.0, item: i as u32, hit: hit(i) };
-        let mut entries: Vec<Entry> = (0..items).map(entry).collect();
-        entries.par_sort_unstable_by(|a, b| a.score.total_cmp(&b.score));
-        Self { entries }
+    /// Rank items (at most `u32::MAX`) by their scores, which must not be NaN; 0 and -0 are tied. `hits` has
+    /// as many entries.
+    pub fn new(scores: &[f64], hits: &[bool]) -> Self {
+        let entry = |(item, (&score, &hit)): (usize, (&f64, &bool))| Entry { score, item: item as u32, hit };
+        let entries = || scores.iter().zip(hits).enumerate().map(entry);
+        let (low, high) =
+            scores.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &s| (low.min(s), high.max(s)));
+        let scale = (BUCKETS - 1) as f64 / (high - low);
+        if scores.len() < MANY || !scale.is_normal() {
+            let mut entries: Vec<Entry> = entries().collect();
+            sort(&mut entries);
+            return Self { entries };
+        }
+        // Many items are first dealt by their score, so that each bucket is sorted within the cache.
+        let bucket = |score: f64| (((score - low) * scale) as usize).min(BUCKETS - 1);
+        let mut counts = vec![0; BUCKETS];
+        scores.iter().for_each(|&score| counts[bucket(score)] += 1);
+        let mut next = vec![0; BUCKETS];
+        (1..BUCKETS).for_each(|b| next[b] = next[b - 1] + counts[b - 1]);
+        let mut dealt = vec![Entry::default(); scores.len()];
+        for entry in entries() {
+            let place = &mut next[bucket(entry.score)];
+            dealt[*place] = entry;
+            *place += 1;
+        }
+        let mut parts = Vec::with_capacity(BUCKETS);
+        let mut rest = dealt.as_mut_slice();
+        for count in counts {
+            let (part, behind) = rest.split_at_mut(count);
+            parts.push(part);
+            rest = behind;
+        }
+        parts.into_par_iter().for_each(sort);
+        Self { entries: dealt }
     }
 
     /// The ranking where item `i` counts `weights[i]` times, or each once.
     pub fn curve<'a>(&'a self, weights: Option<&'a [u32]>, order: Order) -> Curve<'a> {
         let mut curve = Curve { ranking: self, weights, order, hits: 0, others: 0 };
         for entry in &self.entries {
-            let weight = curve.weight(entry);
-            if entry.hit {
-                curve.hits += weight;
-            } else {
-                curve.others += weight;
-            }
+            let (hits, others) = curve.weights(entry);
+            curve.hits += hits;
+            curve.others += others;
         }
         curve
     }
@@ -121,19 +164,48 @@ impl Curve<'_> {
                 }
                 block = Block { score: entry.score, hits: 0, others: 0 };
             }
-            let weight = self.weight(entry);
-            if entry.hit {
-                block.hits += weight;
-            } else {
-                block.others += weight;
-            }
+            let (hits, others) = self.weights(entry);
+            block.hits += hits;
+            block.others += others;
         }
         if block.hits + block.others > 0 {
             visit(block);
         }
     }
 
-    fn weight(&self, entry: &Entry) -> u64 {
-        self.weights.map_or(1, |weights| u64::from(weights[entry.item as usize]))
+    /// How often an entry counts as a hit and as another. Without a branch, since nobody can foretell it.
+    fn weights(&self, entry: &Entry) -> (u64, u64) {
+        let weight = self.weights.map_or(1, |weights| u64::from(weights[entry.item as usize]));
+        let hits = weight * u64::from(entry.hit);
+        (hits, weight - hits)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::{MANY, Order, Ranking};
+
+    #[test]
+    fn buckets_sort_as_sorting_does() {
+        // Clustered, tied, negative, and (last) all in one bucket but one.
+        let count = MANY + 1234;
+        let scores: [fn(usize) -> f64; 4] = [
+            |i| (i as f64 * 0.618).fract().powi(9),
+            |i| (i % 7) as f64 - 3.0,
+            |i| ((i * 7919) % 65_537) as f64 * -1e-300,
+            |i| if i == 5 { 1e300 } else { (i % 100) as f64 },
+        ];
+        for score in scores {
+            let mut expected: Vec<f64> = (0..count).map(score).collect();
+            let hits: Vec<bool> = (0..count).map(|i| i % 3 == 0).collect();
+            let ranking = Ranking::new(&expected, &hits);
+            expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            let found: Vec<f64> = ranking.entries.iter().map(|entry| entry.score).collect();
+            assert_eq!(found, expected);
+            assert!(ranking.entries.iter().all(|e| e.score == score(e.item as usize)));
+            let curve = ranking.curve(None, Order::Rising);
+            assert_eq!((curve.hits + curve.others, curve.hits), (count as u64, count.div_ceil(3) as u64));
+        }
     }
 }

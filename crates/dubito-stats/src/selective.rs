@@ -12,68 +12,70 @@ use crate::items::{Doubt, Items};
 use crate::ranking::{Block, Curve, Order, Ranking};
 use crate::weighted::Undefined;
 
-/// Area under the risk-coverage curve as the mean selective risk: the mean over `k = 1..n` of the error
-/// rate among the `k` most confident items (Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty
-/// Estimation for Deep Neural Classifiers", ICLR 2019). 0 (no errors) to 1, smaller is better. It is the
-/// mean over all coverages; the trapezoid rule ([`aurc_trapezoid`]) leaves out half of the first and of
-/// the last coverage.
-pub fn aurc(curve: &Curve) -> Result<f64, Undefined> {
-    let items = curve.items()?;
-    Ok(risks(curve).sum / items as f64)
-}
-
-/// Area under the risk-coverage curve by the trapezoid rule from coverage `1/n` to 1, divided by the
-/// length `1 - 1/n` of that stretch: what torch-uncertainty's `AURC` computes. 0 to 1. Needs two items.
-pub fn aurc_trapezoid(curve: &Curve) -> Result<f64, Undefined> {
-    let items = curve.items()?;
-    if items < 2 {
-        return Err(Undefined::FewItems { found: items, needed: 2 });
-    }
-    let risks = risks(curve);
-    let last = curve.hits as f64 / items as f64;
-    Ok((risks.sum - (risks.first + last) / 2.0) / (items - 1) as f64)
-}
-
-/// Excess AURC: [`aurc`] minus that of the best ranking with as many errors, all of them last (Geifman
-/// et al., ICLR 2019). 0 (every error is less confident than every right item) to 1. The best ranking is
-/// that of `n` items, not their limit `r + (1 - r) ln(1 - r)` for many, so that a perfect ranking has 0.
-pub fn eaurc(curve: &Curve) -> Result<f64, Undefined> {
-    let items = curve.items()?;
-    let right = curve.others;
-    // After the right items the j-th error makes the risk j / (right + j).
-    let best = match curve.hits {
-        0 => 0.0,
-        errors if right == 0 => errors as f64,
-        errors => errors as f64 - right as f64 * harmonic(right, errors),
-    };
-    Ok(((risks(curve).sum - best) / items as f64).max(0.0))
-}
-
-/// The sum of the selective risks at `k = 1..n`, and the first of them.
-struct Risks {
+/// The selective risks of a curve at `k = 1..n`, summed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Risks {
+    items: u64,
+    errors: u64,
     sum: f64,
+    /// The first of them.
     first: f64,
 }
 
-fn risks(curve: &Curve) -> Risks {
-    let (mut kept, mut errors, mut risks) = (0u64, 0u64, Risks { sum: 0.0, first: 0.0 });
-    curve.blocks(|Block { hits: wrong, others: right, .. }| {
-        let block = wrong + right;
-        // Mean over the block's orders: of its first j items, j * rate are wrong, so at k = kept + j
-        // the risk is (errors + j * rate) / k = rate + (errors - kept * rate) / k.
-        let rate = wrong as f64 / block as f64;
-        if kept == 0 {
-            risks.first = rate;
+impl Risks {
+    /// Of a curve from the most confident item on.
+    pub fn new(curve: &Curve) -> Self {
+        let mut risks = Self { items: curve.hits + curve.others, errors: curve.hits, sum: 0.0, first: 0.0 };
+        let (mut kept, mut errors) = (0u64, 0u64);
+        curve.blocks(|Block { hits: wrong, others: right, .. }| {
+            let block = wrong + right;
+            // Mean over the block's orders: of its first j items, j * rate are wrong, so at k = kept + j
+            // the risk is (errors + j * rate) / k = rate + (errors - kept * rate) / k.
+            let rate = wrong as f64 / block as f64;
+            if kept == 0 {
+                risks.first = rate;
+            }
+            risks.sum += wrong as f64 + (errors as f64 - kept as f64 * rate) * harmonic(kept, block);
+            kept += block;
+            errors += wrong;
+        });
+        risks
+    }
+
+    /// Area under the risk-coverage curve as the mean selective risk: the mean over `k = 1..n` of the error
+    /// rate among the `k` most confident items (Geifman, Uziel and El-Yaniv, "Bias-Reduced Uncertainty
+    /// Estimation for Deep Neural Classifiers", ICLR 2019). 0 (no errors) to 1, smaller is better. It is
+    /// the mean over all coverages; the trapezoid rule leaves out half of the first and of the last one.
+    pub fn aurc(&self) -> Result<f64, Undefined> {
+        if self.items > 0 { Ok(self.sum / self.items as f64) } else { Err(Undefined::NoItems) }
+    }
+
+    /// Area under the risk-coverage curve by the trapezoid rule from coverage `1/n` to 1, divided by the
+    /// length `1 - 1/n` of that stretch: what torch-uncertainty's `AURC` computes. 0 to 1. Needs two items.
+    pub fn aurc_trapezoid(&self) -> Result<f64, Undefined> {
+        match self.items {
+            0 => Err(Undefined::NoItems),
+            1 => Err(Undefined::FewItems { found: 1, needed: 2 }),
+            items => {
+                let last = self.errors as f64 / items as f64;
+                Ok((self.sum - (self.first + last) / 2.0) / (items - 1) as f64)
+            }
         }
-        risks.sum += wrong as f64;
-        let ahead = errors as f64 - kept as f64 * rate;
-        if ahead != 0.0 {
-            risks.sum += ahead * harmonic(kept, block);
-        }
-        kept += block;
-        errors += wrong;
-    });
-    risks
+    }
+
+    /// Excess AURC: [`aurc`](Self::aurc) minus that of the best ranking with as many errors, all of them
+    /// last (Geifman et al., ICLR 2019). 0 (every error is less confident than every right item) to 1. The
+    /// best ranking is that of `n` items, not their limit `r + (1 - r) ln(1 - r)` for many, so that a
+    /// perfect ranking has 0.
+    pub fn eaurc(&self) -> Result<f64, Undefined> {
+        let right = self.items - self.errors;
+        // After the right items the j-th error makes the risk j / (right + j).
+        let best = match self.errors {
+            0 => 0.0,
+            errors => errors as f64 - right as f64 * harmonic(right, errors),
+        };
+        Ok((self.aurc()? - best / self.items as f64).max(0.0))
+    }
 }
 
 /// Area under the generalised risk-coverage curve: at each coverage, the share of *all* items that are
@@ -110,7 +112,8 @@ pub struct RejectionPoint {
 /// At most `most` points (1 or more) are given, about evenly spread over the coverage, the last always
 /// among them. No items: no points.
 pub fn accuracy_rejection(items: &Items, doubt: Doubt, most: usize) -> Vec<RejectionPoint> {
-    let ranking = Ranking::new(items.len(), |i| items.doubt(i, doubt), |i| items.is_error(i));
+    let doubts: Vec<f64> = (0..items.len()).map(|i| items.doubt(i, doubt)).collect();
+    let ranking = Ranking::new(&doubts, &items.errors());
     let curve = ranking.curve(None, Order::Rising);
     let all = curve.hits + curve.others;
     let mut points = Vec::new();

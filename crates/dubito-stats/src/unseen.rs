@@ -28,7 +28,7 @@ pub struct FprAtTpr {
 impl FprAtTpr {
     /// Of these scores (higher means more likely positive); `tpr` above 0, at most 1.
     pub fn new(scores: &[f64], positive: &[bool], tpr: f64) -> Self {
-        Self { ranking: Ranking::new(scores.len(), |i| scores[i], |i| positive[i]), tpr }
+        Self { ranking: Ranking::new(scores, positive), tpr }
     }
 }
 
@@ -78,7 +78,7 @@ pub struct UnseenDetection {
 pub fn detects_unseen(doubt: &[f64], unseen: &[bool]) -> Result<UnseenDetection, StatsError> {
     check::length("unseen", unseen.len(), doubt.len())?;
     check::finite("doubt", doubt)?;
-    let ranking = Ranking::new(doubt.len(), |i| doubt[i], |i| unseen[i]);
+    let ranking = Ranking::new(doubt, unseen);
     let curve = ranking.curve(None, Order::Falling);
     let estimate = |value: Result<f64, Undefined>| match value {
         Ok(value) => Estimate::point(value),

@@ -54,17 +54,11 @@ pub struct Mean(pub Vec<f64>);
 
 impl Weighted for Mean {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        mean(&self.0, Some(weights))
+        let (mut sum, mut total) = (SignedSum::default(), 0u64);
+        for (&value, &weight) in self.0.iter().zip(weights) {
+            sum.add(value, u64::from(weight));
+            total += u64::from(weight);
+        }
+        if total > 0 { Ok(sum.value() / total as f64) } else { Err(Undefined::NoItems) }
     }
-}
-
-/// The mean of `values`, exact to 2^-60 and so the same bits in any order.
-pub(crate) fn mean(values: &[f64], weights: Option<&[u32]>) -> Result<f64, Undefined> {
-    let (mut sum, mut total) = (SignedSum::default(), 0u64);
-    for (i, &value) in values.iter().enumerate() {
-        let weight = weights.map_or(1, |weights| weights[i]);
-        sum.add(value, u64::from(weight));
-        total += u64::from(weight);
-    }
-    if total > 0 { Ok(sum.value() / total as f64) } else { Err(Undefined::NoItems) }
 }

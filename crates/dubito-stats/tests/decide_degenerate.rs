@@ -333,3 +333,21 @@ fn unseen_without_two_kinds_or_three_groups() {
     near(groups[1].doubt, 0.35);
     assert!(by_group(&[0.4], &[true], &[]).is_err());
 }
+
+/// `cllr` and `cllr_min` among the metrics are those of the ratios that the probabilities are under equal
+/// priors; `lir` has judged those.
+#[test]
+fn the_metrics_hold_the_cost_of_the_posteriors() {
+    use dubito_stats::{Items, Task, metrics_of};
+    let posteriors = [0.0, 1.0, 0.5, 0.5, 0.2, 0.9, 0.7, 0.7, 0.31, 0.05];
+    let fake = [false, true, true, false, false, true, false, true, true, false];
+    let mut items = Items::new(&Task::binary()).unwrap();
+    for (&p, &fake) in posteriors.iter().zip(&fake) {
+        items.push_parts(usize::from(fake), &[1.0 - p, p], [0.0; 4], 0).unwrap();
+    }
+    let ratios: Vec<f64> = posteriors.iter().map(|p: &f64| (p / (1.0 - p)).log10()).collect();
+    let cost = forensic_cost(&ratios, &fake).unwrap();
+    let found = metrics_of(&items, None).unwrap();
+    near(found["cllr"].value.unwrap(), cost.cllr.value.unwrap());
+    near(found["cllr_min"].value.unwrap(), cost.cllr_min.value.unwrap());
+}

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use dubito_stats::{Confidence, Scored, Task, VideoSums, decompose, metrics, reliability};
+use dubito_stats::{Confidence, Items, Scored, Task, VideoSums, decompose, metrics, metrics_of, reliability};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -123,6 +123,36 @@ fn every_metric_agrees_with_the_libraries() {
                 (value, want) => panic!("{}: {name} is {value:?}, expected {want:?}", case.name),
             }
         }
+    }
+}
+
+/// Enough items to be dealt into buckets and summed in parts.
+#[test]
+fn many_items_give_the_same_bits_in_any_order_and_on_any_number_of_threads() {
+    let items = formula(150_000);
+    let columns = |order: &mut dyn Iterator<Item = usize>| {
+        let mut columns = Items::new(&Task::binary()).unwrap();
+        order.for_each(|i| columns.push(&items[i]).unwrap());
+        columns
+    };
+    let count = items.len();
+    let forth = metrics_of(&columns(&mut (0..count)), None).unwrap();
+    assert!(forth.values().all(|estimate| estimate.value.is_some()));
+    // 7919 is coprime to the number of items.
+    let shuffled = columns(&mut (0..count).map(|i| i * 7919 % count));
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(forth, pool.install(|| metrics_of(&shuffled, None).unwrap()));
+    }
+    // And by the other road: 8,000 items are sorted at once, and every metric that does not count items
+    // is that of 20 copies of them.
+    let few = formula(8000);
+    let copies = columns(&mut (0..160_000).map(|i| i % 8000));
+    let (once, copied) = (metrics(&few, &Task::binary(), None).unwrap(), metrics_of(&copies, None).unwrap());
+    for name in
+        ["auroc", "average_precision", "eer", "ece_adaptive15", "ks_calibration", "augrc", "nll", "uce15", "mcc"]
+    {
+        assert!(near(copied[name].value.unwrap(), once[name].value.unwrap()), "{name}");
     }
 }
 
