@@ -22,6 +22,7 @@
 //! | [`selective`] | risk-coverage: AURC, AUGRC |
 //! | [`bootstrap`] | percentile intervals from resampled clusters |
 //! | [`metrics`](mod@metrics) | every metric by its name |
+//! | [`probability`] | probability vectors: checking, entropy, sums that no order changes |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
 
 #![warn(missing_docs)]
@@ -32,7 +33,7 @@ pub mod decomposition;
 pub mod discrimination;
 mod error;
 pub mod metrics;
-mod probability;
+pub mod probability;
 pub mod selective;
 mod types;
 pub mod weighted;
