@@ -57,16 +57,15 @@ impl Bootstrap {
 
     /// Give each estimate that has a value its interval, or the reason why it has none.
     ///
-    /// `clusters` is the cluster of each item, equal ones side by side; `estimates[i]` is the value of
+    /// `clusters` is the cluster of each item; `estimates[i]` is the value of
     /// `metrics[i]` on the items as they are.
     pub(crate) fn intervals(&self, clusters: &[u32], metrics: &[&dyn Weighted], estimates: &mut [Estimate]) {
-        let ends = run_ends(clusters);
+        let (rank, count) = dense_rank(clusters);
         let needed = self.min_clusters.max(2);
-        if ends.len() < needed {
-            let found = ends.len();
-            let plural = if found == 1 { "" } else { "s" };
+        if count < needed {
+            let plural = if count == 1 { "" } else { "s" };
             let reason = format!(
-                "no interval: the items come from {found} cluster{plural} (identities), an interval needs at least {needed}"
+                "no interval: the items come from {count} cluster{plural} (identities), an interval needs at least {needed}"
             );
             for estimate in estimates.iter_mut().filter(|e| e.value.is_some()) {
                 estimate.undefined_because = Some(reason.clone());
@@ -76,9 +75,10 @@ impl Bootstrap {
         let replicates: Vec<Vec<Option<f64>>> = (0..self.replicates as u64)
             .into_par_iter()
             .map_init(
-                || (vec![0; ends.len()], vec![0; clusters.len()]),
+                || (vec![0; count], vec![0; clusters.len()]),
                 |(drawn, weights), replicate| {
-                    self.draw(replicate, &ends, drawn, weights);
+                    self.draw(replicate, drawn);
+                    weights.iter_mut().zip(&rank).for_each(|(weight, &rank)| *weight = drawn[rank as usize]);
                     metrics.iter().map(|metric| metric.value(weights).ok()).collect()
                 },
             )
@@ -103,27 +103,27 @@ impl Bootstrap {
         }
     }
 
-    /// Draw as many clusters as there are, with replacement, and write how often each item is in.
-    fn draw(&self, replicate: u64, ends: &[usize], drawn: &mut [u32], weights: &mut [u32]) {
+    /// Draw as many clusters as there are, with replacement, and write how often each is in.
+    fn draw(&self, replicate: u64, drawn: &mut [u32]) {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(replicate);
         drawn.fill(0);
-        for _ in 0..ends.len() {
+        for _ in 0..drawn.len() {
             // The high half of the product is uniform below the number of clusters, to 2^-32.
-            let cluster = (u128::from(random.next_u64()) * ends.len() as u128) >> 64;
+            let cluster = (u128::from(random.next_u64()) * drawn.len() as u128) >> 64;
             drawn[cluster as usize] += 1;
-        }
-        let mut start = 0;
-        for (&end, &times) in ends.iter().zip(drawn.iter()) {
-            weights[start..end].fill(times);
-            start = end;
         }
     }
 }
 
-/// Where each run of equal values ends.
-fn run_ends(clusters: &[u32]) -> Vec<usize> {
-    (1..=clusters.len()).filter(|&end| clusters.get(end) != clusters.get(end - 1)).collect()
+/// The rank of each item's cluster among the distinct clusters, from 0, and how many these are. It does
+/// not depend on the order of the items.
+fn dense_rank(clusters: &[u32]) -> (Vec<u32>, usize) {
+    let mut distinct = clusters.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let rank = clusters.iter().map(|cluster| distinct.partition_point(|other| other < cluster) as u32).collect();
+    (rank, distinct.len())
 }
 
 /// Quantile of sorted values (one or more) with linear interpolation.

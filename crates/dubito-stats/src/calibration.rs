@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Prepared;
+use crate::items::Items;
+use crate::probability::{FixedSum, SignedSum};
 use crate::weighted::{Undefined, Weighted};
 use crate::{Scored, StatsError, Task};
 
@@ -69,13 +70,13 @@ impl CalibrationError {
 
 impl Weighted for CalibrationError {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let mut sums = vec![(0.0, 0.0); self.bins];
-        for ((&bin, excess), &weight) in self.bin.iter().zip(&self.excess).zip(weights) {
-            let weight = f64::from(weight);
+        let mut sums = vec![(SignedSum::default(), 0u64); self.bins];
+        for ((&bin, &excess), &weight) in self.bin.iter().zip(&self.excess).zip(weights) {
             let (sum, total) = &mut sums[bin as usize];
-            *sum += weight * excess;
-            *total += weight;
+            sum.add(excess, weight);
+            *total += u64::from(weight);
         }
+        let sums: Vec<(f64, f64)> = sums.into_iter().map(|(sum, weight)| (sum.value(), weight as f64)).collect();
         let total: f64 = sums.iter().map(|(_, weight)| weight).sum();
         if total == 0.0 {
             return Err(Undefined::NoItems);
@@ -133,25 +134,32 @@ pub fn reliability(
     bins: usize,
     kind: Confidence,
 ) -> Result<Vec<ReliabilityBin>, StatsError> {
+    let mut columns = Items::new(task)?;
+    items.iter().try_for_each(|item| columns.push(item))?;
+    reliability_of(&columns, bins, kind)
+}
+
+/// [`reliability`] of columns. Errors: no bins, or [`Confidence::Positive`] in a task without a positive
+/// class.
+pub fn reliability_of(items: &Items, bins: usize, kind: Confidence) -> Result<Vec<ReliabilityBin>, StatsError> {
     const MOST_BINS: usize = 10_000;
     let bad = |name, value: String, expected| StatsError::BadParameter { name, value, expected };
     if !(1..=MOST_BINS).contains(&bins) {
         return Err(bad("bins", bins.to_string(), "a number from 1 to 10000"));
     }
-    let items = Prepared::new(items, task)?;
-    let (confidence, happened) = match (kind, task.positive) {
+    let (confidence, happened) = match (kind, items.task().positive) {
         (Confidence::Top, _) => (items.max_probability(), items.correct()),
         (Confidence::Positive, Some(class)) => (items.probability(class), items.is(class)),
         (Confidence::Positive, None) => {
             return Err(bad("kind", "positive".into(), "top, because a multi-class task has no positive class"));
         }
     };
-    let mut sums = vec![(0usize, 0usize, 0.0); bins];
+    let mut sums = vec![(0usize, 0usize, FixedSum::default()); bins];
     for (&confidence, &happened) in confidence.iter().zip(&happened) {
         let (count, events, sum) = &mut sums[bin_of(confidence, bins)];
         *count += 1;
         *events += usize::from(happened);
-        *sum += confidence;
+        sum.add(confidence);
     }
     Ok(sums
         .into_iter()
@@ -162,7 +170,7 @@ pub fn reliability(
                 low: edge(bin, bins),
                 high: edge(bin + 1, bins),
                 count,
-                confidence: (count > 0).then(|| sum / count as f64),
+                confidence: (count > 0).then(|| sum.mean(count as u64)),
                 accuracy: (count > 0).then(|| events as f64 / count as f64),
                 accuracy_low: interval.map(|(low, _)| low),
                 accuracy_high: interval.map(|(_, high)| high),

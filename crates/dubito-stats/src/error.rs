@@ -60,8 +60,8 @@ pub enum StatsError {
         /// The last class.
         last: usize,
     },
-    /// An uncertainty that is negative or not finite.
-    #[error("{place}: {field} is {value}, expected a finite number of nats, 0 or more")]
+    /// An uncertainty that is negative, not finite, or larger than any entropy.
+    #[error("{place}: {field} is {value}, expected a number of nats from 0 to 1000000")]
     BadUncertainty {
         /// Where.
         place: String,

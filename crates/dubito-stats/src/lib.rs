@@ -16,6 +16,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`items`] | scored items, column by column: what every metric is computed from |
 //! | [`decomposition`] | total, aleatoric, between-frames and epistemic uncertainty of frames and videos |
 //! | [`discrimination`] | accuracy, balanced accuracy, AUROC, average precision |
 //! | [`calibration`] | NLL, Brier score, calibration errors, reliability diagrams |
@@ -32,6 +33,7 @@ pub mod calibration;
 pub mod decomposition;
 pub mod discrimination;
 mod error;
+pub mod items;
 pub mod metrics;
 pub mod probability;
 pub mod selective;
@@ -39,8 +41,9 @@ mod types;
 pub mod weighted;
 
 pub use bootstrap::Bootstrap;
-pub use calibration::{Confidence, ReliabilityBin, reliability};
+pub use calibration::{Confidence, ReliabilityBin, reliability, reliability_of};
 pub use decomposition::{Decomposition, FrameSums, VideoSums, decompose};
 pub use error::StatsError;
-pub use metrics::metrics;
+pub use items::Items;
+pub use metrics::{metrics, metrics_of};
 pub use types::{Estimate, Scored, Task};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::bootstrap::Bootstrap;
 use crate::calibration::{CalibrationError, Gap, brier_positive, brier_sum, nll};
 use crate::discrimination::{Auroc, AveragePrecision, BalancedAccuracy, Macro};
-use crate::probability::{argmax, normalise};
+use crate::items::{Items, UNCERTAINTIES};
 use crate::selective::{Augrc, Aurc};
 use crate::weighted::{Mean, Undefined, Weighted};
 use crate::{Estimate, Scored, StatsError, Task};
@@ -42,12 +42,19 @@ pub fn metrics(
     task: &Task,
     bootstrap: Option<&Bootstrap>,
 ) -> Result<BTreeMap<String, Estimate>, StatsError> {
+    let mut columns = Items::new(task)?;
+    items.iter().try_for_each(|item| columns.push(item))?;
+    metrics_of(&columns, bootstrap)
+}
+
+/// Every metric of these items by name: see [`metrics()`]. Errors: bad parameters of the bootstrap.
+pub fn metrics_of(items: &Items, bootstrap: Option<&Bootstrap>) -> Result<BTreeMap<String, Estimate>, StatsError> {
     if let Some(bootstrap) = bootstrap {
         bootstrap.check()?;
     }
-    let items = Prepared::new(items, task)?;
-    let metrics = list(&items, task);
-    let ones = vec![1; items.labels.len()];
+    let task = items.task();
+    let metrics = list(items, task);
+    let ones = vec![1; items.len()];
     let mut estimates: Vec<Estimate> = metrics
         .iter()
         .map(|metric| match metric.weighted.value(&ones) {
@@ -57,7 +64,7 @@ pub fn metrics(
         .collect();
     if let Some(bootstrap) = bootstrap {
         let weighted: Vec<&dyn Weighted> = metrics.iter().map(|metric| &*metric.weighted).collect();
-        bootstrap.intervals(&items.clusters, &weighted, &mut estimates);
+        bootstrap.intervals(items.clusters(), &weighted, &mut estimates);
     }
     Ok(metrics.into_iter().map(|metric| metric.name).zip(estimates).collect())
 }
@@ -85,7 +92,7 @@ impl Named {
 }
 
 /// All metrics of a task, prepared for these items.
-fn list(items: &Prepared, task: &Task) -> Vec<Named> {
+fn list(items: &Items, task: &Task) -> Vec<Named> {
     let mut list = Vec::new();
     let correct = items.correct();
     let errors: Vec<bool> = correct.iter().map(|c| !c).collect();
@@ -116,8 +123,9 @@ fn list(items: &Prepared, task: &Task) -> Vec<Named> {
     }
     add("aurc", Box::new(Aurc::new(&top, &errors)));
     add("augrc", Box::new(Augrc::new(&top, &errors)));
-    for (at, name) in UNCERTAINTIES.iter().enumerate() {
-        add(name, Box::new(Mean(items.uncertainty(at))));
+    let columns = [items.total(), items.aleatoric(), items.between_frames(), items.epistemic()];
+    for (name, column) in UNCERTAINTIES.into_iter().zip(columns) {
+        add(name, Box::new(Mean(column.to_vec())));
     }
 
     // Metrics that compare classes.
@@ -136,7 +144,7 @@ fn list(items: &Prepared, task: &Task) -> Vec<Named> {
     compare(
         "balanced_accuracy",
         "balanced accuracy",
-        Box::new(BalancedAccuracy::new(items.labels.clone(), correct.clone(), task.classes.len())),
+        Box::new(BalancedAccuracy::new(items.each(|_, label| label), correct.clone(), task.classes.len())),
     );
     let auroc = |class: usize| Auroc::new(&items.probability(class), &items.is(class));
     let average_precision = |class: usize| AveragePrecision::new(&items.probability(class), &items.is(class));
@@ -165,9 +173,9 @@ fn list(items: &Prepared, task: &Task) -> Vec<Named> {
 
     // Whether doubt finds the errors.
     let doubts = [
-        ("total", items.uncertainty(0)),
-        ("aleatoric", items.uncertainty(1)),
-        ("epistemic", items.uncertainty(3)),
+        ("total", items.total().to_vec()),
+        ("aleatoric", items.aleatoric().to_vec()),
+        ("epistemic", items.epistemic().to_vec()),
         ("max_probability", top.iter().map(|p| -p).collect()),
     ];
     for (name, doubt) in doubts {
@@ -180,89 +188,4 @@ fn list(items: &Prepared, task: &Task) -> Vec<Named> {
         });
     }
     list
-}
-
-/// The fields of [`Scored`] that are uncertainties.
-const UNCERTAINTIES: [&str; 4] = ["total", "aleatoric", "between_frames", "epistemic"];
-
-/// Checked items in an order of their own, column by column.
-///
-/// The order is by content (cluster first), so that sums come out the same, to the last bit, however
-/// the items were ordered, and the items of a cluster lie side by side.
-pub(crate) struct Prepared {
-    classes: usize,
-    labels: Vec<usize>,
-    clusters: Vec<u32>,
-    /// `[items, classes]`, row by row.
-    probs: Vec<f64>,
-    /// `[items, 4]`, row by row.
-    uncertainties: Vec<f64>,
-}
-
-impl Prepared {
-    pub(crate) fn new(items: &[Scored], task: &Task) -> Result<Self, StatsError> {
-        task.check()?;
-        let classes = task.classes.len();
-        let mut rows = Vec::with_capacity(items.len());
-        for (at, item) in items.iter().enumerate() {
-            let place = || format!("item {at}");
-            if item.label >= classes {
-                return Err(StatsError::BadLabel { place: place(), label: item.label, last: classes - 1 });
-            }
-            let mut row = Vec::with_capacity(classes + 4);
-            normalise(&item.probs, classes, &mut row, place)?;
-            let values = [item.total, item.aleatoric, item.between_frames, item.epistemic];
-            for (field, value) in UNCERTAINTIES.into_iter().zip(values) {
-                // Rounding elsewhere may leave an uncertainty a hair below 0.
-                if !value.is_finite() || value < -1e-6 {
-                    return Err(StatsError::BadUncertainty { place: place(), field, value });
-                }
-                row.push(value.max(0.0));
-            }
-            rows.push((item.cluster, item.label, row));
-        }
-        rows.sort_by(|(cluster, label, row), (other_cluster, other_label, other)| {
-            let content = || row.iter().zip(other).map(|(a, b)| a.total_cmp(b)).find(|o| o.is_ne());
-            (cluster, label)
-                .cmp(&(other_cluster, other_label))
-                .then_with(|| content().unwrap_or(std::cmp::Ordering::Equal))
-        });
-        Ok(Self {
-            classes,
-            labels: rows.iter().map(|(_, label, _)| *label).collect(),
-            clusters: rows.iter().map(|(cluster, _, _)| *cluster).collect(),
-            probs: rows.iter().flat_map(|(_, _, row)| &row[..classes]).copied().collect(),
-            uncertainties: rows.iter().flat_map(|(_, _, row)| &row[classes..]).copied().collect(),
-        })
-    }
-
-    /// A number for each item from its probabilities and its label.
-    fn each<T>(&self, mut f: impl FnMut(&[f64], usize) -> T) -> Vec<T> {
-        self.probs.chunks_exact(self.classes).zip(&self.labels).map(|(probs, &label)| f(probs, label)).collect()
-    }
-
-    /// Whether each item's most probable class is the true one.
-    pub(crate) fn correct(&self) -> Vec<bool> {
-        self.each(|probs, label| argmax(probs) == label)
-    }
-
-    /// The largest probability of each item.
-    pub(crate) fn max_probability(&self) -> Vec<f64> {
-        self.each(|probs, _| probs[argmax(probs)])
-    }
-
-    /// The probability of one class.
-    pub(crate) fn probability(&self, class: usize) -> Vec<f64> {
-        self.each(|probs, _| probs[class])
-    }
-
-    /// Whether each item is of this class.
-    pub(crate) fn is(&self, class: usize) -> Vec<bool> {
-        self.labels.iter().map(|&label| label == class).collect()
-    }
-
-    /// One of [`UNCERTAINTIES`].
-    fn uncertainty(&self, which: usize) -> Vec<f64> {
-        self.uncertainties.chunks_exact(4).map(|row| row[which]).collect()
-    }
 }

@@ -90,3 +90,21 @@ impl FixedSum {
         self.0 as f64 / Self::UNIT / count as f64
     }
 }
+
+/// [`FixedSum`] of numbers of either sign, each counted `weight` times (a unit is 2^-60: the sum may
+/// reach 1e20).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SignedSum(i128);
+
+impl SignedSum {
+    const UNIT: f64 = 1_152_921_504_606_846_976.0; // 2^60
+
+    /// Add a finite value below 1e6 in size.
+    pub(crate) fn add(&mut self, value: f64, weight: u32) {
+        self.0 += i128::from(weight) * ((value * Self::UNIT) as i128);
+    }
+
+    pub(crate) fn value(self) -> f64 {
+        self.0 as f64 / Self::UNIT
+    }
+}

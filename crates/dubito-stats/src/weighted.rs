@@ -11,6 +11,8 @@
 //! To add a metric: write it as a [`Weighted`], give it a name and a row of the table in
 //! [`metrics`](mod@crate::metrics), and an independent value in `tests/golden/metrics.py`.
 
+use crate::probability::SignedSum;
+
 /// A metric of a fixed list of items.
 pub trait Weighted: Sync {
     /// The metric where item `i` counts `weights[i]` times. `weights` has one entry for each item.
@@ -35,12 +37,12 @@ pub struct Mean(pub Vec<f64>);
 
 impl Weighted for Mean {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let (mut sum, mut total) = (0.0, 0.0);
-        for (value, &weight) in self.0.iter().zip(weights) {
-            sum += value * f64::from(weight);
-            total += f64::from(weight);
+        let (mut sum, mut total) = (SignedSum::default(), 0u64);
+        for (&value, &weight) in self.0.iter().zip(weights) {
+            sum.add(value, weight);
+            total += u64::from(weight);
         }
-        if total > 0.0 { Ok(sum / total) } else { Err(Undefined::NoItems) }
+        if total > 0 { Ok(sum.value() / total as f64) } else { Err(Undefined::NoItems) }
     }
 }
 

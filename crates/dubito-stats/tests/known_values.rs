@@ -158,7 +158,7 @@ fn bad_input_is_named() {
     assert_eq!(error(&|s| s.label = 2), "item 1: label 2, but the classes are numbered 0 to 1");
     assert_eq!(
         error(&|s| s.epistemic = f64::INFINITY),
-        "item 1: epistemic is inf, expected a finite number of nats, 0 or more"
+        "item 1: epistemic is inf, expected a number of nats from 0 to 1000000"
     );
     assert!(error(&|s| s.aleatoric = -0.1).starts_with("item 1: aleatoric is -0.1"));
 

@@ -1,0 +1,255 @@
+//! Scored items of one detector, column by column: what every metric is computed from.
+
+use crate::probability::{argmax, normalise};
+use crate::{Scored, StatsError, Task};
+
+/// The names of the uncertainties, in the order of [`Items::push_parts`].
+pub const UNCERTAINTIES: [&str; 4] = ["total", "aleatoric", "between_frames", "epistemic"];
+
+/// An uncertainty above this many nats is no entropy (which ends at `ln(classes)`) but a mistake. The
+/// bound also keeps exact sums of them within 128 bits.
+const MOST_NATS: f64 = 1e6;
+
+/// As many items as an index with two flags holds in 32 bits.
+const MOST_ITEMS: usize = 1 << 30;
+
+/// Scored items of one detector, column by column: checked, and with the probabilities normalised.
+///
+/// An item of a binary task takes 54 bytes, so 10 million take 540 MB. The order of the items is kept and
+/// changes no result.
+///
+/// Probabilities within 1e-6 of [0, 1] are clipped, sums within 1e-3 of 1 renormalised (within 1e-6 they
+/// are taken as they are: ties stay ties), uncertainties a hair below 0 become 0.
+///
+/// ```
+/// use dubito_stats::{Items, Task};
+/// let mut items = Items::new(&Task::binary())?;
+/// items.push_parts(1, &[0.2, 0.8], [0.50, 0.40, 0.0, 0.10], 7)?;
+/// assert_eq!((items.len(), items.label(0), items.probs(0)[1]), (1, 1, 0.8));
+/// assert_eq!(items.epistemic(), [0.10]);
+/// # Ok::<(), dubito_stats::StatsError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Items {
+    task: Task,
+    labels: Vec<u16>,
+    clusters: Vec<u32>,
+    /// `[items, classes]`, row by row.
+    probs: Vec<f64>,
+    /// One column for each of [`UNCERTAINTIES`].
+    uncertainties: [Vec<f64>; 4],
+    scratch: Vec<f64>,
+}
+
+impl Items {
+    /// No items yet. Errors: a task with fewer than two classes, more than 65,536, a class named twice,
+    /// or a positive class that does not exist.
+    pub fn new(task: &Task) -> Result<Self, StatsError> {
+        task.check()?;
+        let most = usize::from(u16::MAX) + 1;
+        if task.classes.len() > most {
+            return Err(StatsError::BadTask {
+                problem: format!("expected at most {most} classes, found {}", task.classes.len()),
+            });
+        }
+        Ok(Self {
+            task: task.clone(),
+            labels: Vec::new(),
+            clusters: Vec::new(),
+            probs: Vec::new(),
+            uncertainties: Default::default(),
+            scratch: Vec::with_capacity(task.classes.len()),
+        })
+    }
+
+    /// Room for this many more items at once; of use where the number is known and memory is short.
+    pub fn reserve(&mut self, items: usize) {
+        self.labels.reserve_exact(items);
+        self.clusters.reserve_exact(items);
+        self.probs.reserve_exact(items * self.classes());
+        self.uncertainties.iter_mut().for_each(|column| column.reserve_exact(items));
+    }
+
+    /// Add an item. Errors: see [`push_parts`](Self::push_parts).
+    pub fn push(&mut self, item: &Scored) -> Result<(), StatsError> {
+        let uncertainties = [item.total, item.aleatoric, item.between_frames, item.epistemic];
+        self.push_parts(item.label, &item.probs, uncertainties, item.cluster)
+    }
+
+    /// Add an item by its parts: index of the true class, probability of each class, the
+    /// [`UNCERTAINTIES`] in nats, and the [`cluster`](Scored::cluster) that the bootstrap resamples as one.
+    ///
+    /// Errors name the item by its number, counted from 0, and leave the items as they were: a label that
+    /// is no class, probabilities of another number than the classes, outside [0, 1] or not summing to 1,
+    /// an uncertainty that is negative, above 1e6 or not a number, more than 2^30 items.
+    pub fn push_parts(
+        &mut self,
+        label: usize,
+        probs: &[f64],
+        uncertainties: [f64; 4],
+        cluster: u32,
+    ) -> Result<(), StatsError> {
+        let at = self.len();
+        let place = || format!("item {at}");
+        let classes = self.classes();
+        if at >= MOST_ITEMS {
+            return Err(StatsError::BadParameter {
+                name: "number of items",
+                value: (at + 1).to_string(),
+                expected: "at most 1073741824: evaluate them in groups",
+            });
+        }
+        if label >= classes {
+            return Err(StatsError::BadLabel { place: place(), label, last: classes - 1 });
+        }
+        for (field, value) in UNCERTAINTIES.into_iter().zip(uncertainties) {
+            // Rounding elsewhere may leave an uncertainty a hair below 0. Written so that NaN is caught.
+            if !(-1e-6..=MOST_NATS).contains(&value) {
+                return Err(StatsError::BadUncertainty { place: place(), field, value });
+            }
+        }
+        normalise(probs, classes, &mut self.scratch, place)?;
+        self.probs.extend_from_slice(&self.scratch);
+        // The label is below the number of classes, which fits.
+        self.labels.push(label as u16);
+        self.clusters.push(cluster);
+        for (column, value) in self.uncertainties.iter_mut().zip(uncertainties) {
+            column.push(value.max(0.0));
+        }
+        Ok(())
+    }
+
+    /// Add the items of another part. Error: the parts' tasks differ.
+    pub fn append(&mut self, other: &Self) -> Result<(), StatsError> {
+        if self.task != other.task {
+            return Err(StatsError::BadTask {
+                problem: format!(
+                    "items of the classes {:?} cannot be added to items of the classes {:?} (or their positive class differs)",
+                    other.task.classes, self.task.classes
+                ),
+            });
+        }
+        self.labels.extend_from_slice(&other.labels);
+        self.clusters.extend_from_slice(&other.clusters);
+        self.probs.extend_from_slice(&other.probs);
+        for (column, more) in self.uncertainties.iter_mut().zip(&other.uncertainties) {
+            column.extend_from_slice(more);
+        }
+        Ok(())
+    }
+
+    /// A group: the items of which `keep`, asked with their index, says so, in the same order.
+    pub fn select(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let kept: Vec<usize> = (0..self.len()).filter(|&i| keep(i)).collect();
+        Self {
+            task: self.task.clone(),
+            labels: kept.iter().map(|&i| self.labels[i]).collect(),
+            clusters: kept.iter().map(|&i| self.clusters[i]).collect(),
+            probs: kept.iter().flat_map(|&i| self.probs(i)).copied().collect(),
+            uncertainties: self.uncertainties.each_ref().map(|column| kept.iter().map(|&i| column[i]).collect()),
+            scratch: Vec::with_capacity(self.classes()),
+        }
+    }
+
+    /// What the classes are.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.task.classes.len()
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Index of the true class of item `i`; panics where there is no such item, like indexing a slice.
+    pub fn label(&self, i: usize) -> usize {
+        usize::from(self.labels[i])
+    }
+
+    /// Mean probability of each class of item `i`; panics where there is no such item.
+    pub fn probs(&self, i: usize) -> &[f64] {
+        let classes = self.classes();
+        &self.probs[i * classes..(i + 1) * classes]
+    }
+
+    /// Cluster of item `i`; panics where there is no such item.
+    pub fn cluster(&self, i: usize) -> u32 {
+        self.clusters[i]
+    }
+
+    /// The most probable class of item `i`, the first of them where several are; panics where there is no
+    /// such item.
+    pub fn predicted(&self, i: usize) -> usize {
+        argmax(self.probs(i))
+    }
+
+    /// The true class of each item.
+    pub fn labels(&self) -> &[u16] {
+        &self.labels
+    }
+
+    /// The cluster of each item.
+    pub fn clusters(&self) -> &[u32] {
+        &self.clusters
+    }
+
+    /// Entropy of the mean prediction of each item, nats.
+    pub fn total(&self) -> &[f64] {
+        &self.uncertainties[0]
+    }
+
+    /// Mean entropy of the samples of each item, nats.
+    pub fn aleatoric(&self) -> &[f64] {
+        &self.uncertainties[1]
+    }
+
+    /// What a video's frames disagree about, nats; 0 for a frame.
+    pub fn between_frames(&self) -> &[f64] {
+        &self.uncertainties[2]
+    }
+
+    /// What the samples disagree about, nats.
+    pub fn epistemic(&self) -> &[f64] {
+        &self.uncertainties[3]
+    }
+
+    /// The rows of probabilities with the true class of each.
+    fn rows(&self) -> impl ExactSizeIterator<Item = (&[f64], usize)> {
+        self.probs.chunks_exact(self.classes()).zip(self.labels.iter().map(|&label| usize::from(label)))
+    }
+
+    /// A number for each item from its probabilities and its label.
+    pub(crate) fn each<T>(&self, mut f: impl FnMut(&[f64], usize) -> T) -> Vec<T> {
+        self.rows().map(|(probs, label)| f(probs, label)).collect()
+    }
+
+    /// Whether each item's most probable class is the true one.
+    pub(crate) fn correct(&self) -> Vec<bool> {
+        self.each(|probs, label| argmax(probs) == label)
+    }
+
+    /// The largest probability of each item.
+    pub(crate) fn max_probability(&self) -> Vec<f64> {
+        self.each(|probs, _| probs[argmax(probs)])
+    }
+
+    /// The probability of one class.
+    pub(crate) fn probability(&self, class: usize) -> Vec<f64> {
+        self.each(|probs, _| probs[class])
+    }
+
+    /// Whether each item is of this class.
+    pub(crate) fn is(&self, class: usize) -> Vec<bool> {
+        self.labels.iter().map(|&label| usize::from(label) == class).collect()
+    }
+}
