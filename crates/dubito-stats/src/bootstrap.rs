@@ -15,7 +15,6 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::weighted::Weighted;
 use crate::{Estimate, StatsError};
 
 /// A metric whose value is missing in more than this share of the replicates has no interval: what is
@@ -57,9 +56,15 @@ impl Bootstrap {
 
     /// Give each estimate that has a value its interval, or the reason why it has none.
     ///
-    /// `clusters` is the cluster of each item; `estimates[i]` is the value of
-    /// `metrics[i]` on the items as they are.
-    pub(crate) fn intervals(&self, clusters: &[u32], metrics: &[&dyn Weighted], estimates: &mut [Estimate]) {
+    /// `clusters` is the cluster of each item; `metrics` gives the
+    /// value of every metric where item `i` counts `weights[i]` times; `estimates` are their values on the
+    /// items as they are.
+    pub(crate) fn intervals(
+        &self,
+        clusters: &[u32],
+        metrics: &(dyn Fn(&[u32]) -> Vec<Option<f64>> + Sync),
+        estimates: &mut [Estimate],
+    ) {
         let (rank, count) = dense_rank(clusters);
         let needed = self.min_clusters.max(2);
         if count < needed {
@@ -79,7 +84,7 @@ impl Bootstrap {
                 |(drawn, weights), replicate| {
                     self.draw(replicate, drawn);
                     weights.iter_mut().zip(&rank).for_each(|(weight, &rank)| *weight = drawn[rank as usize]);
-                    metrics.iter().map(|metric| metric.value(weights).ok()).collect()
+                    metrics(weights)
                 },
             )
             .collect();

@@ -1,4 +1,4 @@
-//! Whether probabilities mean what they say: NLL, Brier score, calibration errors, reliability.
+//! Whether probabilities mean what they say: NLL, Brier score, calibration errors, AvU, reliability.
 //!
 //! Bins are of equal width over [0, 1] and closed on the right: bin `b` of `n` is `(b/n, (b+1)/n]`, and
 //! the first holds 0 as well (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::items::Items;
-use crate::probability::{FixedSum, SignedSum};
+use crate::probability::SignedSum;
+use crate::ranking::Curve;
 use crate::weighted::{Undefined, Weighted};
 use crate::{Scored, StatsError, Task};
 
@@ -33,24 +34,219 @@ pub fn brier_positive(probability: f64, is_positive: bool) -> f64 {
     (probability - f64::from(u8::from(is_positive))).powi(2)
 }
 
+/// What one bin of a calibration error holds: how often something was expected and how often it
+/// happened. The sums are exact, so they are the same bits in whatever order items come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bin {
+    /// Number (weight) of the items.
+    pub count: u64,
+    /// Number (weight) of the items where the event happened.
+    pub events: u64,
+    confidence: SignedSum,
+    squared_error: SignedSum,
+}
+
+impl Bin {
+    /// Add an item that counts `weight` times: the confidence that the event happens, and whether it did.
+    pub fn add(&mut self, confidence: f64, happened: bool, weight: u64) {
+        let happened = u64::from(happened);
+        let miss = happened as f64 - confidence;
+        self.count += weight;
+        self.events += weight * happened;
+        self.confidence.add(confidence, weight);
+        self.squared_error.add(miss * miss, weight);
+    }
+
+    /// Add the items of another bin.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.events += other.events;
+        self.confidence = self.confidence.plus(other.confidence);
+        self.squared_error = self.squared_error.plus(other.squared_error);
+    }
+
+    /// Mean confidence of the items; the bin must hold some.
+    pub fn confidence(&self) -> f64 {
+        self.confidence.value() / self.count as f64
+    }
+
+    /// Share of the items where the event happened; the bin must hold some.
+    pub fn rate(&self) -> f64 {
+        self.events as f64 / self.count as f64
+    }
+
+    /// Share of the items where the event happened less their mean confidence; the bin must hold some.
+    fn gap(&self) -> f64 {
+        let events = i128::from(self.events);
+        SignedSum::whole(events).minus(self.confidence).value() / self.count as f64
+    }
+
+    /// Variance of `rate` over samples like this one; `None` where one item says nothing of it.
+    fn rate_variance(&self) -> Option<f64> {
+        (self.count > 1).then(|| self.rate() * (1.0 - self.rate()) / (self.count - 1) as f64)
+    }
+}
+
+/// Sort items into `bins` equal-width bins over [0, 1], closed on the right. Each item comes as its
+/// confidence, whether the event happened, and its weight.
+pub fn equal_width(bins: usize, items: impl Iterator<Item = (f64, bool, u64)>) -> Vec<Bin> {
+    let mut sums = vec![Bin::default(); bins.max(1)];
+    for (confidence, happened, weight) in items {
+        sums[bin_of(confidence, bins.max(1))].add(confidence, happened, weight);
+    }
+    sums
+}
+
+/// Sort a curve whose score is the confidence, and whose *hits are the items where the event did not
+/// happen* (errors), into `bins` bins of equal mass: their inner edges are the `1/bins, 2/bins, ...`
+/// quantiles of the confidence (inverse of the empirical distribution function, type 1 of Hyndman and
+/// Fan, 1996), and each bin is closed on the right. Items of equal confidence are never parted, so bins
+/// may be unequal, or empty, where there are ties. The curve is taken in [`Order::Rising`].
+///
+/// [`Order::Rising`]: crate::ranking::Order::Rising
+pub fn equal_mass(bins: usize, curve: &Curve) -> Vec<Bin> {
+    let bins = bins.max(1);
+    let mut sums = vec![Bin::default(); bins];
+    let all = u128::from(curve.hits + curve.others);
+    let mut below = 0u64;
+    curve.blocks(|block| {
+        // In bin b where the share of smaller confidences is in [b/bins, (b+1)/bins).
+        let bin = (u128::from(below) * bins as u128 / all) as usize;
+        sums[bin].add(block.score, true, block.others);
+        sums[bin].add(block.score, false, block.hits);
+        below += block.hits + block.others;
+    });
+    sums
+}
+
+/// The bins that hold items with the share of all items that each holds; an error where none does.
+fn filled(bins: &[Bin]) -> Result<impl Iterator<Item = (&Bin, f64)> + Clone, Undefined> {
+    let all: u64 = bins.iter().map(|bin| bin.count).sum();
+    if all == 0 {
+        return Err(Undefined::NoItems);
+    }
+    Ok(bins.iter().filter(|bin| bin.count > 0).map(move |bin| (bin, bin.count as f64 / all as f64)))
+}
+
+/// Expected calibration error (ECE): the mean over items of their bin's absolute difference between mean
+/// confidence and share of events, 0 to 1 (Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated
+/// Probabilities Using Bayesian Binning", AAAI 2015). It is biased upwards: of a perfect model it is
+/// above 0, the more so the fewer items there are; see [`ece_debiased`].
+pub fn ece(bins: &[Bin]) -> Result<f64, Undefined> {
+    Ok(filled(bins)?.map(|(bin, share)| share * bin.gap().abs()).sum())
+}
+
+/// Maximum calibration error (MCE): the largest gap of any bin that holds items, 0 to 1 (Naeini et al.,
+/// AAAI 2015).
+pub fn mce(bins: &[Bin]) -> Result<f64, Undefined> {
+    Ok(filled(bins)?.map(|(bin, _)| bin.gap().abs()).fold(0.0, f64::max))
+}
+
+/// Root mean square calibration error: as [`ece`], the gaps squared before and the root taken after the
+/// mean, 0 to 1 (Hendrycks, Mazeika and Dietterich, "Deep Anomaly Detection with Outlier Exposure", ICLR
+/// 2019; torchmetrics' `norm="l2"`).
+pub fn rms(bins: &[Bin]) -> Result<f64, Undefined> {
+    Ok(filled(bins)?.map(|(bin, share)| share * bin.gap().powi(2)).sum::<f64>().sqrt())
+}
+
+/// [`rms`] less its bias: from each bin's squared gap the variance `r (1 - r) / (n - 1)` of its share of
+/// events is taken away; a bin of one item, which has none, counts 0; a negative sum counts 0 (Kumar,
+/// Liang and Ma, "Verified Uncertainty Calibration", NeurIPS 2019, section 5). 0 to 1.
+pub fn rms_debiased(bins: &[Bin]) -> Result<f64, Undefined> {
+    let squared = |(bin, share): (&Bin, f64)| bin.rate_variance().map_or(0.0, |v| share * (bin.gap().powi(2) - v));
+    Ok(filled(bins)?.map(squared).sum::<f64>().max(0.0).sqrt())
+}
+
+/// [`ece`] less an estimate of its bias, 0 to 1: what the ECE would grow by, were the shares of events
+/// drawn once more around those seen. Each share is taken as normal with variance `r (1 - r) / n`, as in
+/// the L1 estimator of Kumar, Liang and Ma (NeurIPS 2019) and its library; its mean absolute gap is that of
+/// the folded normal distribution (Leone, Nelson and Nottingham, Technometrics 3, 1961) instead of a
+/// simulation. Takes away about two fifths of what chance adds to a perfect model, and nearly all of
+/// what it adds to a bad one. A negative value counts 0.
+pub fn ece_debiased(bins: &[Bin]) -> Result<f64, Undefined> {
+    let corrected = |(bin, share): (&Bin, f64)| {
+        let (gap, rate) = (bin.gap().abs(), bin.rate());
+        let deviation = (rate * (1.0 - rate) / bin.count as f64).sqrt();
+        share * (2.0 * gap - folded_normal_mean(gap, deviation))
+    };
+    Ok(filled(bins)?.map(corrected).sum::<f64>().max(0.0))
+}
+
+/// `E |N(mean, deviation^2)|`.
+fn folded_normal_mean(mean: f64, deviation: f64) -> f64 {
+    if deviation == 0.0 {
+        return mean.abs();
+    }
+    let z = mean / deviation;
+    deviation * (2.0 / std::f64::consts::PI).sqrt() * (-z * z / 2.0).exp()
+        + mean * libm::erf(z * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// Kolmogorov-Smirnov calibration error: the largest absolute difference between the cumulative
+/// confidence and the cumulative share of right items, the items in rising order of their confidence,
+/// 0 to 1; it needs no bins (Gupta et al., "Calibration of Neural Networks Using Splines", ICLR 2021).
+/// Ties are added together. The curve's score is the confidence, its hits are the errors.
+pub fn ks_calibration(curve: &Curve) -> Result<f64, Undefined> {
+    let items = curve.items()?;
+    let (mut ahead, mut largest) = (SignedSum::default(), 0.0);
+    curve.blocks(|block| {
+        let mut confidence = SignedSum::default();
+        confidence.add(block.score, block.hits + block.others);
+        ahead = ahead.plus(SignedSum::whole(i128::from(block.others)).minus(confidence));
+        largest = ahead.value().abs().max(largest);
+    });
+    Ok(largest / items as f64)
+}
+
+/// Murphy's decomposition of the Brier score of one event over bins: `brier = reliability - resolution +
+/// uncertainty + within_bins` (Murphy, "A New Vector Partition of the Probability Score", Journal of
+/// Applied Meteorology 12, 1973). Murphy has one forecast per bin; the forecasts of a bin of some width
+/// differ, and what that adds is `within_bins` (Stephenson, Coelho and Jolliffe, "Two Extra Components in
+/// the Brier Score Decomposition", Weather and Forecasting 23, 2008: variance minus twice the covariance
+/// with the event, within bins), so that the parts add up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Murphy {
+    /// Mean squared gap between confidence and share of events, 0 to 1; 0 is best.
+    pub reliability: f64,
+    /// How much the shares of events of the bins differ from that of all, 0 to 1/4; large is best.
+    pub resolution: f64,
+    /// `r (1 - r)` for the share `r` of events among all items, 0 to 1/4: none of the model's doing.
+    pub uncertainty: f64,
+    /// What the differences of confidence within bins add; below 0 where they are right.
+    pub within_bins: f64,
+}
+
+/// [`Murphy`]'s decomposition over these bins.
+pub fn murphy(bins: &[Bin]) -> Result<Murphy, Undefined> {
+    let filled = filled(bins)?;
+    let all: u64 = bins.iter().map(|bin| bin.count).sum();
+    let rate = bins.iter().map(|bin| bin.events).sum::<u64>() as f64 / all as f64;
+    let mut squared_error = SignedSum::default();
+    bins.iter().for_each(|bin| squared_error = squared_error.plus(bin.squared_error));
+    let reliability: f64 = filled.clone().map(|(bin, share)| share * bin.gap().powi(2)).sum();
+    let resolution: f64 = filled.map(|(bin, share)| share * (bin.rate() - rate).powi(2)).sum();
+    let uncertainty = rate * (1.0 - rate);
+    let within_bins = squared_error.value() / all as f64 - reliability + resolution - uncertainty;
+    Ok(Murphy { reliability, resolution, uncertainty, within_bins })
+}
+
 /// How the gaps between confidence and accuracy become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// Mean over the items: the expected calibration error (ECE) of Naeini, Cooper and Hauskrecht,
-    /// "Obtaining Well Calibrated Probabilities Using Bayesian Binning" (AAAI 2015).
+    /// Mean over the items: [`ece`].
     Mean,
-    /// The largest of any bin that holds items: the maximum calibration error (MCE), same source.
+    /// The largest of any bin that holds items: [`mce`].
     Largest,
+    /// Root of the mean square over the items: [`rms`].
+    RootMeanSquare,
 }
 
-/// Calibration error over equal-width bins closed on the right: of each bin the absolute difference
-/// between the mean confidence and the share of items where the event happened, 0 to 1. The event is
+/// Calibration error over equal-width bins closed on the right. The event is
 /// "the predicted class is the true one" (top-class) or "the item is positive" (positive-class): the
 /// two are different numbers, see [`Confidence`].
 pub struct CalibrationError {
-    bin: Vec<u32>,
-    /// Event minus confidence.
-    excess: Vec<f64>,
+    confidence: Vec<f64>,
+    happened: Vec<bool>,
     bins: usize,
     gap: Gap,
 }
@@ -58,37 +254,62 @@ pub struct CalibrationError {
 impl CalibrationError {
     /// Of the confidence in an event of each item, and whether it happened; `bins` is 1 or more.
     pub fn new(confidence: &[f64], happened: &[bool], bins: usize, gap: Gap) -> Self {
-        let bins = bins.max(1);
-        Self {
-            bin: confidence.iter().map(|&c| bin_of(c, bins) as u32).collect(),
-            excess: confidence.iter().zip(happened).map(|(c, &h)| f64::from(u8::from(h)) - c).collect(),
-            bins,
-            gap,
-        }
+        Self { confidence: confidence.to_vec(), happened: happened.to_vec(), bins, gap }
     }
 }
 
 impl Weighted for CalibrationError {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let mut sums = vec![(SignedSum::default(), 0u64); self.bins];
-        for ((&bin, &excess), &weight) in self.bin.iter().zip(&self.excess).zip(weights) {
-            let (sum, total) = &mut sums[bin as usize];
-            sum.add(excess, weight);
-            *total += u64::from(weight);
+        let items = self.confidence.iter().zip(&self.happened).zip(weights);
+        let bins = equal_width(self.bins, items.map(|((&c, &h), &weight)| (c, h, u64::from(weight))));
+        match self.gap {
+            Gap::Mean => ece(&bins),
+            Gap::Largest => mce(&bins),
+            Gap::RootMeanSquare => rms(&bins),
         }
-        let sums: Vec<(f64, f64)> = sums.into_iter().map(|(sum, weight)| (sum.value(), weight as f64)).collect();
-        let total: f64 = sums.iter().map(|(_, weight)| weight).sum();
-        if total == 0.0 {
-            return Err(Undefined::NoItems);
-        }
-        Ok(match self.gap {
-            Gap::Mean => sums.iter().map(|(sum, _)| sum.abs()).sum::<f64>() / total,
-            Gap::Largest => sums
-                .iter()
-                .filter(|(_, weight)| *weight > 0.0)
-                .map(|(sum, weight)| sum.abs() / weight)
-                .fold(0.0, f64::max),
-        })
+    }
+}
+
+/// Accuracy versus uncertainty (AvU): the share of items that are right and certain, or wrong and
+/// uncertain, 0 to 1, larger is better (Krishnan and Tickoo, "Improving Model Calibration with Accuracy
+/// versus Uncertainty Optimization", NeurIPS 2020).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Avu {
+    threshold: f64,
+    good: u64,
+    all: u64,
+    area: SignedSum,
+}
+
+impl Avu {
+    /// No items yet. An item is certain where its uncertainty is at most `threshold`.
+    pub fn new(threshold: f64) -> Self {
+        Self { threshold, good: 0, all: 0, area: SignedSum::default() }
+    }
+
+    /// Add an item that counts `weight` times: its uncertainty, 0 to 1, and whether it is right.
+    pub fn add(&mut self, uncertainty: f64, right: bool, weight: u64) {
+        self.all += weight;
+        self.good += weight * u64::from(right == (uncertainty <= self.threshold));
+        self.area.add(if right { 1.0 - uncertainty } else { uncertainty }, weight);
+    }
+
+    /// Add the items of another part, of the same threshold.
+    pub fn merge(&mut self, other: &Self) {
+        self.all += other.all;
+        self.good += other.good;
+        self.area = self.area.plus(other.area);
+    }
+
+    /// AvU at the threshold.
+    pub fn value(&self) -> Result<f64, Undefined> {
+        if self.all > 0 { Ok(self.good as f64 / self.all as f64) } else { Err(Undefined::NoItems) }
+    }
+
+    /// The area under AvU over all thresholds from 0 to 1, exactly: an item of uncertainty `u` is certain at a
+    /// share `1 - u` of them, so it is the mean of `1 - u` (right items) and `u` (wrong ones); 0 to 1.
+    pub fn area(&self) -> Result<f64, Undefined> {
+        if self.all > 0 { Ok(self.area.value() / self.all as f64) } else { Err(Undefined::NoItems) }
     }
 }
 
@@ -147,31 +368,30 @@ pub fn reliability_of(items: &Items, bins: usize, kind: Confidence) -> Result<Ve
     if !(1..=MOST_BINS).contains(&bins) {
         return Err(bad("bins", bins.to_string(), "a number from 1 to 10000"));
     }
-    let (confidence, happened) = match (kind, items.task().positive) {
-        (Confidence::Top, _) => (items.max_probability(), items.correct()),
-        (Confidence::Positive, Some(class)) => (items.probability(class), items.is(class)),
+    let task = items.task();
+    let found = match (kind, task.positive) {
+        (Confidence::Top, _) => {
+            equal_width(bins, (0..items.len()).map(|i| (items.max_probability(i), !items.is_error(i), 1)))
+        }
+        (Confidence::Positive, Some(class)) => {
+            equal_width(bins, (0..items.len()).map(|i| (items.probs(i)[class], items.label(i) == class, 1)))
+        }
         (Confidence::Positive, None) => {
             return Err(bad("kind", "positive".into(), "top, because a multi-class task has no positive class"));
         }
     };
-    let mut sums = vec![(0usize, 0usize, FixedSum::default()); bins];
-    for (&confidence, &happened) in confidence.iter().zip(&happened) {
-        let (count, events, sum) = &mut sums[bin_of(confidence, bins)];
-        *count += 1;
-        *events += usize::from(happened);
-        sum.add(confidence);
-    }
-    Ok(sums
+    Ok(found
         .into_iter()
         .enumerate()
-        .map(|(bin, (count, events, sum))| {
-            let interval = (count > 0).then(|| wilson95(events, count));
+        .map(|(at, bin)| {
+            let some = bin.count > 0;
+            let interval = some.then(|| wilson95(bin.events as usize, bin.count as usize));
             ReliabilityBin {
-                low: edge(bin, bins),
-                high: edge(bin + 1, bins),
-                count,
-                confidence: (count > 0).then(|| sum.mean(count as u64)),
-                accuracy: (count > 0).then(|| events as f64 / count as f64),
+                low: edge(at, bins),
+                high: edge(at + 1, bins),
+                count: bin.count as usize,
+                confidence: some.then(|| bin.confidence()),
+                accuracy: some.then(|| bin.rate()),
                 accuracy_low: interval.map(|(low, _)| low),
                 accuracy_high: interval.map(|(_, high)| high),
             }
@@ -185,10 +405,14 @@ fn edge(bin: usize, bins: usize) -> f64 {
 }
 
 /// The bin that holds `confidence` (0 to 1): the `b` with `edge(b) < confidence <= edge(b + 1)`.
-fn bin_of(confidence: f64, bins: usize) -> usize {
-    // The product may round across an edge: it is a first guess, the edges decide.
-    let guess = ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1;
-    if guess > 0 && confidence <= edge(guess, bins) {
+pub(crate) fn bin_of(confidence: f64, bins: usize) -> usize {
+    let product = confidence * bins as f64;
+    let guess = (product as usize).min(bins - 1);
+    // The product may round across an edge: near one, the edges decide.
+    let behind = product - guess as f64;
+    if behind > 1e-6 && behind < 1.0 - 1e-6 {
+        guess
+    } else if guess > 0 && confidence <= edge(guess, bins) {
         guess - 1
     } else if guess + 1 < bins && confidence > edge(guess + 1, bins) {
         guess + 1

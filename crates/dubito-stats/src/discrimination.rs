@@ -1,145 +1,241 @@
-//! How well the classes are told apart: accuracy, balanced accuracy, AUROC, average precision.
+//! How well the classes are told apart: accuracy, F1, MCC, AUROC, average precision, EER, TPR at a FPR.
 //!
 //! The predicted class is the one of the largest probability, the first of them where several are
 //! largest (so .5/.5 in a binary task is class 0).
+//!
+//! The functions of a [`Curve`] take the items in falling order of their score, positives being the
+//! hits. With each block of equal scores the threshold sinks below one score more: a point of the
+//! receiver operating characteristic (ROC).
 
-use crate::weighted::{Ranking, Undefined, Weighted};
+use crate::items::Items;
+use crate::ranking::{Block, Curve, Order, Ranking};
+use crate::weighted::{Undefined, Weighted};
 
-/// Balanced accuracy: the mean over classes of the share of a class' items that were predicted right
-/// (Brodersen et al., "The Balanced Accuracy and Its Posterior Distribution", ICPR 2010), 0 to 1. Only
-/// classes that have items enter the mean, as in scikit-learn; it needs two of them.
-pub struct BalancedAccuracy {
-    labels: Vec<usize>,
-    correct: Vec<bool>,
-    classes: usize,
-}
-
-impl BalancedAccuracy {
-    /// Of items with these true classes (each below `classes`), predicted correctly or not.
-    pub fn new(labels: Vec<usize>, correct: Vec<bool>, classes: usize) -> Self {
-        Self { labels, correct, classes }
+/// The confusion matrix: `confusion(items)[true class][predicted class]` items.
+pub fn confusion(items: &Items) -> Vec<Vec<u64>> {
+    let mut counts = vec![vec![0; items.classes()]; items.classes()];
+    for i in 0..items.len() {
+        counts[items.label(i)][items.predicted(i)] += 1;
     }
+    counts
 }
 
-impl Weighted for BalancedAccuracy {
-    fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let mut counts = vec![(0u64, 0u64); self.classes];
-        for ((&label, &correct), &weight) in self.labels.iter().zip(&self.correct).zip(weights) {
-            counts[label].0 += u64::from(weight) * u64::from(correct);
-            counts[label].1 += u64::from(weight);
-        }
-        let recalls: Vec<(usize, f64)> = counts
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, all))| *all > 0)
-            .map(|(class, &(right, all))| (class, right as f64 / all as f64))
-            .collect();
-        match recalls.as_slice() {
+/// Of each class, how often it was there, was predicted, and both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// Items of the class.
+    pub items: Vec<u64>,
+    /// Items predicted as the class.
+    pub predicted: Vec<u64>,
+    /// Items of the class predicted as it.
+    pub right: Vec<u64>,
+}
+
+impl ClassCounts {
+    /// No items yet, of this many classes.
+    pub fn new(classes: usize) -> Self {
+        Self { items: vec![0; classes], predicted: vec![0; classes], right: vec![0; classes] }
+    }
+
+    /// Add an item that counts `weight` times: its true class and the predicted one.
+    pub fn add(&mut self, label: usize, predicted: usize, weight: u64) {
+        self.items[label] += weight;
+        self.predicted[predicted] += weight;
+        self.right[label] += weight * u64::from(label == predicted);
+    }
+
+    /// Add the items of another part.
+    pub fn merge(&mut self, other: &Self) {
+        let add = |counts: &mut [u64], more: &[u64]| counts.iter_mut().zip(more).for_each(|(c, m)| *c += m);
+        add(&mut self.items, &other.items);
+        add(&mut self.predicted, &other.predicted);
+        add(&mut self.right, &other.right);
+    }
+
+    fn all(&self) -> u64 {
+        self.items.iter().sum()
+    }
+
+    /// The classes that have items: two or more, or an error.
+    fn present(&self) -> Result<Vec<usize>, Undefined> {
+        let present: Vec<usize> = (0..self.items.len()).filter(|&class| self.items[class] > 0).collect();
+        match present.as_slice() {
             [] => Err(Undefined::NoItems),
-            [(class, _)] => Err(Undefined::OneClass(*class)),
-            many => Ok(many.iter().map(|(_, r)| r).sum::<f64>() / many.len() as f64),
+            [class] => Err(Undefined::OneClass(*class)),
+            _ => Ok(present),
         }
+    }
+
+    /// Share of the items whose predicted class is the true one, 0 to 1.
+    pub fn accuracy(&self) -> Result<f64, Undefined> {
+        match self.all() {
+            0 => Err(Undefined::NoItems),
+            all => Ok(self.right.iter().sum::<u64>() as f64 / all as f64),
+        }
+    }
+
+    /// Balanced accuracy: the mean over classes of the share of a class' items that were predicted right
+    /// (Brodersen et al., "The Balanced Accuracy and Its Posterior Distribution", ICPR 2010), 0 to 1.
+    /// Only classes that have items enter the mean, as in scikit-learn; it needs two of them.
+    pub fn balanced_accuracy(&self) -> Result<f64, Undefined> {
+        let present = self.present()?;
+        let recall = |&class: &usize| self.right[class] as f64 / self.items[class] as f64;
+        Ok(present.iter().map(recall).sum::<f64>() / present.len() as f64)
+    }
+
+    /// F1 of one class: the harmonic mean of its precision and recall, `2 TP / (2 TP + FP + FN)` (van
+    /// Rijsbergen, "Information Retrieval", 1979), 0 to 1. Undefined without items of the class.
+    pub fn f1(&self, class: usize) -> Result<f64, Undefined> {
+        match (self.all(), self.items[class]) {
+            (0, _) => Err(Undefined::NoItems),
+            (_, 0) => Err(Undefined::NoPositives),
+            (_, items) => Ok(2.0 * self.right[class] as f64 / (items + self.predicted[class]) as f64),
+        }
+    }
+
+    /// The mean of [`f1`](Self::f1) over the classes that have items; it needs two of them.
+    pub fn f1_macro(&self) -> Result<f64, Undefined> {
+        let present = self.present()?;
+        let sum = present.iter().map(|&class| self.f1(class)).sum::<Result<f64, Undefined>>()?;
+        Ok(sum / present.len() as f64)
+    }
+
+    /// Matthews' correlation coefficient, -1 to 1, 0 being chance (Matthews, Biochimica et Biophysica
+    /// Acta 405, 1975; for several classes Gorodkin, "Comparing Two K-category Assignments by a
+    /// K-category Correlation Coefficient", Computational Biology and Chemistry 28, 2004). Needs items of
+    /// two classes and predictions of two classes; scikit-learn gives 0 instead.
+    pub fn mcc(&self) -> Result<f64, Undefined> {
+        self.present()?;
+        let predicted: Vec<usize> = (0..self.items.len()).filter(|&class| self.predicted[class] > 0).collect();
+        if let [class] = predicted.as_slice() {
+            return Err(Undefined::OnePrediction(*class));
+        }
+        let product =
+            |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(&a, &b)| u128::from(a) * u128::from(b)).sum::<u128>();
+        let all = u128::from(self.all());
+        let right = u128::from(self.right.iter().sum::<u64>());
+        let covariance = (all * right) as i128 - product(&self.items, &self.predicted) as i128;
+        let spread = |counts: &[u64]| (all * all - product(counts, counts)) as f64;
+        Ok(covariance as f64 / (spread(&self.items).sqrt() * spread(&self.predicted).sqrt()))
     }
 }
 
 /// Area under the receiver operating characteristic: the probability that a positive item has a higher
 /// score than a negative one, ties counting one half (midranks; Hanley and McNeil, Radiology 143, 1982),
 /// 0 to 1. Needs positives and negatives.
-pub struct Auroc {
-    ranking: Ranking,
-    positive: Vec<u8>,
-}
-
-impl Auroc {
-    /// Of these scores (higher means more likely positive).
-    pub fn new(scores: &[f64], positive: &[bool]) -> Self {
-        Self { ranking: Ranking::falling(scores), positive: positive.iter().map(|&p| u8::from(p)).collect() }
-    }
-}
-
-impl Weighted for Auroc {
-    fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        // Twice the number of pairs won (each tie is one half), in whole numbers: no rounding.
-        let (mut positives, mut negatives, mut won_twice) = (0u64, 0u64, 0u128);
-        self.ranking.blocks(&self.positive, weights, |p, n| {
-            won_twice += u128::from(n) * u128::from(2 * positives + p);
-            positives += p;
-            negatives += n;
-        });
-        both(positives, negatives)?;
-        Ok(won_twice as f64 / 2.0 / (positives as f64 * negatives as f64))
-    }
+pub fn auroc(curve: &Curve) -> Result<f64, Undefined> {
+    let (positives, negatives) = curve.both()?;
+    // Twice the number of pairs won (each tie is one half), in whole numbers: no rounding.
+    let (mut seen, mut won_twice) = (0u64, 0u128);
+    curve.blocks(|Block { hits, others, .. }| {
+        won_twice += u128::from(others) * u128::from(2 * seen + hits);
+        seen += hits;
+    });
+    Ok(won_twice as f64 / 2.0 / (positives as f64 * negatives as f64))
 }
 
 /// Average precision: the sum over thresholds of `(recall - previous recall) * precision`, where the
 /// thresholds are the distinct scores and nothing is interpolated, as in scikit-learn's
 /// `average_precision_score`; 0 to 1. Without positives there is no recall, and without negatives it
 /// would be 1 whatever the scores: both are undefined.
-pub struct AveragePrecision {
-    ranking: Ranking,
-    positive: Vec<u8>,
+pub fn average_precision(curve: &Curve) -> Result<f64, Undefined> {
+    let (positives, _) = curve.both()?;
+    let (mut hits, mut kept, mut sum) = (0u64, 0u64, 0.0);
+    curve.blocks(|block| {
+        hits += block.hits;
+        kept += block.hits + block.others;
+        sum += block.hits as f64 * hits as f64 / kept as f64;
+    });
+    Ok(sum / positives as f64)
 }
 
-impl AveragePrecision {
+/// Equal error rate: where the share of negatives above the threshold (FPR) equals the share of
+/// positives that are not (1 - TPR), by straight lines between the points of the ROC, 0 to 1. (The ROC
+/// convex hull, which NIST's and ISO/IEC 19795-1's tools may take instead, lies below it.)
+pub fn eer(curve: &Curve) -> Result<f64, Undefined> {
+    let (positives, negatives) = curve.both()?;
+    let (p, n) = (i128::from(positives), i128::from(negatives));
+    // FPR + TPR - 1, times `p n`: rises with every block from -p n to p n.
+    let (mut above, mut rate) = (-p * n, None);
+    let mut false_positives = 0u64;
+    curve.blocks(|Block { hits, others, .. }| {
+        let next = above + i128::from(others) * p + i128::from(hits) * n;
+        if rate.is_none() && next >= 0 {
+            let share = -above as f64 / (next - above) as f64;
+            rate = Some((false_positives as f64 + share * others as f64) / negatives as f64);
+        }
+        above = next;
+        false_positives += others;
+    });
+    rate.ok_or(Undefined::NoItems)
+}
+
+/// Equal error rate as DeepfakeBench computes it (Yan et al., "DeepfakeBench: A Comprehensive Benchmark
+/// of Deepfake Detection", NeurIPS 2023): the FPR at the first point of scikit-learn's `roc_curve` where
+/// |FNR - FPR| is smallest, 0 to 1. Nothing is interpolated, so with few items it is off [`eer`] by up to
+/// a step of the ROC; for comparing with published tables only.
+pub fn eer_deepfakebench(curve: &Curve) -> Result<f64, Undefined> {
+    let (positives, negatives) = curve.both()?;
+    // The ROC begins at (0, 0), where |FNR - FPR| is 1.
+    let (mut best, mut rate) = (1.0, 0.0);
+    let mut consider = |(hits, others): (u64, u64)| {
+        let fpr = others as f64 / negatives as f64;
+        let gap = ((1.0 - hits as f64 / positives as f64) - fpr).abs();
+        if gap < best {
+            (best, rate) = (gap, fpr);
+        }
+    };
+    // `roc_curve` leaves out a point where the steps to and from it are the same, but for the first and
+    // the last one.
+    let mut point = (0, 0);
+    let mut step: Option<(u64, u64)> = None;
+    let mut is_first = true;
+    curve.blocks(|Block { hits, others, .. }| {
+        if let Some(last) = step {
+            if is_first || last != (hits, others) {
+                consider(point);
+            }
+            is_first = false;
+        }
+        point = (point.0 + hits, point.1 + others);
+        step = Some((hits, others));
+    });
+    consider(point);
+    Ok(rate)
+}
+
+/// The largest true-positive rate of any threshold whose false-positive rate is at most `fpr` (above 0,
+/// below 1), 0 to 1. With fewer than `3 / fpr` negatives it is undefined: where none of them lies above
+/// a threshold, the FPR may still be `fpr` (the "rule of three", Hanley and Lippman-Hand, JAMA 249, 1983).
+pub fn tpr_at_fpr(curve: &Curve, fpr: f64) -> Result<f64, Undefined> {
+    let (positives, negatives) = curve.both()?;
+    let needed = (3.0 / fpr - 1e-6).ceil() as u64;
+    if negatives < needed {
+        return Err(Undefined::FewNegatives { found: negatives, needed });
+    }
+    let (mut hits, mut others, mut best) = (0u64, 0u64, 0);
+    curve.blocks(|block| {
+        hits += block.hits;
+        others += block.others;
+        if others as f64 / negatives as f64 <= fpr {
+            best = hits;
+        }
+    });
+    Ok(best as f64 / positives as f64)
+}
+
+/// [`auroc`] of a list of scores.
+pub struct Auroc(Ranking);
+
+impl Auroc {
     /// Of these scores (higher means more likely positive).
     pub fn new(scores: &[f64], positive: &[bool]) -> Self {
-        Self { ranking: Ranking::falling(scores), positive: positive.iter().map(|&p| u8::from(p)).collect() }
+        Self(Ranking::new(scores, positive))
     }
 }
 
-impl Weighted for AveragePrecision {
+impl Weighted for Auroc {
     fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let (mut positives, mut negatives, mut sum) = (0u64, 0u64, 0.0);
-        self.ranking.blocks(&self.positive, weights, |p, n| {
-            positives += p;
-            negatives += n;
-            if p > 0 {
-                sum += p as f64 * positives as f64 / (positives + negatives) as f64;
-            }
-        });
-        both(positives, negatives)?;
-        Ok(sum / positives as f64)
-    }
-}
-
-/// The mean of several metrics over those that are defined: with one metric per class, the
-/// one-vs-rest macro average over the classes that have items (as torchmetrics' `average="macro"`).
-/// Where only one class has items, none is defined.
-pub struct Macro<M> {
-    by_class: Vec<M>,
-}
-
-impl<M: Weighted> Macro<M> {
-    /// The mean of these one-vs-rest metrics, one per class.
-    pub fn new(by_class: Vec<M>) -> Self {
-        Self { by_class }
-    }
-}
-
-impl<M: Weighted> Weighted for Macro<M> {
-    fn value(&self, weights: &[u32]) -> Result<f64, Undefined> {
-        let (mut sum, mut defined) = (0.0, 0u32);
-        for (class, metric) in self.by_class.iter().enumerate() {
-            match metric.value(weights) {
-                Ok(value) => {
-                    sum += value;
-                    defined += 1;
-                }
-                Err(Undefined::NoNegatives) => return Err(Undefined::OneClass(class)),
-                Err(Undefined::NoItems) => return Err(Undefined::NoItems),
-                Err(_) => {}
-            }
-        }
-        if defined > 0 { Ok(sum / f64::from(defined)) } else { Err(Undefined::NoItems) }
-    }
-}
-
-/// That there are positives and negatives.
-fn both(positives: u64, negatives: u64) -> Result<(), Undefined> {
-    match (positives, negatives) {
-        (0, 0) => Err(Undefined::NoItems),
-        (0, _) => Err(Undefined::NoPositives),
-        (_, 0) => Err(Undefined::NoNegatives),
-        _ => Ok(()),
+        auroc(&self.0.curve(Some(weights), Order::Falling))
     }
 }

@@ -105,4 +105,12 @@ pub enum StatsError {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A recalibration that these items do not determine.
+    #[error("{method}: {problem}")]
+    NoFit {
+        /// What was fitted.
+        method: &'static str,
+        /// What is missing.
+        problem: String,
+    },
 }

@@ -1,6 +1,8 @@
 //! Scored items of one detector, column by column: what every metric is computed from.
 
-use crate::probability::{argmax, normalise};
+use serde::{Deserialize, Serialize};
+
+use crate::probability::{append_normalised, argmax};
 use crate::{Scored, StatsError, Task};
 
 /// The names of the uncertainties, in the order of [`Items::push_parts`].
@@ -10,8 +12,44 @@ pub const UNCERTAINTIES: [&str; 4] = ["total", "aleatoric", "between_frames", "e
 /// bound also keeps exact sums of them within 128 bits.
 const MOST_NATS: f64 = 1e6;
 
-/// As many items as an index with two flags holds in 32 bits.
-const MOST_ITEMS: usize = 1 << 30;
+/// As many items as an index of 32 bits counts.
+const MOST_ITEMS: usize = u32::MAX as usize;
+
+/// Most classes; counts by class are kept in memory many times over.
+const MOST_CLASSES: usize = 4096;
+
+/// A measure of doubt of one item: the larger, the more doubtful.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Entropy of the mean prediction, nats.
+    Total,
+    /// Mean entropy of the samples, nats.
+    Aleatoric,
+    /// Mutual information of prediction and model, nats.
+    Epistemic,
+    /// One minus the largest probability, 0 to `1 - 1/classes` (Hendrycks and Gimpel, "A Baseline for
+    /// Detecting Misclassified and Out-of-Distribution Examples in Neural Networks", ICLR 2017).
+    MaxProbability,
+    /// One minus the difference of the two largest probabilities, 0 to 1.
+    Margin,
+}
+
+impl Doubt {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Total, Self::Aleatoric, Self::Epistemic, Self::MaxProbability, Self::Margin];
+
+    /// As in the names of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Aleatoric => "aleatoric",
+            Self::Epistemic => "epistemic",
+            Self::MaxProbability => "max_probability",
+            Self::Margin => "margin",
+        }
+    }
+}
 
 /// Scored items of one detector, column by column: checked, and with the probabilities normalised.
 ///
@@ -38,18 +76,16 @@ pub struct Items {
     probs: Vec<f64>,
     /// One column for each of [`UNCERTAINTIES`].
     uncertainties: [Vec<f64>; 4],
-    scratch: Vec<f64>,
 }
 
 impl Items {
-    /// No items yet. Errors: a task with fewer than two classes, more than 65,536, a class named twice,
+    /// No items yet. Errors: a task with fewer than two classes, more than 4,096, a class named twice,
     /// or a positive class that does not exist.
     pub fn new(task: &Task) -> Result<Self, StatsError> {
         task.check()?;
-        let most = usize::from(u16::MAX) + 1;
-        if task.classes.len() > most {
+        if task.classes.len() > MOST_CLASSES {
             return Err(StatsError::BadTask {
-                problem: format!("expected at most {most} classes, found {}", task.classes.len()),
+                problem: format!("expected at most {MOST_CLASSES} classes, found {}", task.classes.len()),
             });
         }
         Ok(Self {
@@ -58,7 +94,6 @@ impl Items {
             clusters: Vec::new(),
             probs: Vec::new(),
             uncertainties: Default::default(),
-            scratch: Vec::with_capacity(task.classes.len()),
         })
     }
 
@@ -81,7 +116,7 @@ impl Items {
     ///
     /// Errors name the item by its number, counted from 0, and leave the items as they were: a label that
     /// is no class, probabilities of another number than the classes, outside [0, 1] or not summing to 1,
-    /// an uncertainty that is negative, above 1e6 or not a number, more than 2^30 items.
+    /// an uncertainty that is negative, above 1e6 or not a number, more than 2^32 - 1 items.
     pub fn push_parts(
         &mut self,
         label: usize,
@@ -96,7 +131,7 @@ impl Items {
             return Err(StatsError::BadParameter {
                 name: "number of items",
                 value: (at + 1).to_string(),
-                expected: "at most 1073741824: evaluate them in groups",
+                expected: "at most 4294967295: evaluate them in groups",
             });
         }
         if label >= classes {
@@ -108,8 +143,7 @@ impl Items {
                 return Err(StatsError::BadUncertainty { place: place(), field, value });
             }
         }
-        normalise(probs, classes, &mut self.scratch, place)?;
-        self.probs.extend_from_slice(&self.scratch);
+        append_normalised(probs, classes, &mut self.probs, place)?;
         // The label is below the number of classes, which fits.
         self.labels.push(label as u16);
         self.clusters.push(cluster);
@@ -147,7 +181,6 @@ impl Items {
             clusters: kept.iter().map(|&i| self.clusters[i]).collect(),
             probs: kept.iter().flat_map(|&i| self.probs(i)).copied().collect(),
             uncertainties: self.uncertainties.each_ref().map(|column| kept.iter().map(|&i| column[i]).collect()),
-            scratch: Vec::with_capacity(self.classes()),
         }
     }
 
@@ -223,33 +256,52 @@ impl Items {
         &self.uncertainties[3]
     }
 
-    /// The rows of probabilities with the true class of each.
-    fn rows(&self) -> impl ExactSizeIterator<Item = (&[f64], usize)> {
-        self.probs.chunks_exact(self.classes()).zip(self.labels.iter().map(|&label| usize::from(label)))
+    /// The probability of one class of each item, and whether the item is of it.
+    pub(crate) fn class(&self, class: usize) -> (Vec<f64>, Vec<bool>) {
+        let probability = self.probs.iter().skip(class).step_by(self.classes()).copied().collect();
+        (probability, self.labels.iter().map(|&label| usize::from(label) == class).collect())
     }
 
-    /// A number for each item from its probabilities and its label.
-    pub(crate) fn each<T>(&self, mut f: impl FnMut(&[f64], usize) -> T) -> Vec<T> {
-        self.rows().map(|(probs, label)| f(probs, label)).collect()
+    /// Whether each item's most probable class is not the true one.
+    pub(crate) fn errors(&self) -> Vec<bool> {
+        (0..self.len()).map(|i| self.is_error(i)).collect()
     }
 
-    /// Whether each item's most probable class is the true one.
-    pub(crate) fn correct(&self) -> Vec<bool> {
-        self.each(|probs, label| argmax(probs) == label)
+    /// Whether the most probable class of item `i` is not the true one; panics where there is no such item.
+    pub fn is_error(&self, i: usize) -> bool {
+        self.predicted(i) != self.label(i)
     }
 
-    /// The largest probability of each item.
-    pub(crate) fn max_probability(&self) -> Vec<f64> {
-        self.each(|probs, _| probs[argmax(probs)])
+    /// The largest probability of item `i`; panics where there is no such item.
+    pub fn max_probability(&self, i: usize) -> f64 {
+        self.probs(i)[self.predicted(i)]
     }
 
-    /// The probability of one class.
-    pub(crate) fn probability(&self, class: usize) -> Vec<f64> {
-        self.each(|probs, _| probs[class])
+    /// The difference of the two largest probabilities of item `i`, 0 to 1. Of two classes it is
+    /// `2 max - 1`, so that it ranks items exactly as the largest probability does. Panics where there is
+    /// no such item.
+    pub fn margin(&self, i: usize) -> f64 {
+        margin(self.probs(i))
     }
 
-    /// Whether each item is of this class.
-    pub(crate) fn is(&self, class: usize) -> Vec<bool> {
-        self.labels.iter().map(|&label| usize::from(label) == class).collect()
+    /// One measure of doubt of item `i`; panics where there is no such item.
+    pub fn doubt(&self, i: usize, doubt: Doubt) -> f64 {
+        match doubt {
+            Doubt::Total => self.total()[i],
+            Doubt::Aleatoric => self.aleatoric()[i],
+            Doubt::Epistemic => self.epistemic()[i],
+            Doubt::MaxProbability => 1.0 - self.max_probability(i),
+            Doubt::Margin => 1.0 - self.margin(i),
+        }
     }
+}
+
+/// The difference of the two largest probabilities, [`Items::margin`].
+pub(crate) fn margin(probs: &[f64]) -> f64 {
+    let best = argmax(probs);
+    if probs.len() == 2 {
+        return (2.0 * probs[best] - 1.0).max(0.0);
+    }
+    let second = probs.iter().enumerate().filter(|(class, _)| *class != best).map(|(_, &p)| p).fold(0.0, f64::max);
+    probs[best] - second
 }

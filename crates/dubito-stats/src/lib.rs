@@ -1,11 +1,11 @@
-//! Probabilities in, numbers out: uncertainty decomposition, discrimination, calibration, selective
-//! prediction, bootstrap.
+//! Probabilities in, numbers out: uncertainty decomposition, discrimination, calibration,
+//! recalibration, selective prediction, bootstrap.
 //!
 //! The way of the data:
 //!
 //! ```text
 //! samples of one frame  -> FrameSums -> Scored \
-//!                                               -> metrics, reliability -> Estimate
+//!                                               -> Items -> metrics_of, reliability_of -> Estimate
 //! samples of one video  -> VideoSums -> Scored /
 //! ```
 //!
@@ -18,9 +18,13 @@
 //! |---|---|
 //! | [`items`] | scored items, column by column: what every metric is computed from |
 //! | [`decomposition`] | total, aleatoric, between-frames and epistemic uncertainty of frames and videos |
-//! | [`discrimination`] | accuracy, balanced accuracy, AUROC, average precision |
-//! | [`calibration`] | NLL, Brier score, calibration errors, reliability diagrams |
-//! | [`selective`] | risk-coverage: AURC, AUGRC |
+//! | [`ranking`] | items in order of a score |
+//! | [`discrimination`] | accuracy, F1, MCC, AUROC, average precision, EER, TPR at a FPR |
+//! | [`calibration`] | NLL, Brier score and its parts, calibration errors, AvU, reliability diagrams |
+//! | [`selective`] | risk and coverage: AURC, E-AURC, AUGRC, accuracy-rejection curve |
+//! | [`threshold`] | a decision threshold chosen on one split and judged on another |
+//! | [`recalibrate`] | temperature, Platt, isotonic, beta, histogram binning |
+//! | [`video`] | from frames to a video by mean, median, log-odds, top-k, majority |
 //! | [`bootstrap`] | percentile intervals from resampled clusters |
 //! | [`metrics`](mod@metrics) | every metric by its name |
 //! | [`probability`] | probability vectors: checking, entropy, sums that no order changes |
@@ -36,14 +40,21 @@ mod error;
 pub mod items;
 pub mod metrics;
 pub mod probability;
+pub mod ranking;
+pub mod recalibrate;
 pub mod selective;
+pub mod threshold;
 mod types;
+pub mod video;
 pub mod weighted;
 
 pub use bootstrap::Bootstrap;
 pub use calibration::{Confidence, ReliabilityBin, reliability, reliability_of};
-pub use decomposition::{Decomposition, FrameSums, VideoSums, decompose};
+pub use decomposition::{Decomposition, FrameSums, Measures, Unit, VideoSums, decompose, epistemic_jackknife};
 pub use error::StatsError;
-pub use items::Items;
+pub use items::{Doubt, Items};
 pub use metrics::{metrics, metrics_of};
+pub use recalibrate::{Method, Recalibration};
+pub use threshold::{AtThreshold, ThresholdRule, at_threshold, choose_threshold};
 pub use types::{Estimate, Scored, Task};
+pub use video::{VideoRule, video_probs};

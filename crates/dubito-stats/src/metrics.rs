@@ -1,78 +1,151 @@
 //! Every metric by its name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use crate::bootstrap::Bootstrap;
-use crate::calibration::{CalibrationError, Gap, brier_positive, brier_sum, nll};
-use crate::discrimination::{Auroc, AveragePrecision, BalancedAccuracy, Macro};
-use crate::items::{Items, UNCERTAINTIES};
-use crate::selective::{Augrc, Aurc};
-use crate::weighted::{Mean, Undefined, Weighted};
+use crate::calibration as cal;
+use crate::calibration::{Avu, Bin, bin_of, brier_positive, brier_sum, equal_mass, nll};
+use crate::discrimination as disc;
+use crate::discrimination::ClassCounts;
+use crate::items::{Doubt, Items, UNCERTAINTIES};
+use crate::probability::SignedSum;
+use crate::ranking::{Curve, Order, Ranking};
+use crate::selective::{Risks, augrc};
+use crate::weighted::Undefined;
 use crate::{Estimate, Scored, StatsError, Task};
 
-/// Every metric of these items, by name, with intervals where `bootstrap` is given.
+/// Number of bins of every binned metric; it is in their names.
+const BINS: usize = 15;
+
+/// The normalised entropy up to which `avu` takes an item as certain.
+const CERTAIN: f64 = 0.5;
+
+/// Every metric of these items, by name, with intervals where `bootstrap` is given: [`metrics_of`] for a
+/// list of items.
 ///
-/// | name | convention |
-/// |---|---|
-/// | `accuracy` | share of items whose most probable class is the true one; of equal ones the first counts |
-/// | `balanced_accuracy` | mean of the classes' recalls, [`BalancedAccuracy`] |
-/// | `auroc` | binary: of the positive class' probability, ties one half, [`Auroc`]; otherwise the one-vs-rest [`Macro`] average over the classes that have items |
-/// | `auroc_<class>` | not binary: of one class against the rest |
-/// | `average_precision` | of the positive class, without interpolation, [`AveragePrecision`]; otherwise the one-vs-rest [`Macro`] average |
-/// | `nll` | mean negative log-likelihood in nats, clipped, [`nll`] |
-/// | `brier` | binary: of the positive class, 0 to 1, [`brier_positive`]; otherwise summed over the classes, 0 to 2, [`brier_sum`] |
-/// | `ece_top15` | expected calibration error of the largest probability, 15 equal bins closed on the right, [`CalibrationError`] |
-/// | `ece_pos15` | binary: the same of the positive class' probability |
-/// | `mce_top15` | the largest gap of any bin that holds items, [`Gap::Largest`] |
-/// | `aurc` | mean selective risk, items ranked by their largest probability, [`Aurc`] |
-/// | `augrc` | area under the generalised risk-coverage curve, same ranking, [`Augrc`] |
-/// | `total`, `aleatoric`, `between_frames`, `epistemic` | means in nats |
-/// | `misclassification_auroc_<doubt>` | AUROC of `total`, `aleatoric`, `epistemic`, or of a small `max_probability`, for the item being misclassified |
-///
-/// A metric that these items do not define (one class only, no errors, no items) is an [`Estimate`]
-/// without a value and with the reason; its name is always there. Intervals are described in
-/// [`bootstrap`](crate::bootstrap). The answer is the same bits in whatever order the items come.
-///
-/// Probabilities within 1e-6 of [0, 1] are clipped, sums within 1e-3 of 1 renormalised
-/// (within 1e-6 they are taken as they are: ties stay ties). Errors: a bad
-/// task, bad parameters of the bootstrap, or an item with other probabilities, a label that is no
-/// class, or an uncertainty that is negative or not finite; the error names the item.
+/// Errors: a bad task, bad parameters of the bootstrap, or a bad item (see [`Items::push_parts`]); the
+/// error names the item.
 pub fn metrics(
     items: &[Scored],
     task: &Task,
     bootstrap: Option<&Bootstrap>,
 ) -> Result<BTreeMap<String, Estimate>, StatsError> {
     let mut columns = Items::new(task)?;
+    columns.reserve(items.len());
     items.iter().try_for_each(|item| columns.push(item))?;
     metrics_of(&columns, bootstrap)
 }
 
-/// Every metric of these items by name: see [`metrics()`]. Errors: bad parameters of the bootstrap.
+/// Every metric of these items, by name, with intervals where `bootstrap` is given.
+///
+/// **Discrimination** ([`discrimination`](crate::discrimination))
+///
+/// | name | convention |
+/// |---|---|
+/// | `accuracy` | share of items whose most probable class is the true one; of equal ones the first counts |
+/// | `balanced_accuracy` | mean of the classes' recalls, [`ClassCounts::balanced_accuracy`] |
+/// | `f1` | binary: of the positive class, [`ClassCounts::f1`] |
+/// | `f1_macro` | not binary: mean over the classes that have items |
+/// | `mcc` | Matthews' correlation, -1 to 1, [`ClassCounts::mcc`] |
+/// | `auroc` | binary: of the positive class' probability, ties one half, [`auroc`](disc::auroc); otherwise the one-vs-rest mean over the classes that have items |
+/// | `average_precision` | of the positive class, without interpolation, [`average_precision`](disc::average_precision); otherwise the one-vs-rest mean |
+/// | `auroc_<class>`, `average_precision_<class>` | not binary: of one class against the rest |
+/// | `eer` | binary: interpolated on the ROC, [`eer`](disc::eer) |
+/// | `eer_deepfakebench` | binary: as published tables have it, [`eer_deepfakebench`](disc::eer_deepfakebench) |
+/// | `tpr_at_fpr1pct`, `tpr_at_fpr01pct` | binary: largest TPR at a FPR of at most 1 % (0.1 %); needs 300 (3,000) negatives, [`tpr_at_fpr`](disc::tpr_at_fpr) |
+///
+/// **Calibration** ([`calibration`](crate::calibration)); 15 bins, all closed on the right
+///
+/// | name | convention |
+/// |---|---|
+/// | `nll` | mean negative log-likelihood in nats, clipped, [`nll`] |
+/// | `brier` | binary: of the positive class, 0 to 1, [`brier_positive`]; otherwise summed over the classes, 0 to 2, [`brier_sum`] |
+/// | `brier_reliability`, `brier_resolution`, `brier_uncertainty`, `brier_within_bins` | binary: `brier` = reliability - resolution + uncertainty + within bins, over the bins of `ece_pos15`, [`Murphy`](cal::Murphy) |
+/// | `ece_top15`, `rms_top15`, `mce_top15` | calibration error of the largest probability, equal-width bins: mean, root mean square, largest; [`ece`](cal::ece), [`rms`](cal::rms), [`mce`](cal::mce) |
+/// | `ece_top15_debiased`, `rms_top15_debiased` | the same less what chance adds, [`ece_debiased`](cal::ece_debiased), [`rms_debiased`](cal::rms_debiased) |
+/// | `ece_pos15`, `rms_pos15`, `mce_pos15`, `ece_pos15_debiased` | binary: of the positive class' probability |
+/// | `ece_adaptive15` | of the largest probability, bins of equal mass, ties never parted, [`equal_mass`] |
+/// | `ece_classwise15` | mean over the classes of the ECE of each class' probability (Kull et al., "Beyond Temperature Scaling", NeurIPS 2019) |
+/// | `ks_calibration` | of the largest probability, without bins, [`ks_calibration`](cal::ks_calibration) |
+/// | `uce15` | uncertainty calibration error: share of errors against the entropy `total` / ln(classes), equal-width bins (Laves et al., "Well-Calibrated Model Uncertainty with Temperature Scaling for Dropout Variational Inference", NeurIPS BDL workshop 2019) |
+/// | `avu` | accuracy versus uncertainty: share of items that are right and of an entropy `total` / ln(classes) of at most one half, or neither, [`Avu`] |
+/// | `avu_area` | the same over all thresholds, [`Avu::area`] |
+///
+/// **Selective prediction** ([`selective`](crate::selective)), items ranked by their largest probability
+///
+/// | name | convention |
+/// |---|---|
+/// | `aurc` | mean selective risk, [`aurc`](Risks::aurc) |
+/// | `aurc_trapezoid` | the normalised trapezoid, [`aurc_trapezoid`](Risks::aurc_trapezoid) |
+/// | `eaurc` | `aurc` less that of the best ranking of as many errors, [`eaurc`](Risks::eaurc) |
+/// | `augrc` | area under the generalised risk-coverage curve, [`augrc`] |
+///
+/// **Doubt**
+///
+/// | name | convention |
+/// |---|---|
+/// | `total`, `aleatoric`, `between_frames`, `epistemic` | means in nats ([`Unit`](crate::Unit) converts) |
+/// | `max_probability`, `margin` | means of the largest probability, and of its lead on the second |
+/// | `misclassification_auroc_<doubt>`, `misclassification_aupr_<doubt>` | AUROC (average precision) of a [`Doubt`] for the item being misclassified, errors being the positives: of `total`, `aleatoric`, `epistemic`, of a small `max_probability`, of a small `margin` |
+///
+/// A metric that these items do not define (one class only, no errors, no items) is an [`Estimate`]
+/// without a value and with the reason; its name is always there. Intervals are described in
+/// [`bootstrap`](crate::bootstrap). The answer is the same bits in whatever order the items come.
+///
+/// Without a bootstrap, what a metric needs is made, used and dropped, so 10 million binary items take
+/// less than 1 GB. Errors: bad parameters of the bootstrap.
 pub fn metrics_of(items: &Items, bootstrap: Option<&Bootstrap>) -> Result<BTreeMap<String, Estimate>, StatsError> {
     if let Some(bootstrap) = bootstrap {
         bootstrap.check()?;
     }
-    let task = items.task();
-    let metrics = list(items, task);
-    let ones = vec![1; items.len()];
-    let mut estimates: Vec<Estimate> = metrics
+    let families = families(items, bootstrap.is_some());
+    let point = |family: &Family| (family.prepare)()(None);
+    // Whatever is prepared is kept only for resampling.
+    let (values, prepared): (Vec<Vec<Value>>, Vec<Metrics>) = match bootstrap {
+        None => (families.par_iter().map(point).collect(), Vec::new()),
+        Some(_) => {
+            let prepared: Vec<Metrics> = families.par_iter().map(|family| (family.prepare)()).collect();
+            (prepared.iter().map(|metrics| metrics(None)).collect(), prepared)
+        }
+    };
+    let mut estimates: Vec<Estimate> = families
         .iter()
-        .map(|metric| match metric.weighted.value(&ones) {
+        .flat_map(|family| &family.names)
+        .zip(values.into_iter().flatten())
+        .map(|(metric, value)| match value {
             Ok(value) => Estimate::point(value),
-            Err(undefined) => Estimate::undefined(metric.reason(undefined, task)),
+            Err(undefined) => Estimate::undefined(metric.reason(undefined, items.task())),
         })
         .collect();
     if let Some(bootstrap) = bootstrap {
-        let weighted: Vec<&dyn Weighted> = metrics.iter().map(|metric| &*metric.weighted).collect();
-        bootstrap.intervals(items.clusters(), &weighted, &mut estimates);
+        let replicate = |weights: &[u32]| -> Vec<Option<f64>> {
+            prepared.iter().flat_map(|metrics| metrics(Some(weights))).map(Result::ok).collect()
+        };
+        bootstrap.intervals(items.clusters(), &replicate, &mut estimates);
     }
-    Ok(metrics.into_iter().map(|metric| metric.name).zip(estimates).collect())
+    let names = families.into_iter().flat_map(|family| family.names).map(|metric| metric.name);
+    Ok(names.zip(estimates).collect())
 }
 
-/// A metric with its name and the words for what it may lack.
+type Value = Result<f64, Undefined>;
+
+/// Metrics that share their preparation, in the order of their names: their values for given weights.
+type Metrics<'a> = Box<dyn Fn(Option<&[u32]>) -> Vec<Value> + Send + Sync + 'a>;
+
+/// Metrics that share a ranking, bins or counts.
+struct Family<'a> {
+    names: Vec<Named>,
+    /// Sort and bin once, for many weights.
+    prepare: Box<dyn Fn() -> Metrics<'a> + Send + Sync + 'a>,
+}
+
+/// A metric's name and the words for what it may lack.
 struct Named {
     name: String,
-    weighted: Box<dyn Weighted>,
     /// What is the case where there are no positives, and where there are no negatives.
     no_positives: String,
     no_negatives: String,
@@ -80,112 +153,361 @@ struct Named {
 }
 
 impl Named {
+    /// A metric that is defined wherever there are items.
+    fn plain(name: impl Into<String>) -> Self {
+        Self { name: name.into(), no_positives: String::new(), no_negatives: String::new(), needs: String::new() }
+    }
+
     fn reason(&self, undefined: Undefined, task: &Task) -> String {
         let fact = match undefined {
             Undefined::NoItems => return "there are no items".into(),
+            Undefined::FewItems { found, needed } => {
+                return format!("there are fewer than {needed} items ({found}): {}", self.needs);
+            }
+            Undefined::FewNegatives { found, needed } => {
+                let negatives = task.positive.map_or("negatives", |class| task.classes[1 - class].as_str());
+                return format!(
+                    "only {found} items are {negatives}: a rate of false positives so small needs at least {needed}, or chance decides"
+                );
+            }
             Undefined::NoPositives => &self.no_positives,
             Undefined::NoNegatives => &self.no_negatives,
             Undefined::OneClass(class) => &format!("all items are {}", task.classes[class]),
+            Undefined::OnePrediction(class) => &format!("all items are predicted as {}", task.classes[class]),
         };
         format!("{fact}: {}", self.needs)
     }
 }
 
-/// All metrics of a task, prepared for these items.
-fn list(items: &Items, task: &Task) -> Vec<Named> {
-    let mut list = Vec::new();
-    let correct = items.correct();
-    let errors: Vec<bool> = correct.iter().map(|c| !c).collect();
-    let top = items.max_probability();
-
-    // Metrics that are defined wherever there are items.
-    let mut add = |name: &str, weighted: Box<dyn Weighted>| {
-        list.push(Named {
-            name: name.into(),
-            weighted,
-            no_positives: String::new(),
-            no_negatives: String::new(),
-            needs: String::new(),
-        });
-    };
-    add("accuracy", Box::new(Mean(correct.iter().map(|&c| f64::from(u8::from(c))).collect())));
-    add("nll", Box::new(Mean(items.each(nll))));
-    let brier = match task.positive {
-        Some(class) => items.each(|probs, label| brier_positive(probs[class], label == class)),
-        None => items.each(brier_sum),
-    };
-    add("brier", Box::new(Mean(brier)));
-    add("ece_top15", Box::new(CalibrationError::new(&top, &correct, 15, Gap::Mean)));
-    add("mce_top15", Box::new(CalibrationError::new(&top, &correct, 15, Gap::Largest)));
-    if let Some(class) = task.positive {
-        let (probability, positive) = (items.probability(class), items.is(class));
-        add("ece_pos15", Box::new(CalibrationError::new(&probability, &positive, 15, Gap::Mean)));
-    }
-    add("aurc", Box::new(Aurc::new(&top, &errors)));
-    add("augrc", Box::new(Augrc::new(&top, &errors)));
-    let columns = [items.total(), items.aleatoric(), items.between_frames(), items.epistemic()];
-    for (name, column) in UNCERTAINTIES.into_iter().zip(columns) {
-        add(name, Box::new(Mean(column.to_vec())));
-    }
-
-    // Metrics that compare classes.
+/// Metrics that compare classes.
+fn comparing(task: &Task, metrics: &[(&str, &str)]) -> Vec<Named> {
     let all_are = |class: usize| format!("all items are {}", task.classes[class]);
-    let needs_classes = |metric: &str| match task.positive {
-        Some(_) => format!("{metric} needs both classes"),
-        None => format!("{metric} needs items of two classes or more"),
+    let named = |(name, title): &(&str, &str)| match task.positive {
+        Some(class) => Named {
+            name: name.to_string(),
+            no_positives: all_are(1 - class),
+            no_negatives: all_are(class),
+            needs: format!("{title} needs both classes"),
+        },
+        // Means over classes say which class is alone.
+        None => Named { needs: format!("{title} needs items of two classes or more"), ..Named::plain(*name) },
     };
-    let mut compare = |name: &str, title: &str, weighted: Box<dyn Weighted>| {
-        let (no_positives, no_negatives) = match task.positive {
-            Some(class) => (all_are(1 - class), all_are(class)),
-            None => (String::new(), String::new()), // macro averages say which class is alone
-        };
-        list.push(Named { name: name.into(), weighted, no_positives, no_negatives, needs: needs_classes(title) });
-    };
-    compare(
-        "balanced_accuracy",
-        "balanced accuracy",
-        Box::new(BalancedAccuracy::new(items.each(|_, label| label), correct.clone(), task.classes.len())),
-    );
-    let auroc = |class: usize| Auroc::new(&items.probability(class), &items.is(class));
-    let average_precision = |class: usize| AveragePrecision::new(&items.probability(class), &items.is(class));
-    let classes = 0..task.classes.len();
+    metrics.iter().map(named).collect()
+}
+
+fn plain(names: &[&str]) -> Vec<Named> {
+    names.iter().map(|name| Named::plain(*name)).collect()
+}
+
+/// All metrics of these items. `many` says that they are wanted for many weights.
+fn families(items: &Items, many: bool) -> Vec<Family<'_>> {
+    let task = items.task();
+    // The slow ones first, so that threads end together.
+    let errors = Arc::new(items.errors());
+    let doubt = |kind: Doubt| doubt(items, kind, Arc::clone(&errors));
+    let mut all: Vec<Family> =
+        [Doubt::MaxProbability, Doubt::Total, Doubt::Aleatoric, Doubt::Epistemic].map(doubt).into();
     match task.positive {
-        Some(class) => {
-            compare("auroc", "AUROC", Box::new(auroc(class)));
-            compare("average_precision", "average precision", Box::new(average_precision(class)));
-        }
-        None => {
-            let (aurocs, precisions) = (classes.clone().map(auroc), classes.clone().map(average_precision));
-            compare("auroc", "AUROC", Box::new(Macro::new(aurocs.collect())));
-            compare("average_precision", "average precision", Box::new(Macro::new(precisions.collect())));
-            for class in classes {
-                let name = &task.classes[class];
-                list.push(Named {
-                    name: format!("auroc_{name}"),
-                    weighted: Box::new(auroc(class)),
-                    no_positives: format!("no item is {name}"),
-                    no_negatives: all_are(class),
-                    needs: format!("the AUROC of {name} against the rest needs both"),
-                });
-            }
+        Some(class) => all.push(binary(items, class)),
+        None => all.extend([doubt(Doubt::Margin), one_vs_rest(items, many)]),
+    }
+    all.push(sums(items));
+    all
+}
+
+/// Everything that one pass over the items sums up.
+#[derive(Clone)]
+struct Sums {
+    weight: u64,
+    /// The largest entropy there can be.
+    most_nats: f64,
+    counts: ClassCounts,
+    /// Of the largest probability.
+    top: Vec<Bin>,
+    /// Of each class' probability.
+    by_class: Vec<Vec<Bin>>,
+    /// Of the normalised entropy, the event being an error.
+    entropy: Vec<Bin>,
+    avu: Avu,
+    /// Of [`MEANS`].
+    means: [SignedSum; MEANS.len()],
+}
+
+/// The metrics that are means of one number per item; the last four are [`UNCERTAINTIES`].
+const MEANS: [&str; 8] = [
+    "nll",
+    "brier",
+    "max_probability",
+    "margin",
+    UNCERTAINTIES[0],
+    UNCERTAINTIES[1],
+    UNCERTAINTIES[2],
+    UNCERTAINTIES[3],
+];
+
+impl Sums {
+    fn new(classes: usize) -> Self {
+        let bins = vec![Bin::default(); BINS];
+        Self {
+            weight: 0,
+            most_nats: (classes as f64).ln(),
+            counts: ClassCounts::new(classes),
+            top: bins.clone(),
+            by_class: vec![bins.clone(); classes],
+            entropy: bins,
+            avu: Avu::new(CERTAIN),
+            means: [SignedSum::default(); MEANS.len()],
         }
     }
 
-    // Whether doubt finds the errors.
-    let doubts = [
-        ("total", items.total().to_vec()),
-        ("aleatoric", items.aleatoric().to_vec()),
-        ("epistemic", items.epistemic().to_vec()),
-        ("max_probability", top.iter().map(|p| -p).collect()),
-    ];
-    for (name, doubt) in doubts {
-        list.push(Named {
-            name: format!("misclassification_auroc_{name}"),
-            weighted: Box::new(Auroc::new(&doubt, &errors)),
+    fn add(&mut self, items: &Items, i: usize, weight: u64) {
+        let (probs, label, predicted) = (items.probs(i), items.label(i), items.predicted(i));
+        let (top, right) = (probs[predicted], predicted == label);
+        let parts =
+            [items.total(), items.aleatoric(), items.between_frames(), items.epistemic()].map(|column| column[i]);
+        let entropy = (parts[0] / self.most_nats).min(1.0);
+        let brier = match items.task().positive {
+            Some(class) => brier_positive(probs[class], label == class),
+            None => brier_sum(probs, label),
+        };
+        self.weight += weight;
+        self.counts.add(label, predicted, weight);
+        self.top[bin_of(top, BINS)].add(top, right, weight);
+        for (class, (bins, &p)) in self.by_class.iter_mut().zip(probs).enumerate() {
+            bins[bin_of(p, BINS)].add(p, label == class, weight);
+        }
+        self.entropy[bin_of(entropy, BINS)].add(entropy, !right, weight);
+        self.avu.add(entropy, right, weight);
+        let numbers = [nll(probs, label), brier, top, items.margin(i), parts[0], parts[1], parts[2], parts[3]];
+        self.means.iter_mut().zip(numbers).for_each(|(sum, number)| sum.add(number, weight));
+    }
+
+    /// Exact sums: the same bits wherever the items were cut.
+    fn merge(mut self, other: Self) -> Self {
+        let merge = |bins: &mut [Bin], more: &[Bin]| bins.iter_mut().zip(more).for_each(|(b, m)| b.merge(m));
+        self.weight += other.weight;
+        self.counts.merge(&other.counts);
+        merge(&mut self.top, &other.top);
+        self.by_class.iter_mut().zip(&other.by_class).for_each(|(bins, more)| merge(bins, more));
+        merge(&mut self.entropy, &other.entropy);
+        self.avu.merge(&other.avu);
+        self.means.iter_mut().zip(other.means).for_each(|(sum, more)| *sum = sum.plus(more));
+        self
+    }
+
+    fn of(items: &Items, weights: Option<&[u32]>) -> Self {
+        const PART: usize = 1 << 16;
+        let part = |part: usize| {
+            let mut sums = Self::new(items.classes());
+            for i in part * PART..items.len().min((part + 1) * PART) {
+                match weights {
+                    None => sums.add(items, i, 1),
+                    Some(weights) if weights[i] > 0 => sums.add(items, i, u64::from(weights[i])),
+                    Some(_) => {}
+                }
+            }
+            sums
+        };
+        match items.len().div_ceil(PART) {
+            0 | 1 => part(0),
+            parts => (0..parts).into_par_iter().map(part).reduce(|| Self::new(items.classes()), Self::merge),
+        }
+    }
+}
+
+/// What needs no ranking.
+fn sums(items: &Items) -> Family<'_> {
+    let task = items.task();
+    let mut names = plain(&MEANS);
+    names.extend(plain(&["ece_top15", "rms_top15", "mce_top15", "ece_top15_debiased", "rms_top15_debiased"]));
+    names.extend(plain(&["ece_classwise15", "uce15", "avu", "avu_area", "accuracy"]));
+    names.extend(comparing(task, &[("balanced_accuracy", "balanced accuracy")]));
+    let mcc = "Matthews' correlation needs two classes among the items and among the predictions";
+    names.push(Named { needs: mcc.into(), ..Named::plain("mcc") });
+    names.extend(comparing(task, &[(if task.positive.is_some() { "f1" } else { "f1_macro" }, "F1")]));
+    if task.positive.is_some() {
+        names.extend(plain(&["ece_pos15", "rms_pos15", "mce_pos15", "ece_pos15_debiased"]));
+        names.extend(plain(&["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"]));
+    }
+    let values = move |weights: Option<&[u32]>| {
+        let sums = Sums::of(items, weights);
+        let mean = |sum: SignedSum| match sums.weight {
+            0 => Err(Undefined::NoItems),
+            weight => Ok(sum.value() / weight as f64),
+        };
+        let mut values: Vec<Value> = sums.means.iter().map(|&sum| mean(sum)).collect();
+        let (top, counts) = (&sums.top, &sums.counts);
+        values.extend([cal::ece(top), cal::rms(top), cal::mce(top), cal::ece_debiased(top), cal::rms_debiased(top)]);
+        let by_class: Value = sums.by_class.iter().map(|bins| cal::ece(bins)).sum();
+        values.extend([by_class.map(|sum| sum / items.classes() as f64), cal::ece(&sums.entropy)]);
+        values.extend([sums.avu.value(), sums.avu.area()]);
+        values.extend([counts.accuracy(), counts.balanced_accuracy(), counts.mcc()]);
+        let Some(class) = task.positive else {
+            values.push(counts.f1_macro());
+            return values;
+        };
+        values.push(counts.f1(class));
+        let bins = &sums.by_class[class];
+        values.extend([cal::ece(bins), cal::rms(bins), cal::mce(bins), cal::ece_debiased(bins)]);
+        match cal::murphy(bins) {
+            Ok(m) => values.extend([m.reliability, m.resolution, m.uncertainty, m.within_bins].map(Ok)),
+            Err(undefined) => values.extend([Err(undefined); 4]),
+        }
+        values
+    };
+    Family { names, prepare: Box::new(move || Box::new(values)) }
+}
+
+/// What the positive class' probability ranks.
+fn binary(items: &Items, class: usize) -> Family<'_> {
+    let names = comparing(
+        items.task(),
+        &[
+            ("auroc", "AUROC"),
+            ("average_precision", "average precision"),
+            ("eer", "the equal error rate"),
+            ("eer_deepfakebench", "the equal error rate"),
+            ("tpr_at_fpr1pct", "TPR at a FPR"),
+            ("tpr_at_fpr01pct", "TPR at a FPR"),
+        ],
+    );
+    let prepare = move || -> Metrics {
+        let (scores, positives) = items.class(class);
+        let ranking = Ranking::new(&scores, &positives);
+        Box::new(move |weights| {
+            let curve = ranking.curve(weights, Order::Falling);
+            vec![
+                disc::auroc(&curve),
+                disc::average_precision(&curve),
+                disc::eer(&curve),
+                disc::eer_deepfakebench(&curve),
+                disc::tpr_at_fpr(&curve, 0.01),
+                disc::tpr_at_fpr(&curve, 0.001),
+            ]
+        })
+    };
+    Family { names, prepare: Box::new(prepare) }
+}
+
+/// Each class against the rest, and the means over the classes.
+fn one_vs_rest(items: &Items, many: bool) -> Family<'_> {
+    let task = items.task();
+    let mut names = comparing(task, &[("auroc", "AUROC"), ("average_precision", "average precision")]);
+    for (metric, title) in [("auroc", "AUROC"), ("average_precision", "average precision")] {
+        names.extend(task.classes.iter().map(|class| Named {
+            name: format!("{metric}_{class}"),
+            no_positives: format!("no item is {class}"),
+            no_negatives: format!("all items are {class}"),
+            needs: format!("the {title} of {class} against the rest needs both"),
+        }));
+    }
+    let classes = task.classes.len();
+    let rank = |class: usize| {
+        let (scores, positives) = items.class(class);
+        Ranking::new(&scores, &positives)
+    };
+    let prepare = move || -> Metrics {
+        // For one use they are made one after the other, so that only one is in memory.
+        let kept: Option<Vec<Ranking>> = many.then(|| (0..classes).map(rank).collect());
+        Box::new(move |weights| {
+            let of_class = |class: usize| {
+                let made;
+                let ranking = match &kept {
+                    Some(kept) => &kept[class],
+                    None => {
+                        made = rank(class);
+                        &made
+                    }
+                };
+                let curve = ranking.curve(weights, Order::Falling);
+                (disc::auroc(&curve), disc::average_precision(&curve))
+            };
+            let (aurocs, precisions): (Vec<Value>, Vec<Value>) = (0..classes).map(of_class).unzip();
+            let mut values = vec![macro_mean(&aurocs), macro_mean(&precisions)];
+            values.extend(aurocs);
+            values.extend(precisions);
+            values
+        })
+    };
+    Family { names, prepare: Box::new(prepare) }
+}
+
+/// The mean over the classes that have items (as torchmetrics' `average="macro"`). Where only one class
+/// has items, none is defined.
+fn macro_mean(by_class: &[Value]) -> Value {
+    let (mut sum, mut defined) = (0.0, 0u32);
+    for (class, value) in by_class.iter().enumerate() {
+        match value {
+            Ok(value) => {
+                sum += value;
+                defined += 1;
+            }
+            Err(Undefined::NoNegatives) => return Err(Undefined::OneClass(class)),
+            Err(Undefined::NoItems) => return Err(Undefined::NoItems),
+            Err(_) => {}
+        }
+    }
+    if defined > 0 { Ok(sum / f64::from(defined)) } else { Err(Undefined::NoItems) }
+}
+
+/// Whether doubt finds the errors; and, of the largest probability, all that its ranking tells.
+fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
+    let misclassification = |doubt: Doubt| {
+        let words = |metric: &str, title: &str| Named {
+            name: format!("misclassification_{metric}_{}", doubt.name()),
             no_positives: "no item is misclassified".into(),
             no_negatives: "every item is misclassified".into(),
-            needs: "the AUROC of doubt for errors needs right and wrong items".into(),
-        });
+            needs: format!("the {title} of doubt for errors needs right and wrong items"),
+        };
+        [words("auroc", "AUROC"), words("aupr", "average precision")]
+    };
+    let mut names: Vec<Named> = misclassification(doubt).into();
+    let is_binary = items.classes() == 2;
+    if doubt == Doubt::MaxProbability {
+        names.extend(plain(&["aurc", "eaurc", "augrc", "ece_adaptive15", "ks_calibration"]));
+        let trapezoid = "the trapezoid rule needs two coverages".to_string();
+        names.push(Named { needs: trapezoid, ..Named::plain("aurc_trapezoid") });
+        if is_binary {
+            // Of two classes the margin is 2 max - 1, the same ranking.
+            names.extend(misclassification(Doubt::Margin));
+        }
     }
-    list
+    let prepare = move || -> Metrics {
+        let each = |number: fn(&Items, usize) -> f64| (0..items.len()).map(|i| number(items, i)).collect();
+        // Small probabilities are doubtful, large entropies.
+        let (scores, order): (Cow<[f64]>, Order) = match doubt {
+            Doubt::MaxProbability => (Cow::Owned(each(Items::max_probability)), Order::Rising),
+            Doubt::Margin => (Cow::Owned(each(Items::margin)), Order::Rising),
+            Doubt::Total => (items.total().into(), Order::Falling),
+            Doubt::Aleatoric => (items.aleatoric().into(), Order::Falling),
+            Doubt::Epistemic => (items.epistemic().into(), Order::Falling),
+        };
+        let ranking = Ranking::new(&scores, &errors);
+        Box::new(move |weights| {
+            let curve = ranking.curve(weights, order);
+            let mut values = vec![disc::auroc(&curve), disc::average_precision(&curve)];
+            if doubt == Doubt::MaxProbability {
+                values.extend(of_confidence(&curve));
+                if is_binary {
+                    values.extend_from_within(..2);
+                }
+            }
+            values
+        })
+    };
+    Family { names, prepare: Box::new(prepare) }
+}
+
+/// What the curve from the least confident item on tells.
+fn of_confidence(curve: &Curve) -> [Value; 6] {
+    let sure_first = curve.reversed();
+    let risks = Risks::new(&sure_first);
+    [
+        risks.aurc(),
+        risks.eaurc(),
+        augrc(&sure_first),
+        cal::ece(&equal_mass(BINS, curve)),
+        cal::ks_calibration(curve),
+        risks.aurc_trapezoid(),
+    ]
 }

@@ -23,24 +23,31 @@ pub fn normalise(
     out: &mut Vec<f64>,
     place: impl Fn() -> String,
 ) -> Result<(), StatsError> {
+    out.clear();
+    append_normalised(probs, classes, out, place)
+}
+
+/// [`normalise`], but behind what is in `out`. An error leaves `out` as it was.
+pub(crate) fn append_normalised(
+    probs: &[f64],
+    classes: usize,
+    out: &mut Vec<f64>,
+    place: impl Fn() -> String,
+) -> Result<(), StatsError> {
     if probs.len() != classes {
         return Err(StatsError::WrongLength { place: place(), expected: classes, found: probs.len() });
     }
-    out.clear();
-    for (class, &value) in probs.iter().enumerate() {
-        // Written so that NaN is caught as well.
-        if !(-OUTSIDE..=1.0 + OUTSIDE).contains(&value) {
-            return Err(StatsError::NotAProbability { place: place(), class, value });
-        }
-        out.push(value.clamp(0.0, 1.0));
+    // Written so that NaN is caught as well.
+    let is_probability = |p: &f64| (-OUTSIDE..=1.0 + OUTSIDE).contains(p);
+    if let Some(class) = probs.iter().position(|p| !is_probability(p)) {
+        return Err(StatsError::NotAProbability { place: place(), class, value: probs[class] });
     }
-    let sum: f64 = out.iter().sum();
+    let sum: f64 = probs.iter().map(|p| p.clamp(0.0, 1.0)).sum();
     if (sum - 1.0).abs() > SUM {
         return Err(StatsError::NotNormalised { place: place(), sum: probs.iter().sum() });
     }
-    if (sum - 1.0).abs() > ROUNDING {
-        out.iter_mut().for_each(|p| *p /= sum);
-    }
+    let scale = |p: f64| if (sum - 1.0).abs() > ROUNDING { p / sum } else { p };
+    out.extend(probs.iter().map(|p| scale(p.clamp(0.0, 1.0))));
     Ok(())
 }
 
@@ -85,6 +92,11 @@ impl FixedSum {
         self.0 = self.0.saturating_add(other.0);
     }
 
+    /// The sum without `value`, one of those that were added.
+    pub(crate) fn less(self, value: f64) -> Self {
+        Self(self.0.saturating_sub((value * Self::UNIT) as u128))
+    }
+
     /// The sum divided by `count`.
     pub fn mean(self, count: u64) -> f64 {
         self.0 as f64 / Self::UNIT / count as f64
@@ -99,9 +111,25 @@ pub(crate) struct SignedSum(i128);
 impl SignedSum {
     const UNIT: f64 = 1_152_921_504_606_846_976.0; // 2^60
 
-    /// Add a finite value below 1e6 in size.
-    pub(crate) fn add(&mut self, value: f64, weight: u32) {
-        self.0 += i128::from(weight) * ((value * Self::UNIT) as i128);
+    /// Add a finite value below 1e6 in size, `weight` times.
+    pub(crate) fn add(&mut self, value: f64, weight: u64) {
+        let scaled = value * Self::UNIT;
+        // The conversion to 128 bits is slow, and almost all values are probabilities.
+        let whole = if scaled.abs() < 9e18 { i128::from(scaled as i64) } else { scaled as i128 };
+        self.0 += i128::from(weight as i64) * whole;
+    }
+
+    /// A whole number.
+    pub(crate) fn whole(number: i128) -> Self {
+        Self(number << 60)
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self(self.0 - other.0)
     }
 
     pub(crate) fn value(self) -> f64 {

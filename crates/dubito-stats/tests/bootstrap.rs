@@ -116,7 +116,7 @@ fn the_number_of_threads_changes_nothing() {
 fn coverage(by_person: bool, studies: usize) -> f64 {
     const PEOPLE: u32 = 40;
     let mut random = ChaCha8Rng::seed_from_u64(5);
-    let bootstrap = Bootstrap { replicates: 300, ..Bootstrap::default() };
+    let bootstrap = Bootstrap { replicates: 200, ..Bootstrap::default() };
     let mut held = 0;
     for _ in 0..studies {
         let mut items = Vec::new();
@@ -143,12 +143,12 @@ fn coverage(by_person: bool, studies: usize) -> f64 {
 
 #[test]
 fn the_interval_covers_as_often_as_it_says() {
-    // The percentile interval of 40 clusters covers about 94 %; the standard error of 400 studies is 1.2 %.
-    let by_person = coverage(true, 400);
-    assert!((0.905..=0.98).contains(&by_person), "{by_person}");
+    // The percentile interval of 40 clusters covers about 94 %; the standard error of 200 studies is 1.7 %.
+    let by_person = coverage(true, 200);
+    assert!((0.89..=0.99).contains(&by_person), "{by_person}");
     // Items taken as independent give intervals far too short.
     let by_item = coverage(false, 100);
-    assert!(by_item < 0.75, "{by_item}");
+    assert!(by_item < 0.8, "{by_item}");
 }
 
 #[test]
@@ -159,7 +159,10 @@ fn five_thousand_items_take_seconds() {
     let found = metrics(&items, &Task::binary(), Some(&bootstrap)).unwrap();
     let seconds = start.elapsed().as_secs_f64();
     println!("5,000 items, 1,000 replicates, {} metrics: {seconds:.2} s", found.len());
-    assert!(found.values().all(|e| e.low < e.high), "{found:?}");
+    for (name, e) in found.iter().filter(|(_, e)| e.value.is_some()) {
+        assert!(e.low < e.high, "{name}: {e:?}");
+    }
+    assert_eq!(found.values().filter(|e| e.value.is_none()).count(), 1); // needs 3,000 negatives
     // About 1 s on two free cores; the bound leaves room for busy ones.
     assert!(seconds < 30.0, "{seconds} s");
 }

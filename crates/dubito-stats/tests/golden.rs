@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use dubito_stats::{Confidence, Scored, Task, VideoSums, decompose, metrics, reliability};
+use dubito_stats::{Confidence, Items, Scored, Task, VideoSums, decompose, metrics, metrics_of, reliability};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -19,12 +19,21 @@ struct Case {
     name: String,
     classes: Vec<String>,
     positive: Option<usize>,
+    #[serde(default)]
     probs: Vec<Vec<f64>>,
+    #[serde(default)]
     labels: Vec<usize>,
+    #[serde(default)]
     total: Vec<f64>,
+    #[serde(default)]
     aleatoric: Vec<f64>,
+    #[serde(default)]
     between_frames: Vec<f64>,
+    #[serde(default)]
     epistemic: Vec<f64>,
+    /// Instead of the lists: how many items [`formula`] makes.
+    #[serde(default)]
+    formula_items: usize,
     want: BTreeMap<String, Option<f64>>,
 }
 
@@ -57,6 +66,25 @@ fn golden() -> Golden {
     serde_json::from_str(include_str!("golden/metrics.json")).unwrap()
 }
 
+/// The items of the Python script's formula, in the same floating-point operations.
+fn formula(count: usize) -> Vec<Scored> {
+    let item = |i: usize| {
+        let (u, v) = ((i as f64 * 0.6180339887498949) % 1.0, (i as f64 * 0.7548776662466927) % 1.0);
+        let label = usize::from(i % 5 < 2);
+        let p = ((if label == 1 { 1.0 - u * v } else { u * v }) * 2000.0).floor() / 2000.0;
+        Scored {
+            label,
+            probs: vec![1.0 - p, p],
+            total: v * 0.5,
+            aleatoric: u * 0.25,
+            between_frames: 0.0,
+            epistemic: u * v * 0.25,
+            cluster: i as u32,
+        }
+    };
+    (0..count).map(item).collect()
+}
+
 fn near(found: f64, want: f64) -> bool {
     (found - want).abs() <= 1e-9 * want.abs().max(1.0)
 }
@@ -67,7 +95,7 @@ fn every_metric_agrees_with_the_libraries() {
     assert!(golden.cases.len() >= 20);
     for case in golden.cases {
         let task = Task { classes: case.classes.clone(), positive: case.positive };
-        let items: Vec<Scored> = (0..case.labels.len())
+        let mut items: Vec<Scored> = (0..case.labels.len())
             .map(|i| Scored {
                 label: case.labels[i],
                 probs: case.probs[i].clone(),
@@ -78,6 +106,7 @@ fn every_metric_agrees_with_the_libraries() {
                 cluster: i as u32,
             })
             .collect();
+        items.extend(formula(case.formula_items));
         let found = metrics(&items, &task, None).unwrap();
         let names: Vec<&String> = found.keys().collect();
         assert_eq!(names, case.want.keys().collect::<Vec<_>>(), "{}", case.name);
@@ -94,6 +123,36 @@ fn every_metric_agrees_with_the_libraries() {
                 (value, want) => panic!("{}: {name} is {value:?}, expected {want:?}", case.name),
             }
         }
+    }
+}
+
+/// Enough items to be dealt into buckets and summed in parts.
+#[test]
+fn many_items_give_the_same_bits_in_any_order_and_on_any_number_of_threads() {
+    let items = formula(150_000);
+    let columns = |order: &mut dyn Iterator<Item = usize>| {
+        let mut columns = Items::new(&Task::binary()).unwrap();
+        order.for_each(|i| columns.push(&items[i]).unwrap());
+        columns
+    };
+    let count = items.len();
+    let forth = metrics_of(&columns(&mut (0..count)), None).unwrap();
+    assert!(forth.values().all(|estimate| estimate.value.is_some()));
+    // 7919 is coprime to the number of items.
+    let shuffled = columns(&mut (0..count).map(|i| i * 7919 % count));
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(forth, pool.install(|| metrics_of(&shuffled, None).unwrap()));
+    }
+    // And by the other road: 8,000 items are sorted at once, and every metric that does not count items
+    // is that of 20 copies of them.
+    let few = formula(8000);
+    let copies = columns(&mut (0..160_000).map(|i| i % 8000));
+    let (once, copied) = (metrics(&few, &Task::binary(), None).unwrap(), metrics_of(&copies, None).unwrap());
+    for name in
+        ["auroc", "average_precision", "eer", "ece_adaptive15", "ks_calibration", "augrc", "nll", "uce15", "mcc"]
+    {
+        assert!(near(copied[name].value.unwrap(), once[name].value.unwrap()), "{name}");
     }
 }
 

@@ -38,6 +38,9 @@ fn positive_class_ece() {
     let mce = CalibrationError::new(&confidence, &happened, 2, Gap::Largest);
     assert!((mce.value(&[1; 5]).unwrap() - 0.95 / 3.0).abs() < 1e-12);
 
+    let rms = CalibrationError::new(&confidence, &happened, 2, Gap::RootMeanSquare);
+    assert!((rms.value(&[1; 5]).unwrap() - 0.2918).abs() < 5e-5);
+
     // The largest gap may be in the first bin, and an empty bin has none.
     let mce = CalibrationError::new(&[0.0, 0.1, 0.9], &[true, true, true], 3, Gap::Largest);
     assert!((mce.value(&[1; 3]).unwrap() - 0.95).abs() < 1e-12);
@@ -78,6 +81,11 @@ fn aurc_is_the_mean_selective_risk() {
     assert!((value(&items, &Task::binary(), "aurc") - 1.0 / 9.0).abs() < 1e-12);
     // The integral of the generalised risk: one error, the last of three.
     assert!((value(&items, &Task::binary(), "augrc") - 1.0 / 18.0).abs() < 1e-12);
+    assert!((value(&items, &Task::binary(), "aurc_trapezoid") - 1.0 / 12.0).abs() < 1e-12);
+    // The error is the least confident item: no ranking is better.
+    assert_eq!(value(&items, &Task::binary(), "eaurc"), 0.0);
+    let reason = reason(&items[..1], &Task::binary(), "aurc_trapezoid");
+    assert_eq!(reason, "there are fewer than 2 items (1): the trapezoid rule needs two coverages");
 }
 
 #[test]

@@ -3,14 +3,23 @@
     python -m venv .venv && . .venv/bin/activate
     pip install numpy==2.4.6 scipy==1.17.1 scikit-learn==1.9.1 torch==2.15.0 \
         torchmetrics==1.9.0 torch-uncertainty==0.13.0 netcal==1.4.0 lightning rich torchvision
+    pip install --no-deps uncertainty-calibration==0.1.4
     python metrics.py            # writes metrics.json beside this file
 
 | metric | from |
 |---|---|
-| accuracy, balanced_accuracy, auroc, average_precision, nll | scikit-learn |
+| accuracy, balanced_accuracy, f1, mcc, auroc, average_precision, nll | scikit-learn |
+| eer | scipy.optimize.brentq on scikit-learn's ROC, interpolated |
+| eer_deepfakebench | the expression of DeepfakeBench on scikit-learn's ROC |
+| tpr_at_fpr | scikit-learn's ROC |
 | brier | scikit-learn (binary: brier_score_loss; otherwise summed) |
 | ece, mce | the loop of Guo et al. 2017, checked against torchmetrics and netcal where nothing lies on an edge of a bin |
-| aurc | torch-uncertainty's risk-coverage curve; with ties the mean over all orders of the ties |
+| rms | the same loop, checked against torchmetrics |
+| rms_debiased | uncertainty-calibration's unbiased_square_ce (the library of Kumar et al. 2019) |
+| ece_debiased | 2 ECE - E ECE', with scipy.stats.foldnorm, checked against the simulation of uncertainty-calibration |
+| ece_adaptive, ece_classwise, ks, uce, avu, Murphy's parts | NumPy, written from the papers |
+| eaurc | aurc less that of the same errors, sorted last |
+| aurc, aurc_trapezoid | torch-uncertainty's risk-coverage curve; with ties the mean over all orders of the ties |
 | augrc | the closed form of Traub et al. 2024 with scikit-learn's AUROC, checked against torch-uncertainty's curve |
 | decomposition | scipy.stats.entropy |
 | interval of a proportion | scipy.stats.binomtest(...).proportion_ci(method="wilson") |
@@ -23,6 +32,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy.stats
+from calibration.utils import normal_debiased_ce, unbiased_square_ce
+from scipy.optimize import brentq
 import torch
 from netcal.metrics import ECE, MCE
 from sklearn import metrics as sk
@@ -49,6 +60,8 @@ def guo(confidence, happened, bins, norm):
             gaps.append((abs(happened[inside].mean() - confidence[inside].mean()), inside.mean()))
     if norm == "max":
         return max(g for g, _ in gaps)
+    if norm == "l2":
+        return np.sqrt(sum(g**2 * w for g, w in gaps))
     return sum(g * w for g, w in gaps)
 
 
@@ -58,10 +71,88 @@ def calibration(confidence, happened, bins, norm, torchmetrics_value):
     if not np.isclose(confidence * bins, np.round(confidence * bins), atol=1e-9).any():
         theirs = float(torchmetrics_value())
         assert abs(theirs - value) < 1e-6, (theirs, value)  # torchmetrics computes in f32
-        if len(np.unique(happened)) == 2:  # netcal asks for both
+        if len(np.unique(happened)) == 2 and norm != "l2":  # netcal asks for both
             theirs = (ECE if norm == "l1" else MCE)(bins).measure(confidence, happened.astype(int))
             assert abs(theirs - value) < 1e-6, (theirs, value)
     return value
+
+
+def bins_of(confidence, happened, bins):
+    """The items of each bin that holds some, as pairs."""
+    edges = np.linspace(0, 1, bins + 1)
+    which = np.maximum(np.searchsorted(edges, confidence, side="left"), 1)
+    return [list(zip(confidence[which == b], happened[which == b])) for b in range(1, bins + 1) if (which == b).any()]
+
+
+def rms_debiased(confidence, happened):
+    return np.sqrt(max(unbiased_square_ce(bins_of(confidence, happened, BINS)), 0.0))
+
+
+def ece_debiased(confidence, happened):
+    """Kumar et al.'s L1 estimator with its expectation instead of its simulation."""
+    bins, n = bins_of(confidence, happened, BINS), len(confidence)
+    plain = expected = 0.0
+    for b in bins:
+        p, y = np.array(b).T
+        gap, sd = abs(y.mean() - p.mean()), np.sqrt(y.mean() * (1 - y.mean()) / len(y))
+        plain += len(y) / n * gap
+        expected += len(y) / n * (scipy.stats.foldnorm.mean(gap / sd, scale=sd) if sd > 0 else gap)
+    if min(len(b) for b in bins) > 1:
+        simulated = normal_debiased_ce(bins, resamples=3000)
+        assert abs(simulated - (2 * plain - expected)) < 3e-3, (simulated, 2 * plain - expected)
+    return max(2 * plain - expected, 0.0)
+
+
+def adaptive_ece(confidence, happened):
+    """Bins between the k/15 sample quantiles, closed on the right."""
+    values, counts = np.unique(confidence, return_counts=True)
+    reached = np.cumsum(counts) * BINS  # in whole numbers, so that a quantile is never off by a rounding
+    edges = [values[np.searchsorted(reached, k * len(confidence))] for k in range(1, BINS)]
+    which = np.searchsorted(edges, confidence, side="left")
+    gaps = [abs((happened - confidence)[which == b].sum()) for b in range(BINS)]
+    return sum(gaps) / len(confidence)
+
+
+def ks(confidence, happened):
+    values = np.unique(confidence)
+    return max(abs((happened - confidence)[confidence <= v].sum()) for v in values) / len(confidence)
+
+
+def murphy(p, y):
+    edges = np.linspace(0, 1, BINS + 1)
+    which = np.maximum(np.searchsorted(edges, p, side="left"), 1)
+    reliability = resolution = variance = covariance = 0.0
+    for b in np.unique(which):
+        f, o = p[which == b], y[which == b]
+        reliability += len(f) * (f.mean() - o.mean()) ** 2
+        resolution += len(f) * (o.mean() - y.mean()) ** 2
+        variance += ((f - f.mean()) ** 2).sum()
+        covariance += ((f - f.mean()) * (o - o.mean())).sum()
+    n = len(p)
+    parts = reliability / n, resolution / n, y.mean() * (1 - y.mean()), (variance - 2 * covariance) / n
+    assert abs(parts[0] - parts[1] + parts[2] + parts[3] - sk.brier_score_loss(y, p)) < 1e-9
+    return parts
+
+
+def equal_error_rate(y, p):
+    fpr, tpr, _ = sk.roc_curve(y, p, drop_intermediate=False)
+    # Along the ROC's own length, since both rates have vertical or horizontal stretches.
+    way = fpr + tpr
+    at = brentq(lambda w: np.interp(w, way, fpr) + np.interp(w, way, tpr) - 1, 0, 2, xtol=1e-14)
+    return np.interp(at, way, fpr)
+
+
+def deepfakebench_eer(y, p):
+    fpr, tpr, _ = sk.roc_curve(y, p, pos_label=1)
+    fnr = 1 - tpr
+    return fpr[np.nanargmin(np.absolute(fnr - fpr))]
+
+
+def tpr_at(y, p, target):
+    if (y == 0).sum() < 3 / target - 1e-6:
+        return None
+    fpr, tpr, _ = sk.roc_curve(y, p, drop_intermediate=False)
+    return tpr[fpr <= target].max()
 
 
 def risk_coverage(probs, labels):
@@ -84,6 +175,9 @@ def aurc(probs, labels):
     if len(np.unique(top)) == n:
         curve = risk_coverage(probs, labels)
         mean_risk = curve.mean()
+        metric = AURC()
+        metric.update(torch.tensor(probs), torch.tensor(labels))
+        trapezoid = float(metric.compute()) if n > 1 else None
         # Their mean of the generalised risks counts each error's own step whole; the integral half.
         generalised = (curve * np.arange(1, n + 1) / n).mean() - wrong.sum() / (2 * n * n)
     else:
@@ -97,7 +191,13 @@ def aurc(probs, labels):
             mean_risk = np.mean([c.mean() for c in curves])
         else:
             mean_risk = (np.cumsum(expected) / np.arange(1, n + 1)).mean()
+        curve = np.cumsum(expected) / np.arange(1, n + 1)
+        trapezoid = np.trapezoid(curve, dx=1 / (n - 1)) if n > 1 else None
         generalised = None
+    if trapezoid is not None:
+        assert abs(trapezoid - np.trapezoid(curve, dx=1 / (n - 1))) < 1e-6  # they compute in f32
+        trapezoid = np.trapezoid(curve, dx=1 / (n - 1))
+    best = (np.cumsum(np.sort(wrong)) / np.arange(1, n + 1)).mean()
     accuracy = 1 - wrong.mean()
     if 0 < wrong.sum() < n:
         closed = (1 - sk.roc_auc_score(1 - wrong, top)) * accuracy * (1 - accuracy) + (1 - accuracy) ** 2 / 2
@@ -105,11 +205,15 @@ def aurc(probs, labels):
         closed = (1 - accuracy) ** 2 / 2
     if generalised is not None:
         assert abs(generalised - closed) < 1e-6, (generalised, closed)
-    return mean_risk, closed
+    return mean_risk, closed, trapezoid, mean_risk - best
 
 
 def auroc_or_none(y, score):
     return float(sk.roc_auc_score(y, score)) if 0 < np.sum(y) < len(y) else None
+
+
+def aupr_or_none(y, score):
+    return float(sk.average_precision_score(y, score)) if 0 < np.sum(y) < len(y) else None
 
 
 def case(name, probs, labels, positive, uncertainties):
@@ -126,17 +230,51 @@ def case(name, probs, labels, positive, uncertainties):
         "nll": sk.log_loss(labels, probs, labels=range(classes)),
     }
 
-    for metric, norm in [("ece_top15", "l1"), ("mce_top15", "max")]:
+    want["mcc"] = sk.matthews_corrcoef(labels, predicted) if len(present) > 1 and len(set(predicted)) > 1 else None
+    for metric, norm in [("ece_top15", "l1"), ("mce_top15", "max"), ("rms_top15", "l2")]:
         want[metric] = calibration(
             top, right, BINS, norm, lambda: multiclass_calibration_error(tensor, target, classes, BINS, norm)
         )
-    want["aurc"], want["augrc"] = aurc(probs, labels)
+    want["ece_top15_debiased"] = ece_debiased(top, right)
+    want["rms_top15_debiased"] = rms_debiased(top, right)
+    want["ece_adaptive15"] = adaptive_ece(top, right)
+    want["ks_calibration"] = ks(top, right)
+    want["ece_classwise15"] = np.mean(
+        [guo(probs[:, k], (labels == k).astype(float), BINS, "l1") for k in range(classes)]
+    )
+    entropy = np.minimum(np.asarray(uncertainties["total"]) / np.log(classes), 1)
+    want["uce15"] = guo(entropy, 1 - right, BINS, "l1")
+    certain = entropy <= 0.5
+    want["avu"] = ((right == 1) & certain).mean() + ((right == 0) & ~certain).mean()
+    # The area under all thresholds: each step from one entropy to the next is a rectangle.
+    steps = np.unique(np.concatenate([[0.0], entropy, [1.0]]))
+    at = [((right == 1) == (entropy <= t)).mean() for t in steps[:-1]]
+    want["avu_area"] = (np.diff(steps) * at).sum()
+    want["aurc"], want["augrc"], want["aurc_trapezoid"], want["eaurc"] = aurc(probs, labels)
+    second = np.sort(probs, axis=1)[:, -2]
+    # Of two classes 2 top - 1, so that it is tied where the largest probability is.
+    margin = 2 * top - 1 if classes == 2 else top - second
+    want["max_probability"], want["margin"] = top.mean(), margin.mean()
     if positive is not None:
         y = (labels == positive).astype(int)
         p = probs[:, positive]
         want["auroc"] = auroc_or_none(y, p)
         want["average_precision"] = float(sk.average_precision_score(y, p)) if 0 < y.sum() < n else None
         want["brier"] = sk.brier_score_loss(y, p)
+        for part, value in zip(["reliability", "resolution", "uncertainty", "within_bins"], murphy(p, y)):
+            want[f"brier_{part}"] = value
+        want["f1"] = sk.f1_score(y, predicted == positive) if y.sum() > 0 else None
+        two = 0 < y.sum() < n
+        want["eer"] = equal_error_rate(y, p) if two else None
+        want["eer_deepfakebench"] = deepfakebench_eer(y, p) if two else None
+        want["tpr_at_fpr1pct"] = tpr_at(y, p, 0.01) if two else None
+        want["tpr_at_fpr01pct"] = tpr_at(y, p, 0.001) if two else None
+        want["ece_pos15_debiased"] = ece_debiased(p, y.astype(float))
+        for metric, norm in [("rms_pos15", "l2"), ("mce_pos15", "max")]:
+            want[metric] = calibration(
+                p, y.astype(float), BINS, norm,
+                lambda: binary_calibration_error(torch.tensor(p), torch.tensor(y), BINS, norm),
+            )
         want["ece_pos15"] = calibration(
             p, y.astype(float), BINS, "l1", lambda: binary_calibration_error(torch.tensor(p), torch.tensor(y), BINS, "l1")
         )
@@ -149,8 +287,12 @@ def case(name, probs, labels, positive, uncertainties):
             assert abs(macro - want["auroc"]) < 1e-12
             theirs = float(multiclass_auroc(tensor, target, classes))
             assert abs(theirs - want["auroc"]) < 1e-6
+        want["f1_macro"] = (
+            sk.f1_score(labels, predicted, labels=present, average="macro") if len(present) > 1 else None
+        )
         for k, value in enumerate(each):
             want[f"auroc_c{k}"] = value
+            want[f"average_precision_c{k}"] = aupr_or_none(labels == k, probs[:, k])
         precisions = [
             sk.average_precision_score(labels == k, probs[:, k]) for k in range(classes) if each[k] is not None
         ]
@@ -163,7 +305,10 @@ def case(name, probs, labels, positive, uncertainties):
         want[field] = float(np.mean(values))
         if field != "between_frames":
             want[f"misclassification_auroc_{field}"] = auroc_or_none(wrong, values)
-    want["misclassification_auroc_max_probability"] = auroc_or_none(wrong, -top)
+            want[f"misclassification_aupr_{field}"] = aupr_or_none(wrong, values)
+    for field, values in [("max_probability", -top), ("margin", -margin)]:
+        want[f"misclassification_auroc_{field}"] = auroc_or_none(wrong, values)
+        want[f"misclassification_aupr_{field}"] = aupr_or_none(wrong, values)
     return {
         "name": name,
         "classes": names,
@@ -208,10 +353,10 @@ def items(n, classes, informative, round_to=None, prior=None):
     logits = rng.normal(size=(n, classes)) + informative * np.eye(classes)[labels]
     probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     # Few digits keep the file small; `round_to` makes ties (and, with 15, values on the edges of bins).
-    whole = np.floor(probs * (round_to or 100_000))
-    whole[:, -1] = (round_to or 100_000) - whole[:, :-1].sum(1)
-    probs = whole / (round_to or 100_000)
-    parts = np.round(rng.gamma(0.7, 0.1, size=(3, n)), 2 if round_to else 5)
+    whole = np.floor(probs * (round_to or 10_000))
+    whole[:, -1] = (round_to or 10_000) - whole[:, :-1].sum(1)
+    probs = whole / (round_to or 10_000)
+    parts = np.round(rng.gamma(0.7, 0.1, size=(3, n)), 2 if round_to else 4)
     uncertainties = {
         "total": np.round(parts.sum(0), 5), "aleatoric": parts[0], "between_frames": parts[1], "epistemic": parts[2],
     }
@@ -224,11 +369,11 @@ def main():
     def add(name, made, positive):
         cases.append(case(name, made[0], made[1], positive, made[2]))
 
-    add("binary random", items(200, 2, 1.0), 1)
+    add("binary random", items(160, 2, 1.0), 1)
     add("binary positive is class 0", items(90, 2, 1.0), 0)
     add("binary tied", items(150, 2, 0.7, round_to=8), 1)
     add("binary tied on the edges of the bins", items(150, 2, 0.7, round_to=15), 1)
-    add("binary imbalanced", items(300, 2, 1.0, prior=[0.97, 0.03]), 1)
+    add("binary imbalanced", items(330, 2, 1.0, prior=[0.95, 0.05]), 1)
     add("binary tiny tied", items(7, 2, 0.3, round_to=4), 1)
     add("binary worse than chance", items(80, 2, -1.5), 1)
     probs, labels, parts = items(40, 2, 1.0)
@@ -241,14 +386,23 @@ def main():
     add("binary sure and wrong", (sure, np.array([0, 1, 1, 1, 0]), {k: v[:5] for k, v in parts.items()}), 1)
     flat = np.full((6, 2), 0.5)
     add("binary all the same", (flat, np.array([0, 1, 1, 0, 1, 1]), {k: np.full(6, 0.1) for k in parts}), 1)
-    add("multiclass random", items(200, 5, 1.0), None)
-    add("multiclass tied", items(120, 3, 0.7, round_to=4), None)
-    add("multiclass imbalanced", items(300, 4, 1.0, prior=[0.9, 0.05, 0.03, 0.02]), None)
+    add("multiclass random", items(110, 5, 1.0), None)
+    add("multiclass tied", items(100, 3, 0.7, round_to=4), None)
+    add("multiclass imbalanced", items(180, 4, 1.0, prior=[0.9, 0.05, 0.03, 0.02]), None)
     probs, labels, parts = items(60, 4, 1.0, prior=[0.4, 0.3, 0.3, 0.0])
     add("multiclass one class absent", (probs, labels, parts), None)
     probs, labels, parts = items(30, 3, 1.0)
     add("multiclass one class only", (probs, np.full(30, 2), parts), None)
     add("two classes, none positive", items(50, 2, 1.0), None)
+
+    # Too many items for a file: tests make them by the same formula.
+    i = np.arange(8000)
+    u, v = (i * 0.6180339887498949) % 1, (i * 0.7548776662466927) % 1
+    labels = (i % 5 < 2).astype(int)
+    p = np.floor(np.where(labels == 1, 1 - u * v, u * v) * 2000) / 2000
+    parts = {"total": v * 0.5, "aleatoric": u * 0.25, "between_frames": u * 0, "epistemic": u * v * 0.25}
+    formula = case("formula", np.stack([1 - p, p], 1), labels, 1, parts)
+    cases.append({key: formula[key] for key in ["name", "classes", "positive", "want"]} | {"formula_items": len(i)})
 
     videos = [
         video("random", (10, 8, 2), 0.6),
@@ -280,7 +434,7 @@ def main():
     # Inputs keep all their digits: ties must stay ties.
     for c in cases + videos:
         c["want"] = short(c["want"])
-    path.write_text(json.dumps({"cases": cases, "videos": videos, "wilson": wilson}) + "\n")
+    path.write_text(json.dumps({"cases": cases, "videos": videos, "wilson": wilson}, separators=(",", ":")) + "\n")
     print(f"{path.name}: {len(cases)} cases, {len(videos)} videos, {path.stat().st_size} bytes")
 
 
