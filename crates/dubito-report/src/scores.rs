@@ -243,8 +243,13 @@ impl Scores {
         agree(&tables, &layouts)?;
         let raw = layouts.iter().any(|layout| layout.has_samples(request.input.as_ensemble));
         let has_videos = layouts.iter().any(|layout| layout.video.is_some());
-        let context = Context { request: &request, task: &first.task, has_videos, raw };
-        let mut store = Store::new(first.task.classes.len(), request.facts().len(), has_videos, raw);
+        let names = request.facts();
+        let facts: Vec<usize> =
+            (0..names.len()).filter(|&at| layouts.iter().any(|layout| layout.facts[at].is_some())).collect();
+        let kept = facts.iter().map(|&at| names[at].clone()).collect();
+        let has_frames = layouts.iter().any(|layout| layout.frame.is_some());
+        let mut store = Store::new(first.task.classes.len(), facts.len(), has_videos, raw);
+        let context = Context { request: &request, task: &first.task, facts, has_videos, has_frames, raw };
         let clash = |clash, samples: &[u64]| diagnose(clash, &tables, &layouts, &request, samples);
         for (table, layout) in tables.iter().zip(&layouts) {
             let prefix = match paths {
@@ -277,7 +282,7 @@ impl Scores {
         }
         store.merge().map_err(|found| clash(found, &[]))?;
         let reduced = layouts.iter().any(|layout| matches!(layout.scoring, Scoring::Reduced { .. }));
-        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, facts: request.facts() };
+        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, facts: kept };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
             Failure::Stats(place, source) => ReportError::Stats { place, source },
@@ -492,11 +497,8 @@ impl Finish {
             }
             sets.push(set);
         }
-        let (item_names, has_frames) = match self.has_videos {
-            true => (std::mem::take(&mut store.items.names), true),
-            false => (Texts::default(), store.items.frames.iter().any(|&frame| frame != NO_FRAME)),
-        };
-        let item_frames = if has_frames { std::mem::take(&mut store.items.frames) } else { Vec::new() };
+        let item_names = if self.has_videos { std::mem::take(&mut store.items.names) } else { Texts::default() };
+        let item_frames = std::mem::take(&mut store.items.frames);
         Ok(Scores {
             task: self.task,
             units,
@@ -610,10 +612,9 @@ impl Finish {
         cluster: &dyn Fn(usize) -> u32,
     ) -> Result<ScoreSet, Failure> {
         let scores = &store.scores;
-        let is_of = |run: &usize| scores.detectors[*run] as usize == detector;
-        // Runs are sorted by detector.
-        let from = scores.detectors.partition_point(|&d| (d as usize) < detector);
-        let runs: std::ops::Range<usize> = from..from + (from..scores.items.len()).take_while(is_of).count();
+        let start = store.order.partition_point(|&run| (scores.detectors[run as usize] as usize) < detector);
+        let end = store.order.partition_point(|&run| scores.detectors[run as usize] as usize <= detector);
+        let runs = &store.order[start..end];
         let place = |item: usize, error| Failure::Stats(self.item_name(store, units, item), error);
         let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
         items.reserve(runs.len());
@@ -622,7 +623,8 @@ impl Finish {
         let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(crate::input::rows::mixed(sample)));
         let (mut least, mut most) = (u32::MAX, 0);
         let mut probs = vec![0.0; width - 1];
-        for run in runs.clone() {
+        for &run in runs {
+            let run = run as usize;
             let item = scores.items[run] as usize;
             let count = scores.counts[run];
             let doubt = match &scores.values {
@@ -650,7 +652,7 @@ impl Finish {
                 .map_err(|error| place(item, error))?;
         }
         let all = store.items.labels.len();
-        let item_ids = (runs.len() < all).then(|| scores.items[runs.clone()].to_vec());
+        let item_ids = (runs.len() < all).then(|| runs.iter().map(|&run| scores.items[run as usize]).collect());
         Ok(ScoreSet {
             detector: None,
             missing: all - items.len(),

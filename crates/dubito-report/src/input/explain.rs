@@ -172,7 +172,9 @@ impl Explanation {
         let context = Context {
             request,
             task: &layout.task,
+            facts: (0..layout.facts.len()).filter(|&at| layout.facts[at].is_some()).collect(),
             has_videos: layout.video.is_some(),
+            has_frames: layout.frame.is_some(),
             raw: layout.has_samples(ensemble),
         };
         let mut splits = BTreeMap::new();

@@ -61,10 +61,18 @@ pub(crate) struct ItemRuns {
     /// Empty where no file names videos.
     pub videos: Vec<u32>,
     pub names: Texts,
+    /// Empty where no file numbers frames.
     pub frames: Vec<u64>,
     pub labels: Vec<u16>,
-    /// Row by row, one code for each fact.
+    /// Row by row, one code for each of [`Context::facts`].
     pub facts: Vec<u32>,
+}
+
+impl ItemRuns {
+    /// The frame's number; [`NO_FRAME`] where there is none.
+    pub fn frame(&self, run: usize) -> u64 {
+        self.frames.get(run).copied().unwrap_or(NO_FRAME)
+    }
 }
 
 /// What the rows of one item and detector add up to.
@@ -100,8 +108,12 @@ impl ScoreRuns {
 pub(crate) struct Context<'a> {
     pub request: &'a Request,
     pub task: &'a Task,
+    /// The facts that any file has, each as an index of [`Request::facts`].
+    pub facts: Vec<usize>,
     /// Whether any file names videos.
     pub has_videos: bool,
+    /// Whether any file numbers frames.
+    pub has_frames: bool,
     /// Whether any file has several samples of an item, so that sums are kept.
     pub raw: bool,
 }
@@ -206,7 +218,7 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
     let mut part = Part {
         detectors: Interner::default(),
         videos: Interner::default(),
-        facts: vec![Interner::default(); layout.facts.len()],
+        facts: vec![Interner::default(); context.facts.len()],
         all_detectors: BTreeSet::new(),
         all_splits: BTreeSet::new(),
         items: ItemRuns::default(),
@@ -387,8 +399,8 @@ impl<'a> Folder<'a> {
             video => part.videos.code(video),
         };
         self.codes.clear();
-        for (slot, interner) in layout.facts.iter().zip(&mut part.facts) {
-            self.codes.push(if slot.is_some() { interner.code_or_none(block.text(*slot, row)) } else { NONE });
+        for (&fact, interner) in self.context.facts.iter().zip(&mut part.facts) {
+            self.codes.push(interner.code_or_none(block.text(layout.facts[fact], row)));
         }
         let items = &mut part.items;
         let count = items.labels.len();
@@ -396,7 +408,7 @@ impl<'a> Folder<'a> {
             !name.is_empty()
                 && items.names.get(last) == name
                 && (!self.context.has_videos || items.videos[last] == video)
-                && items.frames[last] == frame
+                && (!self.context.has_frames || items.frames[last] == frame)
                 && usize::from(items.labels[last]) == label
                 && items.facts[last * self.codes.len()..] == self.codes[..]
         };
@@ -407,7 +419,9 @@ impl<'a> Folder<'a> {
             items.videos.push(video);
         }
         items.names.push(name);
-        items.frames.push(frame);
+        if self.context.has_frames {
+            items.frames.push(frame);
+        }
         items.labels.push(label as u16);
         items.facts.extend_from_slice(&self.codes);
         if name.is_empty() {

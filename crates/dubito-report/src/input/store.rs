@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 
+use dubito_stats::probability::FixedSum;
 use dubito_stats::{StatsError, VideoSums};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
@@ -44,6 +45,8 @@ pub(crate) struct Store {
     pub all_splits: BTreeSet<String>,
     pub items: ItemRuns,
     pub scores: ScoreRuns,
+    /// The runs of scores by (detector, item), once they are merged.
+    pub order: Vec<u32>,
     /// The samples of each detector.
     pub samples: Vec<BTreeSet<u64>>,
     /// By detector and video.
@@ -64,6 +67,7 @@ impl Store {
             all_splits: BTreeSet::new(),
             items: ItemRuns::default(),
             scores: ScoreRuns::new(raw),
+            order: Vec::new(),
             samples: Vec::new(),
             video_sums: HashMap::new(),
             merge_at: MOST_WAITING,
@@ -144,8 +148,8 @@ impl Store {
         ranks(self.videos.names())
     }
 
-    /// Put every item in its place, by (video, frame, name), and every score behind its detector's others
-    /// by item; merge what is equal.
+    /// Put every item in its place, by (video, frame, name), merge what is equal, and find the order of
+    /// the scores.
     pub fn merge(&mut self) -> Result<(), Clash> {
         let order = self.order();
         let width = self.facts.len();
@@ -157,7 +161,7 @@ impl Store {
             let facts = &old.facts[run * width..(run + 1) * width];
             let is_same = last.is_some_and(|last| {
                 old.names.get(last) == old.names.get(run)
-                    && old.frames[last] == old.frames[run]
+                    && old.frame(last) == old.frame(run)
                     && (!self.has_videos || old.videos[last] == old.videos[run])
             });
             if let (true, Some(last)) = (is_same, last) {
@@ -167,7 +171,9 @@ impl Store {
                 }
             } else {
                 self.items.names.push(old.names.get(run));
-                self.items.frames.push(old.frames[run]);
+                if !old.frames.is_empty() {
+                    self.items.frames.push(old.frames[run]);
+                }
                 self.items.labels.push(old.labels[run]);
                 self.items.facts.extend_from_slice(facts);
                 if self.has_videos {
@@ -186,47 +192,44 @@ impl Store {
 
     fn merge_scores(&mut self) -> Result<(), Clash> {
         let scores = &self.scores;
-        let mut order: Vec<(u64, u32)> = (0..scores.items.len())
-            .into_par_iter()
-            .map(|run| (u64::from(scores.detectors[run]) << 32 | u64::from(scores.items[run]), run as u32))
-            .collect();
-        order.par_sort_unstable();
-        let raw = matches!(scores.values, Values::Sums(_));
-        let old = std::mem::replace(&mut self.scores, ScoreRuns::new(raw));
-        let width = self.classes + 1;
-        let new = &mut self.scores;
-        let mut last = None;
-        for (key, run) in order {
-            let run = run as usize;
-            let is_same = last == Some(key);
-            last = Some(key);
-            match (&mut new.values, &old.values) {
-                (Values::Sums(all), Values::Sums(more)) => {
-                    let more = &more[run * width..(run + 1) * width];
-                    if is_same {
-                        let at = all.len() - width;
-                        all[at..].iter_mut().zip(more).for_each(|(sum, &m)| sum.merge(m));
-                        let at = new.counts.len() - 1;
-                        new.counts[at] = new.counts[at].saturating_add(old.counts[run]);
-                        new.seen[at] = new.seen[at].wrapping_add(old.seen[run]);
-                        continue;
-                    }
-                    all.extend_from_slice(more);
-                    new.seen.push(old.seen[run]);
-                }
-                (Values::Finals(all), Values::Finals(more)) => {
-                    if is_same {
-                        let item = old.items[run] as usize;
-                        return Err(self.samples_clash(old.detectors[run], item, self.items.names.get(item).into()));
-                    }
-                    all.extend_from_slice(&more[run * width..(run + 1) * width]);
-                }
-                _ => {}
+        let key = |run: usize| u64::from(scores.detectors[run]) << 32 | u64::from(scores.items[run]);
+        let mut keyed: Vec<(u64, u32)> =
+            (0..scores.items.len()).into_par_iter().map(|run| (key(run), run as u32)).collect();
+        keyed.par_sort_unstable();
+        let order: Vec<u32> = keyed.iter().map(|&(_, run)| run).collect();
+        drop(keyed);
+        let Values::Sums(sums) = &scores.values else {
+            // One row has all there is of an item: nothing merges.
+            if let Some(pair) = order.windows(2).find(|pair| key(pair[0] as usize) == key(pair[1] as usize)) {
+                let (run, item) = (pair[1] as usize, scores.items[pair[1] as usize] as usize);
+                return Err(self.samples_clash(scores.detectors[run], item, self.items.names.get(item).into()));
             }
-            new.items.push(old.items[run]);
-            new.detectors.push(old.detectors[run]);
-            new.counts.push(old.counts[run]);
+            self.order = order;
+            return Ok(());
+        };
+        let width = self.classes + 1;
+        let (mut new, mut new_sums): (ScoreRuns, Vec<FixedSum>) = (ScoreRuns::new(true), Vec::new());
+        let mut last = None;
+        for run in order {
+            let run = run as usize;
+            let more = &sums[run * width..(run + 1) * width];
+            if last == Some(key(run)) {
+                let at = new.items.len() - 1;
+                new_sums[at * width..].iter_mut().zip(more).for_each(|(sum, &m)| sum.merge(m));
+                new.counts[at] = new.counts[at].saturating_add(scores.counts[run]);
+                new.seen[at] = new.seen[at].wrapping_add(scores.seen[run]);
+            } else {
+                last = Some(key(run));
+                new.items.push(scores.items[run]);
+                new.detectors.push(scores.detectors[run]);
+                new.counts.push(scores.counts[run]);
+                new.seen.push(scores.seen[run]);
+                new_sums.extend_from_slice(more);
+            }
         }
+        self.order = (0..new.items.len() as u32).collect();
+        new.values = Values::Sums(new_sums);
+        self.scores = new;
         Ok(())
     }
 
@@ -236,7 +239,7 @@ impl Store {
             detector: self.detectors.names()[detector as usize].clone(),
             video: self.has_videos.then(|| self.videos.names()[self.items.videos[item] as usize].clone()),
             item: name,
-            frame: self.items.frames[item],
+            frame: self.items.frame(item),
         }
     }
 
@@ -244,7 +247,7 @@ impl Store {
     fn order(&self) -> Vec<u32> {
         let items = &self.items;
         let ranks = self.video_ranks();
-        let frame = |run: usize| items.frames[run].wrapping_add(1); // NO_FRAME is 0
+        let frame = |run: usize| items.frame(run).wrapping_add(1); // NO_FRAME is 0
         debug_assert_eq!(NO_FRAME.wrapping_add(1), 0);
         let shared = if self.has_videos { 0 } else { common_prefix(&items.names) };
         // Most are told apart by eight bytes.
@@ -266,7 +269,7 @@ impl Store {
         let mut order: Vec<(u64, u32)> =
             (0..items.labels.len()).into_par_iter().map(|run| (key(run), run as u32)).collect();
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(a.1 as usize, b.1 as usize)));
-        order.into_iter().map(|(_, run)| run).collect()
+        order.iter().map(|&(_, run)| run).collect() // borrowed, so that the larger list is let go
     }
 }
 
