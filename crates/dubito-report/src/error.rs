@@ -23,27 +23,75 @@ pub enum ReportError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// A name that ends in neither `.csv` nor `.parquet`.
-    #[error("{}: predictions are read and written as .csv or .parquet: name the file so", path.display())]
-    UnknownFormat {
+    /// A file to be written whose name ends in neither `.csv` nor `.parquet`.
+    #[error("{}: predictions are written as .csv or .parquet: name the file so", path.display())]
+    UnknownName {
         /// The file.
         path: PathBuf,
     },
-    /// The content is of another kind than the name says.
-    #[error(
-        "{}: {}",
-        path.display(),
-        if *is_parquet {
-            "is a Parquet file: name it .parquet"
-        } else {
-            "is no Parquet file (it does not begin with PAR1): if it is text, name it .csv"
-        }
-    )]
-    WrongKind {
+    /// A file of no format that is read.
+    #[error("{}: {problem}", path.display())]
+    UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// Whether the content is Parquet.
-        is_parquet: bool,
+        /// What it is instead, and what to do.
+        problem: String,
+    },
+    /// An NPZ file that is corrupt, cut off, or has an array of an unfit type.
+    #[error("{}: NPZ: {problem}", path.display())]
+    Npz {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Columns that don't go together.
+    #[error("{}: {problem}", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Files of which some hold samples and some what samples were reduced to.
+    #[error("{}: is reduced already (p_mean), but {} holds scores as they are: evaluate them apart", path.display(), first.display())]
+    FormsDiffer {
+        /// The file that is reduced.
+        path: PathBuf,
+        /// A file that is not.
+        first: PathBuf,
+    },
+    /// The same sample of the same item and detector in two rows.
+    #[error(
+        "{}: row {row}: {item} has the same sample of the same detector here and in row {first_row} of {}: remove one (is a file or a run given twice?)",
+        path.display(),
+        first_path.display()
+    )]
+    Duplicate {
+        /// The file of the second row.
+        path: PathBuf,
+        /// The second row, from 1.
+        row: u64,
+        /// The item.
+        item: String,
+        /// The file of the first row.
+        first_path: PathBuf,
+        /// The first row, from 1.
+        first_row: u64,
+    },
+    /// More items than can be numbered.
+    #[error("{}: more than {most} items: evaluate them in parts", path.display())]
+    TooMany {
+        /// The file that had them.
+        path: PathBuf,
+        /// As many as there may be.
+        most: u64,
+    },
+    /// A file that is another one when it is read again.
+    #[error("{}: changed while it was read: try again when nothing writes to it", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// A Parquet file that is corrupt, cut off, or has a column of an unfit type.
     #[error("{}: Parquet: {problem}", path.display())]
@@ -53,9 +101,9 @@ pub enum ReportError {
         /// What is wrong.
         problem: String,
     },
-    /// A CSV row that can't be cut into cells.
+    /// A row that can't be cut into cells, or is no object.
     #[error("{}: row {row}: {problem}", path.display())]
-    Csv {
+    BadRow {
         /// The file.
         path: PathBuf,
         /// The row, from 1; 0 is the header.
@@ -112,7 +160,7 @@ pub enum ReportError {
         /// The row, from 1.
         row: u64,
         /// The column.
-        column: &'static str,
+        column: String,
         /// The video or item.
         what: String,
         /// What the earlier row says.
@@ -120,17 +168,20 @@ pub enum ReportError {
         /// What this row says.
         second: String,
     },
-    /// An item that lacks samples, or has one twice.
+    /// An item that lacks a sample.
     #[error(
-        "{item}: {found} rows for {expected} samples: expected each sample once (are two runs mixed in the files, or is one given twice?)"
+        "{item}: {found} rows for {expected} samples{}: expected each sample once for each item (are two runs mixed in the files?)",
+        lacks.map(|sample| format!(", none for sample {sample}")).unwrap_or_default()
     )]
     Samples {
         /// The item.
         item: String,
         /// Its number of rows.
         found: u64,
-        /// The number of different samples in all files.
+        /// The number of different samples of its detector in all files.
         expected: u64,
+        /// The first sample that it lacks.
+        lacks: Option<u64>,
     },
     /// Files whose classes differ.
     #[error("{}: classes {}, but {} has {}: evaluate them apart", path.display(), found.join(", "), first.display(), expected.join(", "))]
@@ -146,7 +197,7 @@ pub enum ReportError {
     },
     /// Rows of several detectors or splits, and no choice made.
     #[error(
-        "the predictions hold several values of {column}: {}: choose one with Options::{column}",
+        "the predictions hold several values of {column}: {}: choose one with Options::{column}, or keep them apart with Options::by",
         found.join(", ")
     )]
     Several {

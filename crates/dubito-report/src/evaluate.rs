@@ -16,30 +16,48 @@ use std::path::PathBuf;
 
 use dubito_stats::calibration::{CalibrationError, Gap};
 use dubito_stats::weighted::Weighted;
-use dubito_stats::{Bootstrap, Estimate, Scored, Task};
+use dubito_stats::{Bootstrap, Estimate, Items, Task};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::input::{InputOptions, Request};
 use crate::rates::{Rate, quantile};
-use crate::scores::{Origin, Scores, Video, predicted, real_class};
+use crate::scores::{Origin, ScoreSet, Scores, Units, real_class};
 
 /// What to evaluate, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How intervals are made; `None` for none.
     pub bootstrap: Option<Bootstrap>,
-    /// Only rows of this detector. Needed where the predictions hold several.
+    /// Only this detector; otherwise each one is evaluated for itself.
     pub detector: Option<String>,
     /// Only rows of this split. Needed where the predictions hold several.
     pub split: Option<String>,
+    /// How the files' columns are to be understood, where their names don't say it.
+    pub input: InputOptions,
+    /// More columns to keep ([`Units::fact`](crate::scores::Units::fact)), for grouping.
+    pub by: Vec<String>,
+}
+
+impl Options {
+    /// What is asked of every file.
+    pub(crate) fn request(&self) -> Request {
+        Request {
+            input: self.input.clone(),
+            by: self.by.clone(),
+            detector: self.detector.clone(),
+            split: self.split.clone(),
+        }
+    }
 }
 
 impl Default for Options {
-    /// The default [`Bootstrap`], and whatever single detector and split there is.
+    /// The default [`Bootstrap`], every detector, and whatever single split there is.
     fn default() -> Self {
-        Self { bootstrap: Some(Bootstrap::default()), detector: None, split: None }
+        let (input, by) = (InputOptions::default(), Vec::new());
+        Self { bootstrap: Some(Bootstrap::default()), detector: None, split: None, input, by }
     }
 }
 
@@ -117,7 +135,7 @@ pub struct Metrics {
     pub groups: Vec<Group>,
     /// The classes, and the positive one where there is one.
     pub task: Task,
-    /// Number of samples of each item.
+    /// Number of samples of each item; the smallest, where items or detectors differ.
     pub samples: usize,
     /// How the intervals were made.
     pub intervals: Intervals,
@@ -201,20 +219,33 @@ pub fn metrics_from_scores(
     let bootstrap = options.bootstrap.as_ref();
     let mut groups = Vec::new();
     for selection in selections(scores, missing) {
-        for &level in levels {
-            let chosen: Vec<(&Video, &Scored)> =
-                scores.scored(level).into_iter().filter(|(video, _)| selection.holds(&About::of(video))).collect();
-            let items: Vec<Scored> = chosen.iter().map(|(_, scored)| (*scored).clone()).collect();
-            let by = selection.by();
-            let place = |source| ReportError::Stats { place: format!("group {by:?}"), source };
-            let mut metrics = dubito_stats::metrics(&items, &scores.task, bootstrap).map_err(place)?;
-            add_rates(&mut metrics, &chosen, &selection, scores, level, bootstrap);
-            if selection == Selection::All {
-                metrics.insert("ece_top15_if_calibrated".into(), ece_if_calibrated(&items, options));
+        for set in &scores.sets {
+            for &level in levels {
+                let all = set.of(level);
+                let items = all.select(|i| selection.holds_unit(&scores.units, scores.unit(set, level, i)));
+                let mut by = selection.by();
+                if let (true, Some(detector)) = (scores.sets.len() > 1, &set.detector) {
+                    by.insert("detector".into(), detector.clone());
+                }
+                let place = |source| ReportError::Stats { place: format!("group {by:?}"), source };
+                let mut metrics = dubito_stats::metrics_of(&items, bootstrap).map_err(place)?;
+                add_rates(&mut metrics, &items, &selection, scores, set, level, bootstrap);
+                if selection == Selection::All {
+                    metrics.insert("ece_top15_if_calibrated".into(), ece_if_calibrated(&items, options));
+                }
+                if let (Level::Video, Some(reason)) = (level, set.videos_undivided) {
+                    let undivided = |name: &str| name.contains("between_frames") || name.contains("epistemic");
+                    let unknown = metrics.iter_mut().filter(|(name, _)| undivided(name));
+                    unknown.for_each(|(_, estimate)| *estimate = Estimate::undefined(reason));
+                }
+                let mut videos: Vec<usize> = (0..all.len())
+                    .map(|i| scores.unit(set, level, i))
+                    .filter(|&unit| selection.holds_unit(&scores.units, unit))
+                    .collect();
+                videos.dedup(); // items are sorted by video
+                let missing = missing.iter().filter(|m| selection.holds_missing(m)).count();
+                groups.push(Group { by, level, items: items.len(), videos: videos.len(), missing, metrics });
             }
-            let videos: BTreeSet<&str> = chosen.iter().map(|(video, _)| video.name.as_str()).collect();
-            let missing = missing.iter().filter(|m| selection.holds(&About::of_missing(m))).count();
-            groups.push(Group { by, level, items: items.len(), videos: videos.len(), missing, metrics });
         }
     }
     let intervals = Intervals {
@@ -225,32 +256,19 @@ pub fn metrics_from_scores(
     Ok(Metrics {
         groups,
         task: scores.task.clone(),
-        samples: scores.samples,
+        samples: scores.sets.iter().map(|set| set.samples).min().unwrap_or(0),
         intervals,
         conventions: CONVENTIONS.into_iter().collect(),
         provenance,
     })
 }
 
-/// What groups ask of a video, predicted or missing.
-struct About {
-    origin: Origin,
-    dataset: Option<String>,
-    fold: Option<String>,
-}
-
-impl About {
-    fn of(video: &Video) -> Self {
-        Self { origin: video.origin.clone(), dataset: video.dataset.clone(), fold: video.fold.clone() }
-    }
-
-    fn of_missing(missing: &Missing) -> Self {
-        let origin = match (&missing.control, &missing.generator) {
-            (Some(control), _) => Origin::Control(control.clone()),
-            (None, Some(generator)) if generator != "real" => Origin::Generator(generator.clone()),
-            _ => Origin::Real,
-        };
-        Self { origin, dataset: missing.dataset.clone(), fold: missing.fold.clone() }
+/// Where a missing video would come from.
+fn origin_of(missing: &Missing) -> Origin {
+    match (&missing.control, &missing.generator) {
+        (Some(control), _) => Origin::Control(control.clone()),
+        (None, Some(generator)) if generator != "real" => Origin::Generator(generator.clone()),
+        _ => Origin::Real,
     }
 }
 
@@ -267,19 +285,27 @@ enum Selection {
 }
 
 impl Selection {
-    fn holds(&self, about: &About) -> bool {
-        match self {
-            Self::All => true,
-            Self::Real => about.origin == Origin::Real,
-            Self::Generator(name) => about.origin == Origin::Generator(name.clone()),
-            Self::Against(name) => match &about.origin {
-                Origin::Generator(generator) => generator == name,
-                _ => true,
-            },
-            Self::Control(name) => about.origin == Origin::Control(name.clone()),
-            Self::Fold(name) => about.fold.as_ref() == Some(name),
-            Self::Dataset(name) => about.dataset.as_ref() == Some(name),
+    fn holds(&self, origin: &Origin, dataset: Option<&str>, fold: Option<&str>) -> bool {
+        match (self, origin) {
+            (Self::All, _) => true,
+            (Self::Real, origin) => *origin == Origin::Real,
+            (Self::Generator(name), Origin::Generator(generator)) => generator == name,
+            (Self::Generator(_), _) => false,
+            (Self::Against(name), Origin::Generator(generator)) => generator == name,
+            (Self::Against(_), _) => true,
+            (Self::Control(name), Origin::Control(control)) => control == name,
+            (Self::Control(_), _) => false,
+            (Self::Fold(name), _) => fold == Some(name),
+            (Self::Dataset(name), _) => dataset == Some(name),
         }
+    }
+
+    fn holds_unit(&self, units: &Units, unit: usize) -> bool {
+        self.holds(units.origin(unit), units.text("dataset", unit), units.text("fold", unit))
+    }
+
+    fn holds_missing(&self, missing: &Missing) -> bool {
+        self.holds(&origin_of(missing), missing.dataset.as_deref(), missing.fold.as_deref())
     }
 
     fn by(&self) -> BTreeMap<String, String> {
@@ -299,8 +325,8 @@ impl Selection {
 /// Every group there is, in the order of the output. A generator whose videos are all missing has one
 /// too.
 fn selections(scores: &Scores, missing: &[Missing]) -> Vec<Selection> {
-    let abouts: Vec<About> = scores.videos.iter().map(About::of).chain(missing.iter().map(About::of_missing)).collect();
-    let origins: BTreeSet<&Origin> = abouts.iter().map(|about| &about.origin).collect();
+    let of_missing: Vec<Origin> = missing.iter().map(origin_of).collect();
+    let origins: BTreeSet<&Origin> = scores.units.origins().iter().chain(&of_missing).collect();
     let mut all = vec![Selection::All];
     let has_reals = origins.iter().any(|origin| !matches!(origin, Origin::Generator(_)));
     if origins.contains(&Origin::Real) {
@@ -319,27 +345,31 @@ fn selections(scores: &Scores, missing: &[Missing]) -> Vec<Selection> {
             all.push(Selection::Control(name.clone()));
         }
     }
-    let several = |values: BTreeSet<&String>, selection: fn(String) -> Selection| {
-        let values: Vec<Selection> = values.into_iter().map(|value| selection(value.clone())).collect();
-        if values.len() > 1 { values } else { Vec::new() }
+    let mut several = |name: &str, missing: BTreeSet<&String>, selection: fn(String) -> Selection| {
+        let mut values: BTreeSet<&String> = missing;
+        values.extend(scores.units.fact(name).into_iter().flat_map(|fact| &fact.values));
+        if values.len() > 1 {
+            all.extend(values.into_iter().map(|value| selection(value.clone())));
+        }
     };
-    all.extend(several(abouts.iter().filter_map(|about| about.fold.as_ref()).collect(), Selection::Fold));
-    all.extend(several(abouts.iter().filter_map(|about| about.dataset.as_ref()).collect(), Selection::Dataset));
+    several("fold", missing.iter().filter_map(|m| m.fold.as_ref()).collect(), Selection::Fold);
+    several("dataset", missing.iter().filter_map(|m| m.dataset.as_ref()).collect(), Selection::Dataset);
     all
 }
 
-/// How often each item is called anything but real.
-fn called_fake<'a>(items: impl Iterator<Item = &'a Scored>, real: usize) -> Rate {
+/// How often each of these items is called anything but real.
+fn called_fake(items: &Items, which: impl Fn(usize) -> bool, real: usize) -> Rate {
     let mut rate = Rate::default();
-    items.for_each(|item| rate.push(item.cluster, predicted(item) != real));
+    (0..items.len()).filter(|&i| which(i)).for_each(|i| rate.push(items.cluster(i), items.predicted(i) != real));
     rate
 }
 
 fn add_rates(
     metrics: &mut BTreeMap<String, Estimate>,
-    chosen: &[(&Video, &Scored)],
+    items: &Items,
     selection: &Selection,
     scores: &Scores,
+    set: &ScoreSet,
     level: Level,
     bootstrap: Option<&Bootstrap>,
 ) {
@@ -350,15 +380,16 @@ fn add_rates(
         }
         return;
     };
-    let items = || chosen.iter().map(|(_, scored)| *scored);
-    let alarms = called_fake(items().filter(|item| item.label == real), real);
+    let alarms = called_fake(items, |i| items.label(i) == real, real);
     let mut misses = Rate::default();
-    items().filter(|item| item.label != real).for_each(|item| misses.push(item.cluster, predicted(item) == real));
+    (0..items.len())
+        .filter(|&i| items.label(i) != real)
+        .for_each(|i| misses.push(items.cluster(i), items.predicted(i) == real));
     metrics.insert("false_alarm_rate".into(), alarms.estimate(bootstrap, "there are no reals"));
     metrics.insert("miss_rate".into(), misses.estimate(bootstrap, "there are no fakes"));
     if let Selection::Control(_) = selection {
-        let untouched = scores.scored(level).into_iter().filter(|(video, _)| video.origin == Origin::Real);
-        let untouched = called_fake(untouched.map(|(_, scored)| scored), real);
+        let is_untouched = |i: usize| *scores.units.origin(scores.unit(set, level, i)) == Origin::Real;
+        let untouched = called_fake(set.of(level), is_untouched, real);
         let above = alarms.minus(&untouched, bootstrap, "there are no untouched reals (or no controls) to compare");
         metrics.insert("false_alarm_rate_above_real".into(), above);
     }
@@ -369,11 +400,11 @@ const SIMULATIONS: u64 = 400;
 
 /// What the top-class ECE of these confidences would be if each were true: whether an item is right is
 /// drawn with its confidence, item by item.
-fn ece_if_calibrated(items: &[Scored], options: &Options) -> Estimate {
+fn ece_if_calibrated(items: &Items, options: &Options) -> Estimate {
     if items.is_empty() {
         return Estimate::undefined("there are no items");
     }
-    let confidence: Vec<f64> = items.iter().map(|item| item.probs[predicted(item)]).collect();
+    let confidence: Vec<f64> = (0..items.len()).map(|i| items.probs(i)[items.predicted(i)]).collect();
     let ones = vec![1u32; items.len()];
     let seed = options.bootstrap.as_ref().map_or(0, |bootstrap| bootstrap.seed);
     let mut values = Vec::with_capacity(SIMULATIONS as usize);
@@ -408,16 +439,9 @@ mod tests {
     /// share: 0.03440 of 100 trials at 0.75 (SciPy: `sum(binom.pmf(k, 100, .75) * abs(k / 100 - .75))`).
     #[test]
     fn chance_alone_gives_the_binomial_deviation() {
-        let item = Scored {
-            label: 1,
-            probs: vec![0.25, 0.75],
-            total: 0.0,
-            aleatoric: 0.0,
-            between_frames: 0.0,
-            epistemic: 0.0,
-            cluster: 0,
-        };
-        let expected = ece_if_calibrated(&vec![item; 100], &Options::default());
+        let mut items = Items::new(&Task::binary()).unwrap();
+        (0..100).for_each(|_| items.push_parts(1, &[0.25, 0.75], [0.0; 4], 0).unwrap());
+        let expected = ece_if_calibrated(&items, &Options::default());
         assert!((expected.value.unwrap() - 0.0344).abs() < 0.004, "{expected:?}");
         assert!(expected.low.unwrap() < 0.01 && (0.07..0.1).contains(&expected.high.unwrap()), "{expected:?}");
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use dubito_stats::{Confidence, ReliabilityBin, Scored, StatsError, reliability};
+use dubito_stats::{Confidence, ReliabilityBin, Scored, StatsError, reliability_of};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -53,7 +53,7 @@ const WIDTH: u32 = 880;
 /// At most this many points of one group are drawn, evenly chosen by rank.
 const MOST_POINTS: usize = 250;
 
-/// All figures of these scores. Errors: a fault in drawing.
+/// All figures of the scores of the first detector. Errors: a fault in drawing.
 pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
     let mut all = Vec::new();
     let levels: &[Level] = if scores.has_videos { &[Level::Frame, Level::Video] } else { &[Level::Item] };
@@ -73,7 +73,8 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
         &Reliability { panels, what },
     )?);
 
-    let origins: Vec<(Origin, Vec<&Scored>)> = by_origin(scores, top);
+    let top_items = scores.scored(&scores.sets[0], top);
+    let origins: Vec<(Origin, Vec<&Scored>)> = by_origin(scores, &top_items);
     all.push(figure(
         "uncertainty_by_generator",
         "Uncertainty by generator",
@@ -86,7 +87,7 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
     )?);
 
     let (right, wrong): (Vec<&Scored>, Vec<&Scored>) =
-        scores.scored(top).into_iter().map(|(_, scored)| scored).partition(|scored| is_right(scored));
+        top_items.iter().map(|(_, scored)| scored).partition(|scored| is_right(scored));
     all.push(figure(
         "uncertainty_of_errors",
         "Uncertainty of right and wrong answers",
@@ -123,16 +124,15 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
 // ------------------------------------------------------------------------------------ what is drawn
 
 fn bins(scores: &Scores, level: Level) -> Result<Vec<ReliabilityBin>, StatsError> {
-    let items: Vec<Scored> = scores.scored(level).into_iter().map(|(_, scored)| scored.clone()).collect();
     let kind = if scores.task.positive.is_some() { Confidence::Positive } else { Confidence::Top };
-    reliability(&items, &scores.task, 15, kind)
+    reliability_of(scores.sets[0].of(level), 15, kind)
 }
 
 /// The items of each origin: real, null controls, generators.
-fn by_origin(scores: &Scores, level: Level) -> Vec<(Origin, Vec<&Scored>)> {
+fn by_origin<'a>(scores: &Scores, items: &'a [(usize, Scored)]) -> Vec<(Origin, Vec<&'a Scored>)> {
     let mut groups: BTreeMap<Origin, Vec<&Scored>> = BTreeMap::new();
-    for (video, scored) in scores.scored(level) {
-        groups.entry(video.origin.clone()).or_default().push(scored);
+    for (unit, scored) in items {
+        groups.entry(scores.units.origin(*unit).clone()).or_default().push(scored);
     }
     groups.into_iter().collect()
 }
@@ -142,9 +142,9 @@ type Points = Vec<(f64, f64)>;
 
 /// Accuracy of what is kept, for each share set aside, by each kind of doubt; and by the best order.
 fn rejection(scores: &Scores, level: Level) -> CurvePanel {
-    let items: Vec<&Scored> = scores.scored(level).into_iter().map(|(_, scored)| scored).collect();
-    let errors: Vec<f64> = items.iter().map(|item| f64::from(u8::from(!is_right(item)))).collect();
-    let doubt = |of: fn(&Scored) -> f64| items.iter().map(|item| of(item)).collect::<Vec<f64>>();
+    let items = scores.sets[0].of(level);
+    let errors: Vec<f64> =
+        (0..items.len()).map(|i| f64::from(u8::from(items.predicted(i) != items.label(i)))).collect();
     let by = |name: &str, color, dash, doubt: Vec<f64>| Line {
         name: name.into(),
         color,
@@ -152,8 +152,8 @@ fn rejection(scores: &Scores, level: Level) -> CurvePanel {
         points: kept_accuracy(&doubt, &errors),
     };
     let lines = vec![
-        by("total", BLUE, SOLID, doubt(|s| s.total)),
-        by("epistemic", ORANGE, (7, 4), doubt(|s| s.epistemic)),
+        by("total", BLUE, SOLID, items.total().to_vec()),
+        by("epistemic", ORANGE, (7, 4), items.epistemic().to_vec()),
         by("best possible", GREY, (2, 3), errors.clone()),
     ];
     let lowest = lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)).fold(1.0, f64::min);
@@ -197,7 +197,7 @@ fn roc_panels(scores: &Scores, levels: &[Level]) -> Vec<CurvePanel> {
     let all = levels.iter().rev().map(|&level| (level.plural().to_string(), roc(scores, level, |_| true)));
     let top = levels[levels.len() - 1];
     let generators: BTreeSet<&Origin> =
-        scores.videos.iter().map(|video| &video.origin).filter(|o| matches!(o, Origin::Generator(_))).collect();
+        scores.units.origins().iter().filter(|o| matches!(o, Origin::Generator(_))).collect();
     let hidden = generators.len().saturating_sub(LINES.len());
     let note = if hidden > 0 { format!(" (the first {})", LINES.len()) } else { String::new() };
     let each = generators.into_iter().map(|generator| {
@@ -213,8 +213,12 @@ fn roc_panels(scores: &Scores, levels: &[Level]) -> Vec<CurvePanel> {
 /// False positive rate and true positive rate for each threshold, in a task that knows reals.
 fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Result<Points, String> {
     let real = real_class(&scores.task).ok_or("no class is named real")?;
-    let items = scores.scored(level).into_iter().filter(|(video, _)| chosen(&video.origin));
-    let mut items: Vec<(f64, bool)> = items.map(|(_, s)| (scores.fakeness(s), s.label != real)).collect();
+    let set = &scores.sets[0];
+    let all = set.of(level);
+    let mut items: Vec<(f64, bool)> = (0..all.len())
+        .filter(|&i| chosen(scores.units.origin(scores.unit(set, level, i))))
+        .map(|i| (scores.fakeness(all.probs(i)), all.label(i) != real))
+        .collect();
     items.sort_by(|a, b| b.0.total_cmp(&a.0));
     let fakes = items.iter().filter(|item| item.1).count() as f64;
     let reals = items.len() as f64 - fakes;

@@ -1,14 +1,15 @@
 //! Predictions in; `metrics.json`, tables, figures and one self-contained `report.html` out.
 //!
 //! ```text
-//! predictions.parquet -> Scores -> Metrics ---> metrics.json, tables/*.csv
-//!                              \-> figures ---> figures/*.svg, *.png
-//!                               \-> verdict --> report.html
+//! anyone's scores --> Scores -> Metrics ---> metrics.json, tables/*.csv
+//!                           \-> figures ---> figures/*.svg, *.png
+//!                            \-> verdict --> report.html
 //! ```
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`predictions`] | the long form, one row per item and sample, as Parquet or CSV |
+//! | [`input`] | files of scores, from any framework: formats, columns, checks |
+//! | [`predictions`] | our own files of predictions, written |
 //! | [`scores`] | rows reduced over their samples: scored frames and videos |
 //! | [`evaluate`](mod@evaluate) | scored items by group: the content of `metrics.json` |
 //! | [`rates`] | how often something is called fake, with clustered intervals |
@@ -19,6 +20,7 @@
 pub mod error;
 pub mod evaluate;
 pub mod figures;
+pub mod input;
 pub mod predictions;
 pub mod rates;
 pub mod report;
@@ -31,9 +33,10 @@ use tempfile::NamedTempFile;
 
 pub use error::ReportError;
 pub use evaluate::{Group, Level, Metrics, Missing, Options, evaluate};
-pub use predictions::{PredictionReader, PredictionWriter, Row};
+pub use input::{Explanation, InputOptions, explain};
+pub use predictions::{PredictionWriter, Row};
 pub use report::{Example, ReportInput, write_report};
-pub use scores::{Origin, Scores};
+pub use scores::{Origin, ScoreSet, Scores};
 pub use verdict::{Judgement, Sentence};
 
 /// Give a finished temporary file its name, readable as any new file is.

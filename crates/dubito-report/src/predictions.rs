@@ -1,51 +1,34 @@
-//! Predictions as files: the long form, one row per item and sample, written and read as Parquet or CSV.
+//! Predictions to a file: the long form, one row per item and sample, as Parquet or CSV.
+//! [`input`](crate::input) reads them, and other people's.
 //!
-//! | column | what it holds |
-//! |---|---|
-//! | `item` | name of what was scored: a frame, or a whole video |
-//! | `label` | the truth: the name of a class, or its index (`0` real, `1` fake) |
-//! | `p_fake`, or one `prob_<class>` for each class | probabilities, 0 to 1; those of the classes sum to 1 |
-//! | `sample` | which draw from the posterior, from 0; without the column every row is sample 0 |
-//! | `video`, `frame` | the video that the item is a frame of, and its number in it |
-//! | `generator` | what made the fake; `real` or nothing for a real video |
-//! | `control` | the generator whose null control this is: a real video put through that generator's whole warp, blend and encode; its label is `real` |
-//! | `identity`, `donor` | the person seen, and the person whose face was put in |
-//! | `detector`, `dataset`, `split`, `fold` | where the number comes from |
-//!
-//! Only `item`, `label` and the probabilities are needed. Other columns are ignored. Both directions
-//! stream: the memory is one batch of rows, however long the file.
+//! The columns are `item`, `label`, `p_fake` (or one `prob_<class>` for each class), `sample`, `frame` and
+//! those of [`Row`] that hold text. Writing streams: the memory is one batch of rows.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_cast::{CastOptions, cast_with_options};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use dubito_stats::Task;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use tempfile::NamedTempFile;
 
 use crate::ReportError;
+use crate::input::rows::{SLACK, SUM_SLACK, class_list};
 
 /// Key of the Parquet metadata under which the provenance is kept, as JSON.
 pub const PROVENANCE_KEY: &str = "dubito.provenance";
 
 /// Rows of one Parquet row group: what the writer holds in memory.
 const ROW_GROUP: usize = 65_536;
-/// Rows that the reader decodes at once.
+/// Rows handed to the file at once.
 const BATCH: usize = 8_192;
-/// Probabilities may leave [0, 1] by this much, as rounding does.
-const SLACK: f64 = 1e-6;
 
-/// One sample of one item. See the [module](self) for what each column means.
+/// One sample of one item. See [`input`](crate::input) for what each column means.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Row {
     /// Name of the item, unique among the items.
@@ -96,20 +79,6 @@ impl Row {
             &self.fold,
         ]
     }
-
-    fn texts_mut(&mut self) -> [&mut Option<String>; 9] {
-        [
-            &mut self.video,
-            &mut self.generator,
-            &mut self.control,
-            &mut self.identity,
-            &mut self.donor,
-            &mut self.detector,
-            &mut self.dataset,
-            &mut self.split,
-            &mut self.fold,
-        ]
-    }
 }
 
 /// The two kinds of file.
@@ -125,7 +94,7 @@ impl Format {
         match path.extension().and_then(|e| e.to_str()).map(str::to_lowercase).as_deref() {
             Some("csv") => Ok(Self::Csv),
             Some("parquet") => Ok(Self::Parquet),
-            _ => Err(ReportError::UnknownFormat { path: path.into() }),
+            _ => Err(ReportError::UnknownName { path: path.into() }),
         }
     }
 }
@@ -303,7 +272,7 @@ fn check_row(row: &Row, task: &Task) -> Result<(), BadCell> {
         return bad("item", "nothing".into(), "the name of the item");
     }
     if row.label >= task.classes.len() {
-        return bad("label", row.label.to_string(), &format!("one of {}", class_list(task)));
+        return bad("label", row.label.to_string(), &class_list(task));
     }
     if row.probs.len() != task.classes.len() {
         let expected = format!("{} probabilities, one for each class", task.classes.len());
@@ -318,7 +287,7 @@ fn check_row(row: &Row, task: &Task) -> Result<(), BadCell> {
         }
     }
     let sum: f64 = row.probs.iter().sum();
-    if !(0.999..=1.001).contains(&sum) {
+    if !(1.0 - SUM_SLACK..=1.0 + SUM_SLACK).contains(&sum) {
         return bad("prob_*", format!("a sum of {sum}"), "probabilities that sum to 1 (are they logits?)");
     }
     let real = task.classes[row.label] == "real";
@@ -326,409 +295,4 @@ fn check_row(row: &Row, task: &Task) -> Result<(), BadCell> {
         return bad("control", control.clone(), "nothing, as the label is not real: a null control is a real video");
     }
     Ok(())
-}
-
-fn class_list(task: &Task) -> String {
-    let names = task.classes.join(", ");
-    format!("{names} (or the index, 0 to {})", task.classes.len() - 1)
-}
-
-// ---------------------------------------------------------------------------------------- reading
-
-/// Reads predictions row by row.
-pub struct PredictionReader {
-    path: PathBuf,
-    task: Task,
-    columns: Columns,
-    source: Source,
-    provenance: Option<serde_json::Value>,
-    has_video: bool,
-    row: u64,
-}
-
-/// Where each column is, counted in the file's own order (CSV) or among the columns read (Parquet).
-struct Columns {
-    item: usize,
-    label: usize,
-    probs: Vec<usize>,
-    sample: Option<usize>,
-    frame: Option<usize>,
-    texts: [Option<usize>; 9],
-}
-
-enum Source {
-    Csv(Box<csv::Reader<BufReader<File>>>, csv::StringRecord),
-    Parquet { reader: Box<ParquetRecordBatchReader>, batch: Option<Batch>, at: usize },
-}
-
-/// One decoded batch, each column cast to what it is read as.
-struct Batch {
-    texts: Vec<Option<StringArray>>,
-    numbers: Vec<Option<Float64Array>>,
-    integers: Vec<Option<Int64Array>>,
-    rows: usize,
-}
-
-impl PredictionReader {
-    /// Open a file of predictions and find its columns.
-    ///
-    /// The task follows from them: `p_fake` (or `prob_real` with `prob_fake`) is binary, other
-    /// `prob_<class>` columns name the classes in their order. Errors: a file that can't be read, is
-    /// of another kind than its name says, lacks a column or has one twice.
-    pub fn open(path: &Path) -> Result<Self, ReportError> {
-        let format = Format::of(path)?;
-        let mut file = File::open(path).map_err(|source| ReportError::Read { path: path.into(), source })?;
-        let mut start = [0u8; 4];
-        let found =
-            read_up_to(&mut file, &mut start).map_err(|source| ReportError::Read { path: path.into(), source })?;
-        let is_parquet = &start[..found] == b"PAR1";
-        if found == 0 {
-            return Err(ReportError::Empty { path: path.into() });
-        }
-        if is_parquet != (format == Format::Parquet) {
-            return Err(ReportError::WrongKind { path: path.into(), is_parquet });
-        }
-        match format {
-            Format::Csv => Self::open_csv(path),
-            Format::Parquet => Self::open_parquet(path),
-        }
-    }
-
-    fn open_csv(path: &Path) -> Result<Self, ReportError> {
-        let file = File::open(path).map_err(|source| ReportError::Read { path: path.into(), source })?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(BufReader::new(file));
-        let header = reader.headers().map_err(|e| csv_error(path, 0, &e))?;
-        let names: Vec<String> = header.iter().map(|name| name.trim_start_matches('\u{feff}').into()).collect();
-        let (task, columns) = find_columns(path, &names)?;
-        let has_video = columns.texts[0].is_some();
-        let source = Source::Csv(Box::new(reader), csv::StringRecord::new());
-        Ok(Self { path: path.into(), task, columns, source, provenance: None, has_video, row: 0 })
-    }
-
-    fn open_parquet(path: &Path) -> Result<Self, ReportError> {
-        let file = File::open(path).map_err(|source| ReportError::Read { path: path.into(), source })?;
-        let builder = guarded(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
-        let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let (task, columns) = find_columns(path, &names)?;
-        let wanted = columns.all();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().copied());
-        let provenance = builder
-            .metadata()
-            .file_metadata()
-            .key_value_metadata()
-            .and_then(|pairs| pairs.iter().find(|pair| pair.key == PROVENANCE_KEY))
-            .and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok());
-        let has_video = columns.texts[0].is_some();
-        let columns = columns.among(&wanted);
-        let reader = guarded(path, || builder.with_batch_size(BATCH).with_projection(mask).build())?;
-        let source = Source::Parquet { reader: Box::new(reader), batch: None, at: 0 };
-        Ok(Self { path: path.into(), task, columns, source, provenance, has_video, row: 0 })
-    }
-
-    /// The classes of this file.
-    pub fn task(&self) -> &Task {
-        &self.task
-    }
-
-    /// What the writer said about how the file was made; `None` in a CSV or a foreign file.
-    pub fn provenance(&self) -> Option<&serde_json::Value> {
-        self.provenance.as_ref()
-    }
-
-    /// Whether the file has a column `video`.
-    pub fn has_video(&self) -> bool {
-        self.has_video
-    }
-
-    /// The file that is read.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The number of the last row read, from 1.
-    pub fn row_number(&self) -> u64 {
-        self.row
-    }
-
-    /// Read the next row into `row` (whose memory is used again); `false` at the end. Errors name the
-    /// file, row and column: a cell that is missing, no number, no probability or no class. A file
-    /// without rows is [`ReportError::Empty`].
-    pub fn read(&mut self, row: &mut Row) -> Result<bool, ReportError> {
-        let more = match &mut self.source {
-            Source::Csv(reader, record) => {
-                reader.read_record(record).map_err(|e| csv_error(&self.path, self.row + 1, &e))?
-            }
-            Source::Parquet { reader, batch, at } => {
-                *at += 1;
-                while batch.as_ref().is_none_or(|b| *at >= b.rows) {
-                    let path = &self.path;
-                    match guarded(path, || reader.next().transpose())? {
-                        Some(next) => *batch = Some(Batch::new(path, &next, &self.columns)?),
-                        None => {
-                            *batch = None;
-                            break;
-                        }
-                    }
-                    *at = 0;
-                }
-                batch.is_some()
-            }
-        };
-        if !more {
-            return if self.row == 0 { Err(ReportError::Empty { path: self.path.clone() }) } else { Ok(false) };
-        }
-        self.row += 1;
-        self.fill(row).and_then(|()| check_row(row, &self.task)).map_err(|(column, found, expected)| {
-            ReportError::BadValue { path: self.path.clone(), row: self.row, column, found, expected }
-        })?;
-        Ok(true)
-    }
-
-    /// Copy the current cells into `row`.
-    fn fill(&self, row: &mut Row) -> Result<(), BadCell> {
-        let columns = &self.columns;
-        let missing = |column: &str| (column.to_string(), "nothing".to_string(), "a value".to_string());
-        set(&mut row.item, self.text(columns.item).ok_or_else(|| missing("item"))?);
-        let label = self.text(columns.label).ok_or_else(|| missing("label"))?;
-        row.label = self
-            .task
-            .classes
-            .iter()
-            .position(|class| class == label)
-            .or_else(|| label.parse().ok().filter(|&index: &usize| index < self.task.classes.len()))
-            .ok_or_else(|| ("label".into(), format!("\"{label}\""), format!("one of {}", class_list(&self.task))))?;
-        row.probs.clear();
-        let names = probability_columns(&self.task);
-        let single = columns.probs.len() == 1;
-        for (at, &column) in columns.probs.iter().enumerate() {
-            let name = if single { "p_fake" } else { names.get(at).map_or("prob_*", |name| name.as_str()) };
-            row.probs.push(self.number(column, name)?);
-        }
-        if single {
-            row.probs.insert(0, 1.0 - row.probs[0]);
-        }
-        row.sample = match columns.sample {
-            Some(column) => self.integer(column, "sample")?.ok_or_else(|| missing("sample"))?,
-            None => 0,
-        };
-        row.frame = match columns.frame {
-            Some(column) => self.integer(column, "frame")?,
-            None => None,
-        };
-        for (to, column) in row.texts_mut().into_iter().zip(columns.texts) {
-            match column.and_then(|column| self.text(column)) {
-                Some(text) => set(to.get_or_insert_default(), text),
-                None => *to = None,
-            }
-        }
-        Ok(())
-    }
-
-    /// A cell's text; `None` where it is empty.
-    fn text(&self, column: usize) -> Option<&str> {
-        let text = match &self.source {
-            Source::Csv(_, record) => record.get(column)?,
-            Source::Parquet { batch, at, .. } => {
-                let array = batch.as_ref()?.texts.get(column)?.as_ref()?;
-                if array.is_null(*at) {
-                    return None;
-                }
-                array.value(*at)
-            }
-        };
-        (!text.is_empty()).then_some(text)
-    }
-
-    fn number(&self, column: usize, name: &str) -> Result<f64, BadCell> {
-        let bad = |found: String| (name.to_string(), found, "a probability from 0 to 1".to_string());
-        match &self.source {
-            Source::Csv(..) => {
-                let text = self.text(column).ok_or_else(|| bad("nothing".into()))?;
-                text.parse().map_err(|_| bad(format!("\"{text}\"")))
-            }
-            Source::Parquet { batch, at, .. } => batch
-                .as_ref()
-                .and_then(|b| b.numbers.get(column)?.as_ref())
-                .filter(|array| !array.is_null(*at))
-                .map(|array| array.value(*at))
-                .ok_or_else(|| bad("nothing".into())),
-        }
-    }
-
-    fn integer(&self, column: usize, name: &str) -> Result<Option<u64>, BadCell> {
-        let bad = |found: String| (name.to_string(), found, "a whole number, 0 or more".to_string());
-        match &self.source {
-            Source::Csv(..) => {
-                self.text(column).map(|text| text.parse().map_err(|_| bad(format!("\"{text}\"")))).transpose()
-            }
-            Source::Parquet { batch, at, .. } => batch
-                .as_ref()
-                .and_then(|b| b.integers.get(column)?.as_ref())
-                .filter(|array| !array.is_null(*at))
-                .map(|array| u64::try_from(array.value(*at)).map_err(|_| bad(array.value(*at).to_string())))
-                .transpose(),
-        }
-    }
-}
-
-fn set(to: &mut String, text: &str) {
-    to.clear();
-    to.push_str(text);
-}
-
-/// Read until `buffer` is full or the file ends.
-fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut found = 0;
-    while found < buffer.len() {
-        match file.read(&mut buffer[found..])? {
-            0 => break,
-            n => found += n,
-        }
-    }
-    Ok(found)
-}
-
-/// Which columns a header holds, and the task that follows.
-fn find_columns(path: &Path, names: &[String]) -> Result<(Task, Columns), ReportError> {
-    let at = |name: &str| names.iter().position(|n| n == name);
-    let missing = |expected: &str| ReportError::MissingColumn {
-        path: path.into(),
-        expected: expected.into(),
-        found: names.into(),
-    };
-    if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
-        return Err(ReportError::DoubleColumn { path: path.into(), column: twice.1.clone() });
-    }
-    let mut classes: Vec<(usize, &str)> =
-        names.iter().enumerate().filter_map(|(i, name)| Some((i, name.strip_prefix("prob_")?))).collect();
-    let (task, probs) = match at("p_fake") {
-        Some(column) => (Task::binary(), vec![column]),
-        None if classes.len() < 2 => return Err(missing("p_fake (or prob_<class> for each of two classes or more)")),
-        None => {
-            let mut sorted: Vec<&str> = classes.iter().map(|c| c.1).collect();
-            sorted.sort_unstable();
-            if sorted == ["fake", "real"] {
-                classes.sort_by(|a, b| b.1.cmp(a.1));
-                (Task::binary(), classes.iter().map(|c| c.0).collect())
-            } else {
-                (Task::multiclass(classes.iter().map(|c| c.1)), classes.iter().map(|c| c.0).collect())
-            }
-        }
-    };
-    let columns = Columns {
-        item: at("item").ok_or_else(|| missing("item"))?,
-        label: at("label").ok_or_else(|| missing("label"))?,
-        probs,
-        sample: at("sample"),
-        frame: at("frame"),
-        texts: TEXTS.map(at),
-    };
-    Ok((task, columns))
-}
-
-impl Columns {
-    /// Every column that is read, rising.
-    fn all(&self) -> Vec<usize> {
-        let mut all = vec![self.item, self.label];
-        all.extend(&self.probs);
-        all.extend(self.sample.iter().chain(&self.frame));
-        all.extend(self.texts.iter().flatten());
-        all.sort_unstable();
-        all
-    }
-
-    /// The same columns counted among those in `kept`.
-    fn among(&self, kept: &[usize]) -> Self {
-        let to = |column: usize| kept.iter().position(|&k| k == column).unwrap_or(0);
-        Self {
-            item: to(self.item),
-            label: to(self.label),
-            probs: self.probs.iter().map(|&c| to(c)).collect(),
-            sample: self.sample.map(to),
-            frame: self.frame.map(to),
-            texts: self.texts.map(|c| c.map(to)),
-        }
-    }
-}
-
-impl Batch {
-    /// Cast each column to what it is read as. Errors name the column and its type.
-    fn new(path: &Path, batch: &RecordBatch, columns: &Columns) -> Result<Self, ReportError> {
-        let width = batch.num_columns();
-        let mut texts = vec![None; width];
-        let mut numbers = vec![None; width];
-        let mut integers = vec![None; width];
-        for &column in [columns.item, columns.label].iter().chain(columns.texts.iter().flatten()) {
-            texts[column] = Some(cast(path, batch, column)?);
-        }
-        for &column in &columns.probs {
-            numbers[column] = Some(cast(path, batch, column)?);
-        }
-        for &column in columns.sample.iter().chain(&columns.frame) {
-            integers[column] = Some(cast(path, batch, column)?);
-        }
-        Ok(Self { texts, numbers, integers, rows: batch.num_rows() })
-    }
-}
-
-/// An array that a column can be read as.
-trait ReadAs: Array + Clone + 'static {
-    const TYPE: DataType;
-    const WORDS: &'static str;
-}
-
-impl ReadAs for StringArray {
-    const TYPE: DataType = DataType::Utf8;
-    const WORDS: &'static str = "text";
-}
-impl ReadAs for Float64Array {
-    const TYPE: DataType = DataType::Float64;
-    const WORDS: &'static str = "numbers";
-}
-impl ReadAs for Int64Array {
-    const TYPE: DataType = DataType::Int64;
-    const WORDS: &'static str = "whole numbers";
-}
-
-fn cast<A: ReadAs>(path: &Path, batch: &RecordBatch, column: usize) -> Result<A, ReportError> {
-    let schema = batch.schema();
-    let field = schema.field(column);
-    let options = CastOptions { safe: false, ..Default::default() };
-    let bad = |why: String| ReportError::Parquet {
-        path: path.into(),
-        problem: format!(
-            "column {} is of type {}, expected {} ({why}): write it as {}",
-            field.name(),
-            field.data_type(),
-            A::WORDS,
-            A::TYPE
-        ),
-    };
-    let array = guarded(path, || cast_with_options(batch.column(column), &A::TYPE, &options))
-        .map_err(|e| bad(e.to_string()))?;
-    array.as_any().downcast_ref::<A>().cloned().ok_or_else(|| bad("it does not convert".into()))
-}
-
-/// Call into the Parquet reader: what goes wrong there names the file, and a panic over a corrupt file
-/// is an error like any other.
-fn guarded<T, E: std::fmt::Display>(path: &Path, call: impl FnOnce() -> Result<T, E>) -> Result<T, ReportError> {
-    let problem = match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "the reader gave up on it".to_string(),
-    };
-    Err(ReportError::Parquet { path: path.into(), problem })
-}
-
-fn csv_error(path: &Path, row: u64, error: &csv::Error) -> ReportError {
-    let problem = match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} cells, expected {expected_len} as in the header")
-        }
-        csv::ErrorKind::Utf8 { err, .. } => {
-            format!("cell {} is not UTF-8: save the file as UTF-8 text", err.field() + 1)
-        }
-        _ => error.to_string(),
-    };
-    ReportError::Csv { path: path.into(), row, problem }
 }

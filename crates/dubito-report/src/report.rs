@@ -10,7 +10,7 @@ use dubito_stats::{Confidence, Estimate};
 
 use crate::evaluate::{CONVENTIONS, Group, Level, Metrics, Missing, Options, metrics_from_scores};
 use crate::figures::{Figure, figures};
-use crate::scores::{ClusteredBy, Origin, Scores, predicted};
+use crate::scores::{ClusteredBy, Origin, Scores};
 use crate::verdict::{Judgement, Sentence, summary, verdict};
 use crate::{ReportError, write_atomically};
 
@@ -64,6 +64,11 @@ pub fn write_report_of(
     input: &ReportInput,
     options: &Options,
 ) -> Result<Metrics, ReportError> {
+    if scores.sets.len() > 1 {
+        // The page tells of one detector.
+        let found = scores.sets.iter().map(|set| set.detector.clone().unwrap_or_default()).collect();
+        return Err(ReportError::Several { column: "detector", found });
+    }
     let metrics = metrics_from_scores(scores, &input.missing, input.provenance.clone(), options)?;
     let json = serde_json::to_string_pretty(&metrics)
         .map_err(|e| ReportError::Write { path: out.join("metrics.json"), source: e.into() })?;
@@ -127,21 +132,31 @@ fn write_tables(folder: &Path, scores: &Scores, metrics: &Metrics, input: &Repor
         header.extend(["total", "aleatoric", "between_frames", "epistemic"]);
         let mut table = Table::new(&header);
         let class = |index: usize| scores.task.classes[index].clone();
-        for (at, (video, scored)) in scores.scored(level).into_iter().enumerate() {
-            let frame = if level == Level::Video { None } else { scores.frames.get(at) };
+        let set = &scores.sets[0];
+        let all = set.of(level);
+        for i in 0..all.len() {
+            let (id, unit) = (set.id(level, i), scores.unit(set, level, i));
+            let video = scores.units.name(unit);
+            let (name, frame) = match level {
+                Level::Video => (video, None),
+                _ => (scores.item_name(id), scores.frame_of(id)),
+            };
+            let fact = |name| scores.units.text(name, unit).unwrap_or_default().to_string();
             let mut cells = vec![
-                frame.map_or(&video.name, |frame| &frame.item).clone(),
-                video.name.clone(),
-                frame.and_then(|frame| frame.frame).map(|n| n.to_string()).unwrap_or_default(),
-                video.origin.title(),
-                video.identity.clone().unwrap_or_default(),
-                video.fold.clone().unwrap_or_default(),
-                class(scored.label),
-                class(predicted(scored)),
+                name.to_string(),
+                video.to_string(),
+                frame.map(|n| n.to_string()).unwrap_or_default(),
+                scores.units.origin(unit).title(),
+                fact("identity"),
+                fact("fold"),
+                class(all.label(i)),
+                class(all.predicted(i)),
             ];
-            cells.extend(scored.probs.iter().map(f64::to_string));
-            let parts = [scored.total, scored.aleatoric, scored.between_frames, scored.epistemic];
-            cells.extend(parts.map(|part| part.to_string()));
+            cells.extend(all.probs(i).iter().map(f64::to_string));
+            let undivided = level == Level::Video && set.videos_undivided.is_some();
+            cells.extend([all.total()[i], all.aleatoric()[i]].map(|part| part.to_string()));
+            let divided = [all.between_frames()[i], all.epistemic()[i]];
+            cells.extend(divided.map(|part| if undivided { String::new() } else { part.to_string() }));
             table.row(cells);
         }
         table.write(&folder.join(name))?;
@@ -174,9 +189,8 @@ fn write_tables(folder: &Path, scores: &Scores, metrics: &Metrics, input: &Repor
         if metrics.group(&[], level).is_none() {
             continue;
         }
-        let items: Vec<_> = scores.scored(level).into_iter().map(|(_, scored)| scored.clone()).collect();
         for &(kind, name) in kinds {
-            let found = dubito_stats::reliability(&items, &scores.task, 15, kind)
+            let found = dubito_stats::reliability_of(scores.sets[0].of(level), 15, kind)
                 .map_err(|source| ReportError::Stats { place: "reliability".into(), source })?;
             for bin in found {
                 bins.row([
@@ -319,19 +333,19 @@ fn subtitle(scores: &Scores) -> String {
         parts.push(count(scores.clusters, "person", "people"));
     }
     if scores.has_videos {
-        parts.push(count(scores.videos.len(), "video", "videos"));
-        parts.push(count(scores.frames.len(), "frame", "frames"));
+        parts.push(count(scores.units.len(), "video", "videos"));
+        parts.push(count(scores.items(), "frame", "frames"));
     } else {
-        parts.push(count(scores.frames.len(), "item", "items"));
+        parts.push(count(scores.items(), "item", "items"));
     }
-    parts.push(format!("{} each", count(scores.samples, "posterior sample", "posterior samples")));
+    parts.push(format!("{} each", count(scores.sets[0].samples, "posterior sample", "posterior samples")));
     parts.join(" · ")
 }
 
 fn facts(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_string(), value));
-    if let Some(detector) = &scores.detector {
+    if let Some(detector) = &scores.sets[0].detector {
         fact("Detector", detector.clone());
     }
     if let Some(split) = &scores.split {
@@ -345,13 +359,13 @@ fn facts(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<(String
         },
     );
     if scores.has_videos {
-        fact("Videos", scores.videos.len().to_string());
-        fact("Frames", scores.frames.len().to_string());
+        fact("Videos", scores.units.len().to_string());
+        fact("Frames", scores.items().to_string());
     } else {
-        fact("Items", scores.frames.len().to_string());
+        fact("Items", scores.items().to_string());
     }
     fact("Without a prediction", input.missing.len().to_string());
-    fact("Posterior samples of each", scores.samples.to_string());
+    fact("Posterior samples of each", scores.sets[0].samples.to_string());
     let folds = metrics.groups.iter().filter(|g| g.by.contains_key("fold") && g.level == metrics.top_level()).count();
     if folds > 0 {
         fact("Folds", format!("{folds}, each held out from a detector of its own"));
@@ -605,7 +619,7 @@ fn limits(scores: &Scores, input: &ReportInput) -> Vec<String> {
             if input.missing.len() == 1 { "is" } else { "are" }
         ));
     }
-    if scores.samples == 1 {
+    if scores.sets[0].samples == 1 {
         limits.push(
             "There is one sample of each item, so epistemic uncertainty is 0 by construction and says nothing.".into(),
         );

@@ -1,17 +1,22 @@
-//! Rows reduced over their samples: scored frames and videos with what is known about each.
+//! Rows reduced over their samples: scored frames and videos, column by column, with what is known about
+//! each.
 //!
-//! Rows may come in any order and from any number of files; the result is the same bits. Memory: one
-//! sum per class for each item, and one per class and sample for each *video* (all videos stay open
-//! until the end, since their rows need not be contiguous): 32 bytes a number, so 10,000 videos of
-//! 50 samples and two classes hold about 40 MB, however many frames they have.
+//! Rows may come in any order and from any number of files; the result is the same bits. Memory grows with
+//! items, not with samples: about 130 bytes for an item while it is read and 75 afterwards, and, where
+//! items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
+//! samples hold about 40 MB, however many frames they have).
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use dubito_stats::{FrameSums, Scored, Task, VideoSums};
+use dubito_stats::probability::{FixedSum, entropy, excess};
+use dubito_stats::{Items, Scored, StatsError, Task, VideoSums};
 
-use crate::predictions::{PredictionReader, Row};
-use crate::{Options, ReportError};
+use crate::input::diagnose::diagnose;
+use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold};
+use crate::input::store::{Clash, Refusal, Store, ranks};
+use crate::input::{Layout, Scoring, Table, Texts};
+use crate::{Level, Options, ReportError};
 
 /// Where a video comes from, as far as the evaluation tells videos apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,36 +40,132 @@ impl Origin {
     }
 }
 
-/// One video (or, in predictions without videos, one item) and what its rows say of it.
-#[derive(Clone, Debug)]
-pub struct Video {
-    /// Its name.
+/// One text about each unit, such as its generator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// The column's name.
     pub name: String,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// The person seen.
-    pub identity: Option<String>,
-    /// The data set.
-    pub dataset: Option<String>,
-    /// The fold in which it was held out.
-    pub fold: Option<String>,
-    /// Number of its frames.
-    pub frames: usize,
-    /// What the detector says of it: each sample averaged over frames first.
-    pub scored: Scored,
+    /// The different texts, sorted.
+    pub values: Vec<String>,
+    /// For each unit the index of its text; `u32::MAX` where it has none.
+    codes: Vec<u32>,
 }
 
-/// One item.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// Its name.
-    pub item: String,
-    /// Index of its video in [`Scores::videos`].
-    pub video: usize,
-    /// Its number in the video.
-    pub frame: Option<u64>,
-    /// What the detector says of it.
-    pub scored: Scored,
+impl Fact {
+    /// Index in [`values`](Self::values) of what is known about a unit; panics where there is no such
+    /// unit.
+    pub fn code(&self, unit: usize) -> Option<usize> {
+        (self.codes[unit] != NONE).then_some(self.codes[unit] as usize)
+    }
+
+    /// What is known about a unit; panics where there is no such unit.
+    pub fn of(&self, unit: usize) -> Option<&str> {
+        self.code(unit).map(|code| self.values[code].as_str())
+    }
+}
+
+/// The videos (or, in predictions without videos, the items), sorted by name, and what is known about
+/// each: column by column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Units {
+    names: Texts,
+    labels: Vec<u16>,
+    /// Number of items of each; empty where each unit is one item.
+    frames: Vec<u32>,
+    /// Only those that some unit has.
+    facts: Vec<Fact>,
+    origins: Vec<Origin>,
+    origin_codes: Vec<u32>,
+}
+
+impl Units {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Name of unit `unit`; this and the following panic where there is no such unit.
+    pub fn name(&self, unit: usize) -> &str {
+        self.names.get(unit)
+    }
+
+    /// Its true class.
+    pub fn label(&self, unit: usize) -> usize {
+        usize::from(self.labels[unit])
+    }
+
+    /// Number of its items.
+    pub fn frames(&self, unit: usize) -> usize {
+        self.frames.get(unit).map_or(1, |&frames| frames as usize)
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self, unit: usize) -> &Origin {
+        &self.origins[self.origin_codes[unit] as usize]
+    }
+
+    /// All origins that there are, sorted.
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Everything that is known, besides label and origin.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// The fact of this name; `None` where no unit has it.
+    pub fn fact(&self, name: &str) -> Option<&Fact> {
+        self.facts.iter().find(|fact| fact.name == name)
+    }
+
+    /// What a fact says of a unit.
+    pub fn text(&self, name: &str, unit: usize) -> Option<&str> {
+        self.fact(name)?.of(unit)
+    }
+}
+
+/// What one detector says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreSet {
+    /// The detector, where the predictions name one.
+    pub detector: Option<String>,
+    /// The scored items, in the order of their indices.
+    pub items: Items,
+    /// Index of each scored item among all items; `None` where it scored all of them.
+    item_ids: Option<Vec<u32>>,
+    /// The scored videos; empty where there are no videos.
+    pub videos: Items,
+    /// Index of each scored video among the units; `None` where it scored all of them.
+    video_ids: Option<Vec<u32>>,
+    /// Number of items that have no score of this detector.
+    pub missing: usize,
+    /// Number of samples of each item: the smallest, where they differ (which only those reduced
+    /// already may), and 0 where it is not known.
+    pub samples: usize,
+    /// The largest.
+    pub most_samples: usize,
+    /// Why the split of a video's doubt into between-frames and epistemic is not known; `between_frames`
+    /// and `epistemic` of [`videos`](Self::videos) are then 0 and mean nothing.
+    pub videos_undivided: Option<&'static str>,
+}
+
+impl ScoreSet {
+    /// The scored items or videos.
+    pub fn of(&self, level: Level) -> &Items {
+        if level == Level::Video { &self.videos } else { &self.items }
+    }
+
+    /// Index of scored item `i` among all items (of scored video `i` among the units).
+    pub fn id(&self, level: Level, i: usize) -> usize {
+        let ids = if level == Level::Video { &self.video_ids } else { &self.item_ids };
+        ids.as_ref().map_or(i, |ids| ids[i] as usize)
+    }
 }
 
 /// What a person (cluster) of the bootstrap is.
@@ -90,27 +191,27 @@ impl ClusteredBy {
     }
 }
 
-/// Everything scored, sorted by name.
-#[derive(Clone, Debug)]
+/// Everything scored. Items and units are shared by all detectors.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
     /// The classes.
     pub task: Task,
-    /// The items. Where there are no videos, each item is one "video" of its own.
-    pub frames: Vec<Frame>,
-    /// The videos.
-    pub videos: Vec<Video>,
+    /// The videos; where there are none, each item is a unit of its own.
+    pub units: Units,
     /// Whether the predictions name videos.
     pub has_videos: bool,
-    /// Number of samples of each item.
-    pub samples: usize,
     /// What the intervals are clustered by.
     pub clustered_by: ClusteredBy,
     /// Number of clusters.
     pub clusters: usize,
-    /// The detector, where the predictions name one.
-    pub detector: Option<String>,
-    /// The split, where the predictions name one.
+    /// What each detector says, sorted by name. At least one.
+    pub sets: Vec<ScoreSet>,
+    /// The split, where the predictions hold or were asked for a single one.
     pub split: Option<String>,
+    /// By item, sorted by video, frame and name. Names and units are empty where each item is a unit.
+    item_names: Texts,
+    item_units: Vec<u32>,
+    item_frames: Vec<u64>,
 }
 
 /// One example worth showing, chosen by [`Scores::examples`].
@@ -128,108 +229,163 @@ pub struct Notable {
     pub frame: Option<u64>,
 }
 
-/// Which samples were seen: their number and a sum of hashes that no order changes.
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Seen {
-    count: u64,
-    hash: u64,
-}
-
-impl Seen {
-    fn add(&mut self, sample: u64) {
-        // SplitMix64's finaliser.
-        let mut z = sample.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        self.hash = self.hash.wrapping_add(z ^ (z >> 31));
-        self.count += 1;
-    }
-}
-
-struct OpenVideo {
-    first: Row,
-    sums: VideoSums,
-    frames: usize,
-}
-
-struct OpenItem {
-    video: usize,
-    frame: Option<u64>,
-    sums: FrameSums,
-    seen: Seen,
-}
-
 impl Scores {
-    /// Read predictions and reduce them over their samples.
+    /// Read predictions and reduce them over their samples. [`input`](crate::input) says what is read.
     ///
-    /// Errors: an unreadable file, no rows, files of different classes, several detectors or splits
-    /// without a choice, rows of one video that disagree about it, or an item that lacks a sample or
-    /// has one twice.
+    /// Errors name the file, row and column: an unreadable file, no rows, files of different classes, a
+    /// cell that is no number, probability or label, several splits without a choice, rows of one video
+    /// that disagree about it, an item that lacks a sample or has one twice.
     pub fn read(paths: &[PathBuf], options: &Options) -> Result<Self, ReportError> {
-        let mut open = Open::default();
-        for path in paths {
-            open.file(path, options)?;
+        let request = options.request();
+        let tables: Vec<Table> = paths.iter().map(|path| Table::open(path)).collect::<Result<_, _>>()?;
+        let layouts: Vec<Layout> = tables.iter().map(|table| Layout::of(table, &request)).collect::<Result<_, _>>()?;
+        let Some(first) = layouts.first() else { return Err(ReportError::Empty { path: PathBuf::new() }) };
+        agree(&tables, &layouts)?;
+        let raw = layouts.iter().any(|layout| layout.has_samples(request.input.as_ensemble));
+        let has_videos = layouts.iter().any(|layout| layout.video.is_some());
+        let names = request.facts();
+        let facts: Vec<usize> =
+            (0..names.len()).filter(|&at| layouts.iter().any(|layout| layout.facts[at].is_some())).collect();
+        let kept = facts.iter().map(|&at| names[at].clone()).collect();
+        let has_frames = layouts.iter().any(|layout| layout.frame.is_some());
+        let mut store = Store::new(first.task.classes.len(), facts.len(), has_videos, raw);
+        let context = Context { request: &request, task: &first.task, facts, has_videos, has_frames, raw };
+        let clash = |clash, samples: &[u64]| diagnose(clash, &tables, &layouts, &request, samples);
+        for (table, layout) in tables.iter().zip(&layouts) {
+            let prefix = match paths {
+                [_] => String::new(),
+                _ => format!("{}:", table.path.display()),
+            };
+            table.read(
+                &layout.wanted,
+                |block| fold(&block, layout, &context),
+                |part, before| {
+                    let row_name = |row| format!("{prefix}row {:010}", before + u64::from(row) + 1);
+                    match store.add(part, row_name) {
+                        Ok(()) => Ok(true),
+                        Err(Refusal::Clash(found)) => Err(clash(found, &[])),
+                        Err(Refusal::Stats(source)) => {
+                            Err(ReportError::Stats { place: table.path.display().to_string(), source })
+                        }
+                        Err(Refusal::TooMany) => {
+                            Err(ReportError::TooMany { path: table.path.clone(), most: NONE.into() })
+                        }
+                    }
+                },
+            )?;
         }
-        open.finish(paths, options)
+        only("detector", &store.all_detectors, &options.detector, true)?;
+        let keeps_splits = request.by.iter().any(|name| name == "split");
+        let split = only("split", &store.all_splits, &options.split, keeps_splits)?;
+        if store.items.labels.is_empty() {
+            return Err(ReportError::Empty { path: paths.first().cloned().unwrap_or_default() });
+        }
+        store.merge().map_err(|found| clash(found, &[]))?;
+        let reduced = layouts.iter().any(|layout| matches!(layout.scoring, Scoring::Reduced { .. }));
+        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, facts: kept };
+        finish.scores(store).map_err(|failure| match failure {
+            Failure::Clash(found, samples) => clash(found, &samples),
+            Failure::Stats(place, source) => ReportError::Stats { place, source },
+        })
     }
 
-    /// The videos or items of one level.
-    pub fn scored(&self, level: crate::Level) -> Vec<(&Video, &Scored)> {
-        match level {
-            crate::Level::Video => self.videos.iter().map(|video| (video, &video.scored)).collect(),
-            _ => self.frames.iter().map(|frame| (&self.videos[frame.video], &frame.scored)).collect(),
-        }
+    /// Number of items, scored by any detector.
+    pub fn items(&self) -> usize {
+        if self.has_videos { self.item_units.len() } else { self.units.len() }
     }
 
-    /// Frames worth looking at: the one nearest the middle of each origin's scores, the most certain
-    /// right and wrong one, and the most doubtful one. Ties go to the first by name.
+    /// Name of item `item`; this and the following panic where there is no such item.
+    pub fn item_name(&self, item: usize) -> &str {
+        if self.has_videos { self.item_names.get(item) } else { self.units.name(item) }
+    }
+
+    /// Index of the item's video among the units; the item itself, where there are no videos.
+    pub fn unit_of(&self, item: usize) -> usize {
+        if self.has_videos { self.item_units[item] as usize } else { item }
+    }
+
+    /// The item's number in its video.
+    pub fn frame_of(&self, item: usize) -> Option<u64> {
+        self.item_frames.get(item).copied().filter(|&frame| frame != NO_FRAME)
+    }
+
+    /// Index of the unit that scored item (or video) `i` of a set belongs to.
+    pub fn unit(&self, set: &ScoreSet, level: Level, i: usize) -> usize {
+        let id = set.id(level, i);
+        if level == Level::Video { id } else { self.unit_of(id) }
+    }
+
+    /// The videos or items of one detector, each with the index of its unit, one by one. Columns
+    /// ([`ScoreSet::of`]) take less memory.
+    pub fn scored(&self, set: &ScoreSet, level: Level) -> Vec<(usize, Scored)> {
+        let items = set.of(level);
+        (0..items.len()).map(|i| (self.unit(set, level, i), scored(items, i))).collect()
+    }
+
+    /// Frames of the first detector worth looking at: the one nearest the middle of each origin's scores,
+    /// the most certain right and wrong one, and the most doubtful one. Ties go to the first by name.
     pub fn examples(&self) -> Vec<Notable> {
+        let set = &self.sets[0];
+        let items = &set.items;
         let mut chosen = Vec::new();
-        let mut add = |group: String, frame: Option<&Frame>| {
-            if let Some(frame) = frame {
-                let video = &self.videos[frame.video];
+        let mut add = |group: String, i: Option<usize>| {
+            if let Some(i) = i {
+                let (item, unit) = (set.id(Level::Item, i), self.unit(set, Level::Item, i));
                 chosen.push(Notable {
                     group,
-                    caption: self.caption(frame),
-                    item: frame.item.clone(),
-                    video: video.name.clone(),
-                    frame: frame.frame,
+                    caption: self.caption(items, i, unit),
+                    item: self.item_name(item).into(),
+                    video: self.units.name(unit).into(),
+                    frame: self.frame_of(item),
                 });
             }
         };
-        let origins: BTreeSet<&Origin> = self.videos.iter().map(|video| &video.origin).collect();
-        for origin in origins {
-            let mut of: Vec<&Frame> = self.frames.iter().filter(|f| self.videos[f.video].origin == *origin).collect();
-            of.sort_by(|a, b| self.fakeness(&a.scored).total_cmp(&self.fakeness(&b.scored)));
+        for (code, origin) in self.units.origins.iter().enumerate() {
+            let is_of = |&i: &usize| self.units.origin_codes[self.unit(set, Level::Item, i)] as usize == code;
+            let mut of: Vec<usize> = (0..items.len()).filter(is_of).collect();
+            of.sort_by(|&a, &b| self.fakeness(items.probs(a)).total_cmp(&self.fakeness(items.probs(b))));
             add(format!("typical: {}", origin.title()), of.get(of.len() / 2).copied());
         }
-        let by_doubt = |a: &&Frame, b: &&Frame| a.scored.total.total_cmp(&b.scored.total);
-        let right = |frame: &&Frame| is_right(&frame.scored);
-        add("most certain and right".into(), self.frames.iter().filter(right).min_by(by_doubt));
-        add("most certain and wrong".into(), self.frames.iter().filter(|f| !right(f)).min_by(by_doubt));
-        add("most doubtful".into(), self.frames.iter().rev().max_by(by_doubt));
+        let doubt = items.total();
+        let by_doubt = |a: &usize, b: &usize| doubt[*a].total_cmp(&doubt[*b]);
+        let right = |i: &usize| items.predicted(*i) == items.label(*i);
+        add("most certain and right".into(), (0..items.len()).filter(right).min_by(by_doubt));
+        add("most certain and wrong".into(), (0..items.len()).filter(|i| !right(i)).min_by(by_doubt));
+        add("most doubtful".into(), (0..items.len()).rev().max_by(by_doubt));
         chosen
     }
 
-    fn caption(&self, frame: &Frame) -> String {
-        let scored = &frame.scored;
+    fn caption(&self, items: &Items, i: usize, unit: usize) -> String {
         format!(
             "{}: P(fake) {:.2}, total uncertainty {:.3} nats ({:.3} aleatoric, {:.3} epistemic)",
-            self.videos[frame.video].origin.title(),
-            self.fakeness(scored),
-            scored.total,
-            scored.aleatoric,
-            scored.epistemic
+            self.units.origin(unit).title(),
+            self.fakeness(items.probs(i)),
+            items.total()[i],
+            items.aleatoric()[i],
+            items.epistemic()[i]
         )
     }
 
     /// Probability of anything but `real` (of the positive class, where no class has that name).
-    pub fn fakeness(&self, scored: &Scored) -> f64 {
+    pub fn fakeness(&self, probs: &[f64]) -> f64 {
         match (real_class(&self.task), self.task.positive) {
-            (Some(real), _) => 1.0 - scored.probs[real],
-            (None, Some(positive)) => scored.probs[positive],
+            (Some(real), _) => 1.0 - probs[real],
+            (None, Some(positive)) => probs[positive],
             (None, None) => 1.0,
         }
+    }
+}
+
+/// One of the items as a record of its own.
+pub fn scored(items: &Items, i: usize) -> Scored {
+    Scored {
+        label: items.label(i),
+        probs: items.probs(i).to_vec(),
+        total: items.total()[i],
+        aleatoric: items.aleatoric()[i],
+        between_frames: items.between_frames()[i],
+        epistemic: items.epistemic()[i],
+        cluster: items.cluster(i),
     }
 }
 
@@ -254,221 +410,325 @@ pub fn is_right(scored: &Scored) -> bool {
     predicted(scored) == scored.label
 }
 
-#[derive(Default)]
-struct Open {
-    task: Option<(PathBuf, Task)>,
-    has_videos: bool,
-    items: HashMap<(usize, String), usize>,
-    videos: HashMap<String, usize>,
-    open_items: Vec<(String, OpenItem)>,
-    open_videos: Vec<(String, OpenVideo)>,
-    samples: BTreeSet<u64>,
-    detectors: BTreeSet<String>,
-    splits: BTreeSet<String>,
+/// That the files go together: the same classes, all reduced or none.
+fn agree(tables: &[Table], layouts: &[Layout]) -> Result<(), ReportError> {
+    let is_reduced = |layout: &Layout| matches!(layout.scoring, Scoring::Reduced { .. });
+    let path = |at: usize| tables[at].path.clone();
+    for (at, layout) in layouts.iter().enumerate() {
+        if layout.task != layouts[0].task {
+            return Err(ReportError::ClassesDiffer {
+                path: path(at),
+                found: layout.task.classes.clone(),
+                first: path(0),
+                expected: layouts[0].task.classes.clone(),
+            });
+        }
+        if is_reduced(layout) != is_reduced(&layouts[0]) {
+            let (path, first) = if is_reduced(layout) { (path(at), path(0)) } else { (path(0), path(at)) };
+            return Err(ReportError::FormsDiffer { path, first });
+        }
+    }
+    Ok(())
 }
 
-impl Open {
-    fn file(&mut self, path: &Path, options: &Options) -> Result<(), ReportError> {
-        let mut reader = PredictionReader::open(path)?;
-        let task = reader.task().clone();
-        match &self.task {
-            Some((first, expected)) if *expected != task => {
-                return Err(ReportError::ClassesDiffer {
-                    path: path.into(),
-                    found: task.classes,
-                    first: first.clone(),
-                    expected: expected.classes.clone(),
-                });
-            }
-            Some(_) => {}
-            None => self.task = Some((path.into(), task.clone())),
+/// The one detector or split that was evaluated; `None` where several may be.
+fn only(
+    column: &'static str,
+    seen: &BTreeSet<String>,
+    wanted: &Option<String>,
+    may_be_several: bool,
+) -> Result<Option<String>, ReportError> {
+    let found = || seen.iter().cloned().collect();
+    match wanted {
+        Some(wanted) if !seen.is_empty() && !seen.contains(wanted) => {
+            Err(ReportError::NoSuch { column, wanted: wanted.clone(), found: found() })
         }
-        self.has_videos |= reader.has_video();
-        let mut row = Row::default();
-        while reader.read(&mut row)? {
-            if keep(&mut self.detectors, &row.detector, &options.detector)
-                && keep(&mut self.splits, &row.split, &options.split)
-            {
-                self.row(&row, &reader, task.classes.len())?;
-            }
-        }
-        Ok(())
+        Some(wanted) => Ok(Some(wanted.clone())),
+        None if seen.len() > 1 && !may_be_several => Err(ReportError::Several { column, found: found() }),
+        None if seen.len() > 1 => Ok(None),
+        None => Ok(seen.first().filter(|name| !name.is_empty()).cloned()),
     }
+}
 
-    fn row(&mut self, row: &Row, reader: &PredictionReader, classes: usize) -> Result<(), ReportError> {
-        let name = row.video.as_ref().unwrap_or(&row.item);
-        let video = match self.videos.get(name) {
-            Some(&video) => {
-                self.open_videos[video].1.agrees(name, row, reader)?;
-                video
-            }
-            None => {
-                let video = self.open_videos.len();
-                self.videos.insert(name.clone(), video);
-                let first = Row { probs: Vec::new(), ..row.clone() };
-                self.open_videos.push((name.clone(), OpenVideo { first, sums: VideoSums::new(classes), frames: 0 }));
-                video
-            }
-        };
-        // A frame's name need only be unique in its video.
-        let key = (video, row.item.clone());
-        let item = *self.items.entry(key).or_insert_with(|| {
-            let sums = FrameSums::new(classes);
-            self.open_videos[video].1.frames += 1;
-            self.open_items.push((row.item.clone(), OpenItem { video, frame: row.frame, sums, seen: Seen::default() }));
-            self.open_items.len() - 1
-        });
-        let place = |source| ReportError::Stats {
-            place: format!("{}: row {}", reader.path().display(), reader.row_number()),
-            source,
-        };
-        let item = &mut self.open_items[item].1;
-        item.sums.push(&row.probs).map_err(place)?;
-        item.seen.add(row.sample);
-        self.open_videos[video].1.sums.push(row.sample, &row.probs).map_err(place)?;
-        if !self.samples.contains(&row.sample) {
-            self.samples.insert(row.sample);
-        }
-        Ok(())
-    }
+/// Why a store makes no scores.
+enum Failure {
+    Clash(Clash, Vec<u64>),
+    Stats(String, StatsError),
+}
 
-    fn finish(mut self, paths: &[PathBuf], options: &Options) -> Result<Scores, ReportError> {
-        let detector = only("detector", self.detectors, &options.detector)?;
-        let split = only("split", self.splits, &options.split)?;
-        let Some((_, task)) = self.task.filter(|_| !self.open_items.is_empty()) else {
-            return Err(ReportError::Empty { path: paths.first().cloned().unwrap_or_default() });
-        };
-        let mut expected = Seen::default();
-        self.samples.iter().for_each(|&sample| expected.add(sample));
+/// Makes scores of a store.
+struct Finish {
+    task: Task,
+    has_videos: bool,
+    /// Whether items were reduced over their samples before.
+    reduced: bool,
+    split: Option<String>,
+    facts: Vec<String>,
+}
 
-        // Sorted by name, so that no number depends on the order of reading.
-        let mut order: Vec<usize> = (0..self.open_videos.len()).collect();
-        order.sort_by(|&a, &b| self.open_videos[a].0.cmp(&self.open_videos[b].0));
-        let mut place = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(to, &from)| place[from] = to);
-        let clustered_by = match &self.open_videos {
-            videos if videos.iter().all(|(_, video)| video.first.identity.is_some()) => ClusteredBy::Identity,
+/// Why a video of reduced items has no split of its doubt.
+const UNDIVIDED: &str = "the samples of each frame are gone: the file holds only their mean";
+
+impl Finish {
+    fn scores(self, mut store: Store) -> Result<Scores, Failure> {
+        let (units, item_units, codes) = self.units(&mut store)?;
+        let identity = units.fact("identity");
+        let clustered_by = match identity {
+            Some(identity) if identity.codes.iter().all(|&code| code != NONE) => ClusteredBy::Identity,
             _ if self.has_videos => ClusteredBy::Video,
             _ => ClusteredBy::Item,
         };
-        let cluster_name = |video: &(String, OpenVideo)| match clustered_by {
-            ClusteredBy::Identity => video.1.first.identity.clone().unwrap_or_default(),
-            _ => video.0.clone(),
+        let clusters = match (clustered_by, identity) {
+            (ClusteredBy::Identity, Some(identity)) => identity.values.len(),
+            _ => units.len(),
         };
-        let names: BTreeSet<String> = self.open_videos.iter().map(cluster_name).collect();
-        let clusters: HashMap<&String, u32> = names.iter().zip(0..).collect();
-
-        self.open_items.sort_by(|(a_name, a), (b_name, b)| {
-            (place[a.video], a.frame, a_name).cmp(&(place[b.video], b.frame, b_name))
-        });
-        let mut frames = Vec::with_capacity(self.open_items.len());
-        for (item, open) in self.open_items {
-            if open.seen != expected {
-                return Err(ReportError::Samples { item, found: open.seen.count, expected: expected.count });
+        let cluster = |unit: usize| match (clustered_by, identity) {
+            (ClusteredBy::Identity, Some(identity)) => identity.codes[unit],
+            _ => unit as u32,
+        };
+        let mut names: Vec<(usize, String)> = store.detectors.names().iter().cloned().enumerate().collect();
+        names.sort_by(|a, b| a.1.cmp(&b.1));
+        let mut sets = Vec::new();
+        for (detector, name) in names {
+            let mut set = self.items(&store, detector, &units, &item_units, &cluster)?;
+            set.detector = Some(name).filter(|name| !name.is_empty());
+            if self.has_videos {
+                self.videos(&mut set, &store, detector, &units, &item_units, &codes, &cluster)?;
             }
-            let video = &self.open_videos[open.video];
-            let cluster = clusters.get(&cluster_name(video)).copied().unwrap_or(0);
-            let scored = open
-                .sums
-                .finish(video.1.first.label, cluster)
-                .map_err(|source| ReportError::Stats { place: item.clone(), source })?;
-            frames.push(Frame { item, video: place[open.video], frame: open.frame, scored });
+            sets.push(set);
         }
-        let mut videos = Vec::with_capacity(order.len());
-        for from in order {
-            let (name, open) = &self.open_videos[from];
-            let cluster = clusters.get(&cluster_name(&self.open_videos[from])).copied().unwrap_or(0);
-            let scored = open
-                .sums
-                .finish(open.first.label, cluster)
-                .map_err(|source| ReportError::Stats { place: name.clone(), source })?;
-            videos.push(Video {
-                name: name.clone(),
-                origin: origin(&open.first, &task),
-                identity: open.first.identity.clone(),
-                dataset: open.first.dataset.clone(),
-                fold: open.first.fold.clone(),
-                frames: open.frames,
-                scored,
-            });
-        }
+        let item_names = if self.has_videos { std::mem::take(&mut store.items.names) } else { Texts::default() };
+        let item_frames = std::mem::take(&mut store.items.frames);
         Ok(Scores {
-            task,
-            frames,
-            videos,
+            task: self.task,
+            units,
             has_videos: self.has_videos,
-            samples: self.samples.len(),
             clustered_by,
-            clusters: names.len(),
-            detector,
-            split,
+            clusters,
+            sets,
+            split: self.split,
+            item_names,
+            item_units,
+            item_frames,
         })
     }
-}
 
-impl OpenVideo {
-    /// That a row says of the video what its first row said.
-    fn agrees(&self, name: &str, row: &Row, reader: &PredictionReader) -> Result<(), ReportError> {
-        let first = &self.first;
-        let texts: [(&'static str, &Option<String>, &Option<String>); 5] = [
-            ("generator", &first.generator, &row.generator),
-            ("control", &first.control, &row.control),
-            ("identity", &first.identity, &row.identity),
-            ("dataset", &first.dataset, &row.dataset),
-            ("fold", &first.fold, &row.fold),
-        ];
-        let class = |label: usize| reader.task().classes[label].clone();
-        let words = |text: &Option<String>| text.clone().unwrap_or_default();
-        let found = if first.label != row.label {
-            Some(("label", class(first.label), class(row.label)))
-        } else {
-            texts.iter().find(|(_, a, b)| a != b).map(|(column, a, b)| (*column, words(a), words(b)))
+    /// The units, the unit of each item (where there are videos), and the video's code of each unit.
+    fn units(&self, store: &mut Store) -> Result<(Units, Vec<u32>, Vec<u32>), Failure> {
+        let width = self.facts.len();
+        let count = store.items.labels.len();
+        // The first item of each unit. Items are sorted by video.
+        let (mut firsts, mut item_units, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+        if self.has_videos {
+            let items = &store.items;
+            for item in 0..count {
+                let says = |item: usize| (items.labels[item], &items.facts[item * width..(item + 1) * width]);
+                match firsts.last() {
+                    Some(&first) if items.videos[first] == items.videos[item] => {
+                        if says(first) != says(item) {
+                            let video = Some(store.videos.names()[items.videos[item] as usize].clone());
+                            return Err(Failure::Clash(Clash::Conflict { video, item: None }, Vec::new()));
+                        }
+                        frames[firsts.len() - 1] += 1;
+                    }
+                    _ => {
+                        firsts.push(item);
+                        frames.push(1);
+                    }
+                }
+                item_units.push(firsts.len() as u32 - 1);
+            }
+        }
+        let first_of = |unit: usize| if self.has_videos { firsts[unit] } else { unit };
+        let units = if self.has_videos { firsts.len() } else { count };
+        let mut facts = Vec::new();
+        for (at, name) in self.facts.iter().enumerate() {
+            let values = store.facts[at].names();
+            if values.is_empty() {
+                continue;
+            }
+            let ranks = ranks(values);
+            let code = |unit| match store.items.facts[first_of(unit) * width + at] {
+                NONE => NONE,
+                code => ranks[code as usize],
+            };
+            let codes = (0..units).map(code).collect();
+            let mut values = values.to_vec();
+            values.sort_unstable();
+            facts.push(Fact { name: name.clone(), values, codes });
+        }
+        let labels: Vec<u16> = (0..units).map(|unit| store.items.labels[first_of(unit)]).collect();
+        let codes: Vec<u32> = firsts.iter().map(|&first| store.items.videos[first]).collect();
+        let names = match self.has_videos {
+            true => {
+                let mut names = Texts::default();
+                codes.iter().for_each(|&code| names.push(&store.videos.names()[code as usize]));
+                names
+            }
+            false => std::mem::take(&mut store.items.names),
         };
-        match found {
-            None => Ok(()),
-            Some((column, first, second)) => Err(ReportError::Conflict {
-                path: reader.path().into(),
-                row: reader.row_number(),
-                column,
-                what: name.into(),
-                first,
-                second,
-            }),
+        let (origins, origin_codes) = self.origins(&labels, &facts);
+        Ok((Units { names, labels, frames, facts, origins, origin_codes }, item_units, codes))
+    }
+
+    fn origins(&self, labels: &[u16], facts: &[Fact]) -> (Vec<Origin>, Vec<u32>) {
+        let code =
+            |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name).map_or(NONE, |fact| fact.codes[unit]);
+        let text = |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name)?.of(unit);
+        // One origin for each combination of label, control and generator.
+        let mut known: std::collections::HashMap<(u16, u32, u32), u32> = Default::default();
+        let mut origins: Vec<Origin> = Vec::new();
+        let mut codes = Vec::with_capacity(labels.len());
+        for (unit, &label) in labels.iter().enumerate() {
+            let key = (label, code("control", unit), code("generator", unit));
+            codes.push(*known.entry(key).or_insert_with(|| {
+                let class = &self.task.classes[usize::from(label)];
+                let is_real = real_class(&self.task) == Some(usize::from(label));
+                let origin = match (text("control", unit), is_real, text("generator", unit)) {
+                    (Some(control), true, _) => Origin::Control(control.into()),
+                    (None, true, _) => Origin::Real,
+                    (_, false, generator) => Origin::Generator(generator.unwrap_or(class).into()),
+                };
+                origins.iter().position(|o| *o == origin).unwrap_or_else(|| {
+                    origins.push(origin);
+                    origins.len() - 1
+                }) as u32
+            }));
         }
+        let mut sorted = origins.clone();
+        sorted.sort_unstable();
+        let place = |code: u32| sorted.binary_search(&origins[code as usize]).unwrap_or(0) as u32;
+        let codes = codes.into_iter().map(place).collect();
+        (sorted, codes)
     }
-}
 
-fn origin(row: &Row, task: &Task) -> Origin {
-    let class = &task.classes[row.label];
-    let is_real = match real_class(task) {
-        Some(real) => row.label == real,
-        None => false,
-    };
-    match (&row.control, is_real, &row.generator) {
-        (Some(control), true, _) => Origin::Control(control.clone()),
-        (None, true, _) => Origin::Real,
-        (_, false, Some(generator)) => Origin::Generator(generator.clone()),
-        (_, false, None) => Origin::Generator(class.clone()),
-    }
-}
-
-/// Note a row's detector or split, and say whether the row is wanted.
-fn keep(seen: &mut BTreeSet<String>, found: &Option<String>, wanted: &Option<String>) -> bool {
-    let found = found.as_deref().unwrap_or_default();
-    if !seen.contains(found) {
-        seen.insert(found.to_string());
-    }
-    wanted.as_deref().is_none_or(|wanted| wanted == found)
-}
-
-/// The one detector or split that was evaluated.
-fn only(column: &'static str, seen: BTreeSet<String>, wanted: &Option<String>) -> Result<Option<String>, ReportError> {
-    match wanted {
-        Some(wanted) if !seen.is_empty() && !seen.contains(wanted) => {
-            Err(ReportError::NoSuch { column, wanted: wanted.clone(), found: seen.into_iter().collect() })
+    /// The items of one detector.
+    fn items(
+        &self,
+        store: &Store,
+        detector: usize,
+        units: &Units,
+        item_units: &[u32],
+        cluster: &dyn Fn(usize) -> u32,
+    ) -> Result<ScoreSet, Failure> {
+        let scores = &store.scores;
+        let start = store.order.partition_point(|&run| (scores.detectors[run as usize] as usize) < detector);
+        let end = store.order.partition_point(|&run| scores.detectors[run as usize] as usize <= detector);
+        let runs = &store.order[start..end];
+        let place = |item: usize, error| Failure::Stats(self.item_name(store, units, item), error);
+        let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
+        items.reserve(runs.len());
+        let (width, nothing) = (self.task.classes.len() + 1, BTreeSet::new());
+        let expected = store.samples.get(detector).unwrap_or(&nothing);
+        let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(crate::input::rows::mixed(sample)));
+        let (mut least, mut most) = (u32::MAX, 0);
+        let mut probs = vec![0.0; width - 1];
+        for &run in runs {
+            let run = run as usize;
+            let item = scores.items[run] as usize;
+            let count = scores.counts[run];
+            let doubt = match &scores.values {
+                Values::Sums(sums) => {
+                    if count as usize != expected.len() || scores.seen[run] != hash {
+                        let clash = store.samples_clash(detector as u32, item, self.item_name(store, units, item));
+                        return Err(Failure::Clash(clash, expected.iter().copied().collect()));
+                    }
+                    let sums = &sums[run * width..(run + 1) * width];
+                    probs.iter_mut().zip(sums).for_each(|(p, sum)| *p = sum.mean(count.into()));
+                    sums[width - 1].mean(count.into())
+                }
+                Values::Finals(values) => {
+                    let values = &values[run * width..(run + 1) * width];
+                    probs.copy_from_slice(&values[..width - 1]);
+                    values[width - 1]
+                }
+            };
+            (least, most) = (least.min(count), most.max(count));
+            let total = entropy(&probs);
+            let unit = if self.has_videos { item_units[item] as usize } else { item };
+            let parts = [total, doubt, 0.0, excess(total, doubt)];
+            items
+                .push_parts(store.items.labels[item].into(), &probs, parts, cluster(unit))
+                .map_err(|error| place(item, error))?;
         }
-        Some(wanted) => Ok(Some(wanted.clone())),
-        None if seen.len() > 1 => Err(ReportError::Several { column, found: seen.into_iter().collect() }),
-        None => Ok(seen.into_iter().next().filter(|name| !name.is_empty())),
+        let all = store.items.labels.len();
+        let item_ids = (runs.len() < all).then(|| runs.iter().map(|&run| scores.items[run as usize]).collect());
+        Ok(ScoreSet {
+            detector: None,
+            missing: all - items.len(),
+            items,
+            item_ids,
+            videos: Items::new(&self.task).map_err(|error| place(0, error))?,
+            video_ids: None,
+            samples: least.min(most) as usize,
+            most_samples: most as usize,
+            videos_undivided: None,
+        })
     }
+
+    fn item_name(&self, store: &Store, units: &Units, item: usize) -> String {
+        if self.has_videos { store.items.names.get(item).into() } else { units.name(item).into() }
+    }
+
+    /// The videos of one detector, from sums by sample or from its items.
+    #[allow(clippy::too_many_arguments)]
+    fn videos(
+        &self,
+        set: &mut ScoreSet,
+        store: &Store,
+        detector: usize,
+        units: &Units,
+        item_units: &[u32],
+        codes: &[u32],
+        cluster: &dyn Fn(usize) -> u32,
+    ) -> Result<(), Failure> {
+        let mut ids: Vec<u32> = Vec::new();
+        let mut push = |unit: usize, video: Scored| {
+            ids.push(unit as u32);
+            set.videos.push(&video).map_err(|error| Failure::Stats(units.name(unit).into(), error))
+        };
+        let failed = |unit: usize| move |error| Failure::Stats(units.name(unit).into(), error);
+        if let Values::Sums(_) = store.scores.values {
+            for (unit, &code) in codes.iter().enumerate() {
+                if let Some(sums) = store.video_sums.get(&(detector as u32, code)) {
+                    push(unit, sums.finish(units.label(unit), cluster(unit)).map_err(failed(unit))?)?;
+                }
+            }
+        } else {
+            let items = &set.items;
+            let unit_of = |i: usize| item_units[set.item_ids.as_ref().map_or(i, |ids| ids[i] as usize)] as usize;
+            let mut start = 0;
+            while start < items.len() {
+                let unit = unit_of(start);
+                let end = (start..items.len()).find(|&i| unit_of(i) != unit).unwrap_or(items.len());
+                let (label, cluster) = (units.label(unit), cluster(unit));
+                let video = if self.reduced {
+                    undivided(items, start..end, label, cluster)
+                } else {
+                    let mut sums = VideoSums::new(self.task.classes.len());
+                    (start..end).try_for_each(|i| sums.push(0, items.probs(i))).map_err(failed(unit))?;
+                    sums.finish(label, cluster).map_err(failed(unit))?
+                };
+                push(unit, video)?;
+                start = end;
+            }
+            set.videos_undivided = self.reduced.then_some(UNDIVIDED);
+        }
+        set.video_ids = (ids.len() < units.len()).then_some(ids);
+        Ok(())
+    }
+}
+
+/// A video of items that are reduced over their samples: the total is the entropy of the mean of means,
+/// the aleatoric part the mean of the items'; the rest can't be divided.
+fn undivided(items: &Items, frames: std::ops::Range<usize>, label: usize, cluster: u32) -> Scored {
+    let mut sums = vec![FixedSum::default(); items.classes() + 1];
+    for i in frames.clone() {
+        let values = items.probs(i).iter().chain([&items.aleatoric()[i]]);
+        sums.iter_mut().zip(values).for_each(|(sum, &value)| sum.add(value));
+    }
+    let mut probs: Vec<f64> = sums.iter().map(|sum| sum.mean(frames.len() as u64)).collect();
+    let aleatoric = probs.pop().unwrap_or(0.0);
+    let total = entropy(&probs);
+    Scored { label, probs, total, aleatoric: aleatoric.min(total), between_frames: 0.0, epistemic: 0.0, cluster }
 }

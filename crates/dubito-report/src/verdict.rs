@@ -3,7 +3,7 @@
 use dubito_stats::Estimate;
 
 use crate::evaluate::{Group, Metrics};
-use crate::scores::{Scores, is_right};
+use crate::scores::Scores;
 
 /// How an answer bears on trust in the detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,10 +156,10 @@ impl View<'_> {
                 clause: "cannot be checked for calibration".into(),
             };
         };
-        let items: Vec<_> = self.scores.scored(self.metrics.top_level());
+        let items = self.scores.sets[0].of(self.metrics.top_level());
         let count = items.len().max(1) as f64;
-        let confidence = items.iter().map(|(_, s)| s.probs.iter().copied().fold(0.0, f64::max)).sum::<f64>() / count;
-        let accuracy = items.iter().filter(|(_, s)| is_right(s)).count() as f64 / count;
+        let confidence = (0..items.len()).map(|i| items.probs(i)[items.predicted(i)]).sum::<f64>() / count;
+        let accuracy = (0..items.len()).filter(|&i| items.predicted(i) == items.label(i)).count() as f64 / count;
         let word = if confidence > accuracy { "overconfident" } else { "underconfident" };
         let plural = self.metrics.top_level().plural();
         let fair = format!(

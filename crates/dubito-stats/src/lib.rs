@@ -32,6 +32,7 @@
 //! | [`forensic`] | likelihood ratios, their cost, their limits and their verbal scale |
 //! | [`compare`] | whether two detectors differ, and what difference the data could have shown |
 //! | [`metrics`](mod@metrics) | every metric by its name |
+//! | [`probability`] | probability vectors: checking, entropy, sums that no order changes |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
 
 #![warn(missing_docs)]
@@ -49,7 +50,7 @@ pub mod forensic;
 pub mod guarantee;
 pub mod items;
 pub mod metrics;
-mod probability;
+pub mod probability;
 pub mod ranking;
 pub mod recalibrate;
 pub mod selective;

@@ -17,7 +17,7 @@ const ROUNDING: f64 = 1e-6;
 
 /// Check one probability vector and write it, clipped to [0, 1] and renormalised, over `out`.
 /// `place` is only asked for in an error.
-pub(crate) fn normalise(
+pub fn normalise(
     probs: &[f64],
     classes: usize,
     out: &mut Vec<f64>,
@@ -52,19 +52,19 @@ pub(crate) fn append_normalised(
 }
 
 /// Shannon entropy in nats; `0 ln 0 = 0`.
-pub(crate) fn entropy(probs: &[f64]) -> f64 {
+pub fn entropy(probs: &[f64]) -> f64 {
     probs.iter().map(|&p| if p > 0.0 { -p * p.ln() } else { 0.0 }).sum()
 }
 
 /// `larger - smaller` for two entropies of which theory says that the first is not the smaller one:
 /// rounding is cut away, so that equal samples have no epistemic uncertainty at all rather than 1e-17.
-pub(crate) fn excess(larger: f64, smaller: f64) -> f64 {
+pub fn excess(larger: f64, smaller: f64) -> f64 {
     let difference = larger - smaller;
     if difference < RESOLUTION { 0.0 } else { difference }
 }
 
 /// Index of the largest probability; the first of them where several are largest.
-pub(crate) fn argmax(probs: &[f64]) -> usize {
+pub fn argmax(probs: &[f64]) -> usize {
     let mut best = 0;
     for (class, p) in probs.iter().enumerate() {
         if *p > probs[best] {
@@ -77,16 +77,18 @@ pub(crate) fn argmax(probs: &[f64]) -> usize {
 /// A sum of small non-negative numbers in fixed point (a unit is 2^-64). Integers add without
 /// rounding, so the sum is the same bits whatever the order, the batches or the merging.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FixedSum(u128);
+pub struct FixedSum(u128);
 
 impl FixedSum {
     const UNIT: f64 = 18_446_744_073_709_551_616.0; // 2^64
 
-    pub(crate) fn add(&mut self, value: f64) {
+    /// Add a number from 0 to about 1e18.
+    pub fn add(&mut self, value: f64) {
         self.0 = self.0.saturating_add((value * Self::UNIT) as u128);
     }
 
-    pub(crate) fn merge(&mut self, other: Self) {
+    /// Add what another sum holds.
+    pub fn merge(&mut self, other: Self) {
         self.0 = self.0.saturating_add(other.0);
     }
 
@@ -96,7 +98,7 @@ impl FixedSum {
     }
 
     /// The sum divided by `count`.
-    pub(crate) fn mean(self, count: u64) -> f64 {
+    pub fn mean(self, count: u64) -> f64 {
         self.0 as f64 / Self::UNIT / count as f64
     }
 }

@@ -1,0 +1,258 @@
+//! A block of rows, column by column: what every reader hands on, whatever the format.
+
+use std::path::Path;
+
+use crate::ReportError;
+
+/// What a column is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Number,
+    /// A whole number, 0 or more.
+    Whole,
+}
+
+/// One column that is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Its position in the file.
+    pub column: usize,
+    /// Its name in the file.
+    pub name: String,
+    pub kind: Kind,
+    /// What an error says was expected.
+    pub expected: &'static str,
+}
+
+/// Many short texts, end to end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Texts {
+    bytes: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// Add a text.
+    pub(crate) fn push(&mut self, text: &str) {
+        self.bytes.push_str(text);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Add all of another list.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let before = self.bytes.len();
+        self.bytes.push_str(&other.bytes);
+        self.ends.extend(other.ends.iter().map(|end| before + end));
+    }
+
+    /// Text `i`; panics where there is none, like indexing a slice.
+    pub fn get(&self, i: usize) -> &str {
+        let start = if i == 0 { 0 } else { self.ends[i - 1] };
+        &self.bytes[start..self.ends[i]]
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// One column of a block. An empty cell is an empty text or `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Column {
+    Text(Texts),
+    Number(Vec<Option<f64>>),
+    Whole(Vec<Option<u64>>),
+}
+
+/// Some rows of a file: the wanted columns, in the order in which they were asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Block {
+    pub rows: usize,
+    pub columns: Vec<Column>,
+}
+
+impl Block {
+    pub fn new(wanted: &[Wanted]) -> Self {
+        let columns = wanted
+            .iter()
+            .map(|w| match w.kind {
+                Kind::Text => Column::Text(Texts::default()),
+                Kind::Number => Column::Number(Vec::new()),
+                Kind::Whole => Column::Whole(Vec::new()),
+            })
+            .collect();
+        Self { rows: 0, columns }
+    }
+
+    /// Add the text of a cell to a column, read as what the column is.
+    pub fn put(&mut self, slot: usize, cell: &str, wanted: &Wanted) -> Result<(), Fault> {
+        let cell = cell.trim_ascii();
+        match &mut self.columns[slot] {
+            Column::Text(texts) => texts.push(cell),
+            Column::Number(values) => values.push(match number(cell) {
+                Some(value) => value,
+                None => {
+                    return Err(Fault::cell(self.rows, &wanted.name, format!("\"{}\"", cut(cell)), hint(cell, wanted)));
+                }
+            }),
+            Column::Whole(values) => values.push(match whole(cell) {
+                Some(value) => value,
+                None => {
+                    return Err(Fault::cell(self.rows, &wanted.name, format!("\"{}\"", cut(cell)), wanted.expected));
+                }
+            }),
+        }
+        Ok(())
+    }
+
+    /// Add an empty cell to a column.
+    pub fn put_nothing(&mut self, slot: usize) {
+        match &mut self.columns[slot] {
+            Column::Text(texts) => texts.push(""),
+            Column::Number(values) => values.push(None),
+            Column::Whole(values) => values.push(None),
+        }
+    }
+
+    /// Add a number to a column. A text column gets it in digits.
+    pub fn put_number(&mut self, slot: usize, value: f64, wanted: &Wanted) -> Result<(), Fault> {
+        match &mut self.columns[slot] {
+            Column::Text(texts) => texts.push(&value.to_string()),
+            Column::Number(values) => values.push(Some(value)),
+            Column::Whole(values) => match as_whole(value) {
+                Some(whole) => values.push(Some(whole)),
+                None if value.is_nan() => values.push(None),
+                None => return Err(Fault::cell(self.rows, &wanted.name, value.to_string(), wanted.expected)),
+            },
+        }
+        Ok(())
+    }
+
+    /// The text of a cell; empty where there is no such column.
+    pub fn text(&self, slot: Option<usize>, row: usize) -> &str {
+        match slot.map(|slot| &self.columns[slot]) {
+            Some(Column::Text(texts)) => texts.get(row),
+            _ => "",
+        }
+    }
+
+    pub fn number(&self, slot: usize, row: usize) -> Option<f64> {
+        match &self.columns[slot] {
+            Column::Number(values) => values[row],
+            _ => None,
+        }
+    }
+
+    pub fn whole(&self, slot: Option<usize>, row: usize) -> Option<u64> {
+        match slot.map(|slot| &self.columns[slot]) {
+            Some(Column::Whole(values)) => values[row],
+            _ => None,
+        }
+    }
+}
+
+/// A number; `Some(None)` for an empty cell (`NA` too, as R and pandas write it), `None` for no number.
+pub(crate) fn number(cell: &str) -> Option<Option<f64>> {
+    match cell {
+        "" | "NA" => Some(None),
+        _ => cell.parse().ok().map(Some),
+    }
+}
+
+/// A whole number, with a point and zeros too; otherwise like [`number`].
+fn whole(cell: &str) -> Option<Option<u64>> {
+    if let Ok(value) = cell.parse() {
+        return Some(Some(value));
+    }
+    match number(cell)? {
+        Some(value) if !value.is_nan() => as_whole(value).map(Some),
+        _ => Some(None),
+    }
+}
+
+/// A float that is a whole number, 0 or more, and exact.
+fn as_whole(value: f64) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+    (value >= 0.0 && value <= EXACT && value.fract() == 0.0).then_some(value as u64)
+}
+
+/// What was expected, and what to do about a decimal comma.
+fn hint(cell: &str, wanted: &Wanted) -> String {
+    if cell.contains(',') && number(&cell.replace(',', ".")).is_some() {
+        return format!("{} (write the decimal comma as a point)", wanted.expected);
+    }
+    wanted.expected.to_string()
+}
+
+/// At most 60 characters of a foreign text, for an error.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+/// What is wrong with a row of a block.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The row within the block, from 0.
+    pub row: usize,
+    pub what: What,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    Cell { column: String, found: String, expected: String },
+    Row(String),
+    Io(std::io::Error),
+    Whole(ReportError),
+}
+
+impl Fault {
+    pub fn cell(row: usize, column: &str, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        let (column, found, expected) = (column.to_string(), found.into(), expected.into());
+        Self { row, what: What::Cell { column, found, expected } }
+    }
+
+    /// The same with other words for what was expected.
+    pub fn expecting(mut self, words: impl Into<String>) -> Self {
+        if let What::Cell { expected, .. } = &mut self.what {
+            *expected = words.into();
+        }
+        self
+    }
+
+    pub fn row(row: usize, problem: impl Into<String>) -> Self {
+        Self { row, what: What::Row(problem.into()) }
+    }
+
+    /// As an error of this file, whose rows before the block are `before`.
+    pub fn into_error(self, path: &Path, before: u64) -> ReportError {
+        let (path, row) = (path.to_path_buf(), before + self.row as u64 + 1);
+        match self.what {
+            What::Cell { column, found, expected } => ReportError::BadValue { path, row, column, found, expected },
+            What::Row(problem) => ReportError::BadRow { path, row, problem },
+            What::Io(source) => ReportError::Read { path, source },
+            What::Whole(error) => error,
+        }
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self { row: 0, what: What::Io(error) }
+    }
+}
+
+impl From<ReportError> for Fault {
+    fn from(error: ReportError) -> Self {
+        Self { row: 0, what: What::Whole(error) }
+    }
+}

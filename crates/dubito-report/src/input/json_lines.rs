@@ -1,0 +1,246 @@
+//! JSON Lines: one flat object a line; a key is a column, and a line may lack some.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::MOST_COLUMNS;
+use super::block::{Block, Fault, Wanted};
+use super::file::{self, Compression};
+use super::text::{Chunks, as_text};
+use crate::ReportError;
+
+/// Lines looked at to learn the keys.
+const LOOKED_AT: usize = 1000;
+
+/// The keys of the first lines, in the order in which they come.
+pub(crate) fn names(path: &Path, compression: Compression) -> Result<Vec<String>, ReportError> {
+    let Some(chunk) = chunks(path, compression)?.next(last_end).map_err(|fault| fault.into_error(path, 0))? else {
+        return Err(ReportError::Empty { path: path.into() });
+    };
+    let text = as_text(&chunk).map_err(|fault| fault.into_error(path, 0))?;
+    let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
+    for (row, line) in lines(text).take(LOOKED_AT).enumerate() {
+        let keys: Keys = parse_line(line, row).map_err(|fault| fault.into_error(path, 0))?;
+        for key in keys.0 {
+            if !seen.contains(&key) {
+                seen.insert(key.clone());
+                names.push(key);
+            }
+        }
+        if names.len() > MOST_COLUMNS {
+            let problem = format!("has more than {MOST_COLUMNS} keys");
+            return Err(Fault::row(row, problem).into_error(path, 0));
+        }
+    }
+    Ok(names)
+}
+
+/// The chunks of a file.
+pub(crate) fn chunks(path: &Path, compression: Compression) -> Result<Chunks, ReportError> {
+    Ok(Chunks::new(file::bytes(path, compression)?))
+}
+
+/// The place behind the last line end. JSON writes line ends inside texts as `\n`.
+pub(crate) fn last_end(chunk: &[u8]) -> Option<usize> {
+    memchr::memrchr(b'\n', chunk).map(|at| at + 1)
+}
+
+/// The rows of a chunk. `known` holds the keys that [`names`] saw.
+pub(crate) fn parse(chunk: &[u8], wanted: &[Wanted], known: &BTreeSet<&str>) -> Result<Block, Fault> {
+    let text = as_text(chunk)?;
+    let mut block = Block::new(wanted);
+    let slots: HashMap<&str, usize> = wanted.iter().enumerate().map(|(slot, w)| (w.name.as_str(), slot)).collect();
+    let mut cells: Vec<Option<Cell>> = Vec::new();
+    for line in lines(text) {
+        cells.clear();
+        cells.resize_with(wanted.len(), || None);
+        let mut row = Row { slots: &slots, known, cells: &mut cells };
+        let mut json = serde_json::Deserializer::from_str(line);
+        (&mut row)
+            .deserialize(&mut json)
+            .and_then(|()| json.end())
+            .map_err(|error| Fault::row(block.rows, in_words(line, &error)))?;
+        for (slot, (cell, wanted)) in cells.drain(..).zip(wanted).enumerate() {
+            match cell {
+                None | Some(Cell::Null) => block.put_nothing(slot),
+                Some(Cell::Text(text)) => block.put(slot, &text, wanted)?,
+                Some(Cell::Bool(value)) => block.put(slot, if value { "true" } else { "false" }, wanted)?,
+                Some(Cell::Whole(value)) => block.put(slot, &value.to_string(), wanted)?,
+                Some(Cell::Number(value)) => block.put_number(slot, value, wanted)?,
+                Some(Cell::Other) => {
+                    return Err(Fault::cell(block.rows, &wanted.name, "a list or an object", wanted.expected));
+                }
+            }
+        }
+        block.rows += 1;
+    }
+    Ok(block)
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_start_matches('\u{feff}').split('\n').map(str::trim_ascii).filter(|line| !line.is_empty())
+}
+
+fn parse_line<'a, T: Deserialize<'a>>(line: &'a str, row: usize) -> Result<T, Fault> {
+    serde_json::from_str(line).map_err(|error| Fault::row(row, in_words(line, &error)))
+}
+
+fn in_words(line: &str, error: &serde_json::Error) -> String {
+    let hint = if line.contains("NaN") || line.contains("Infinity") {
+        " (JSON has no NaN or Infinity: write null)"
+    } else if line.ends_with(',') {
+        " (one object a line, without a comma behind it)"
+    } else {
+        ""
+    };
+    format!("is no JSON object: {error}{hint}")
+}
+
+/// One value of an object.
+enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Whole(i128),
+    Number(f64),
+    Text(Cow<'a, str>),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Cell<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Cell<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_unit<E>(self) -> Result<Cell<'de>, E> {
+                Ok(Cell::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Cell<'de>, E> {
+                Ok(Cell::Bool(value))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Cell<'de>, E> {
+                Ok(Cell::Whole(value.into()))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Cell<'de>, E> {
+                Ok(Cell::Whole(value.into()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Cell<'de>, E> {
+                Ok(Cell::Number(value))
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cell<'de>, E> {
+                Ok(Cell::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Cell<'de>, E> {
+                Ok(Cell::Text(Cow::Owned(text.to_string())))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Cell<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Cell::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cell<'de>, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Cell::Other)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_string())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Puts the wanted values of one object into cells.
+struct Row<'a, 'de> {
+    slots: &'a HashMap<&'a str, usize>,
+    known: &'a BTreeSet<&'a str>,
+    cells: &'a mut Vec<Option<Cell<'de>>>,
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Row<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Row<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        use serde::de::Error;
+        while let Some(Key(key)) = map.next_key()? {
+            match self.slots.get(&*key) {
+                Some(&slot) if self.cells[slot].is_some() => {
+                    return Err(A::Error::custom(format!("the key \"{key}\" is there twice")));
+                }
+                Some(&slot) => self.cells[slot] = Some(map.next_value()?),
+                None if !self.known.contains(&*key) => {
+                    return Err(A::Error::custom(format!(
+                        "the key \"{key}\" is in none of the first lines, which name the columns: write it there too, as null where it has no value"
+                    )));
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys of an object, in order.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
+                    keys.push(key);
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}

@@ -1,0 +1,304 @@
+//! NPZ, NumPy's archive of arrays (NEP 1): one array of one dimension for each column.
+//!
+//! Read are numbers of any width, booleans, and text of fixed length (`U` and `S`); never pickled objects.
+//! The archive's directory is read by the `zip` crate; the arrays are streamed side by side, some
+//! thousands of rows at a time, stored or deflated.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use flate2::read::DeflateDecoder;
+use zip::{CompressionMethod, ZipArchive};
+
+use super::MOST_COLUMNS;
+use super::block::{Block, Fault, Kind, Wanted};
+use super::file::{self, Compression};
+use crate::ReportError;
+
+/// The longest header of an array.
+const LONGEST_HEADER: usize = 1 << 16;
+
+/// The most bytes that one element may take.
+const LARGEST_ELEMENT: usize = 1 << 16;
+
+/// Bytes read from one array at once, and the most rows.
+const CHUNK: usize = 1 << 20;
+const MOST_ROWS: usize = 32_768;
+
+/// How an element is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Element {
+    Bool,
+    Signed(usize),
+    Unsigned(usize),
+    Float(usize),
+    /// UTF-32, this many characters, padded with zeros.
+    Unicode(usize),
+    /// Bytes, this many, padded with zeros.
+    Bytes(usize),
+}
+
+impl Element {
+    fn size(self) -> usize {
+        match self {
+            Self::Bool => 1,
+            Self::Signed(size) | Self::Unsigned(size) | Self::Float(size) | Self::Bytes(size) => size,
+            Self::Unicode(characters) => 4 * characters,
+        }
+    }
+}
+
+/// One array of the archive, open behind its header.
+struct Open {
+    reader: Box<dyn Read + Send>,
+    element: Element,
+    big_endian: bool,
+    rows: u64,
+}
+
+fn corrupt(path: &Path, problem: impl std::fmt::Display) -> ReportError {
+    ReportError::Npz { path: path.into(), problem: problem.to_string() }
+}
+
+fn archive(path: &Path, file: File) -> Result<ZipArchive<BufReader<File>>, ReportError> {
+    let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| corrupt(path, e))?;
+    if archive.len() > MOST_COLUMNS {
+        return Err(corrupt(path, format!("holds {} arrays, expected at most {MOST_COLUMNS}", archive.len())));
+    }
+    Ok(archive)
+}
+
+/// The names of the arrays.
+pub(crate) fn names(path: &Path, compression: Compression) -> Result<Vec<String>, ReportError> {
+    let mut archive = archive(path, file::seekable(path, compression)?)?;
+    let mut names = Vec::with_capacity(archive.len());
+    for at in 0..archive.len() {
+        let entry = archive.by_index_raw(at).map_err(|e| corrupt(path, e))?;
+        names.push(String::from_utf8_lossy(entry.name_raw()).trim_end_matches(".npy").to_string());
+    }
+    Ok(names)
+}
+
+/// A block's rows as they lie in each array.
+pub(crate) struct Raw {
+    rows: usize,
+    arrays: Vec<Vec<u8>>,
+}
+
+/// Reads the wanted arrays side by side.
+pub(crate) struct Arrays {
+    open: Vec<Open>,
+    left: u64,
+    rows_at_once: usize,
+}
+
+impl Arrays {
+    /// Open the wanted arrays. Errors: an archive that is corrupt, an array of objects or of several
+    /// dimensions, arrays of different lengths.
+    pub fn new(path: &Path, compression: Compression, wanted: &[Wanted]) -> Result<Self, ReportError> {
+        let file = file::seekable(path, compression)?;
+        let mut archive = archive(path, file.try_clone().map_err(|e| corrupt(path, e))?)?;
+        let mut open = Vec::with_capacity(wanted.len());
+        for w in wanted {
+            let entry = archive.by_index_raw(w.column).map_err(|e| corrupt(path, e))?;
+            let start = entry.data_start().ok_or_else(|| corrupt(path, "an entry has no place in the file"))?;
+            let (size, method) = (entry.compressed_size(), entry.compression());
+            let at = At { file: file.try_clone().map_err(|e| corrupt(path, e))?, at: start, left: size };
+            let packed = BufReader::with_capacity(1 << 16, at);
+            let reader: Box<dyn Read + Send> = match method {
+                CompressionMethod::Stored => Box::new(packed),
+                CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(packed)),
+                other => {
+                    let problem = format!("array {} is packed by {other}, expected stored or deflated", w.name);
+                    return Err(corrupt(path, problem));
+                }
+            };
+            open.push(header(reader).map_err(|problem| corrupt(path, format!("array {}: {problem}", w.name)))?);
+        }
+        let rows = open.first().map_or(0, |array| array.rows);
+        if let Some((w, array)) = wanted.iter().zip(&open).find(|(_, array)| array.rows != rows) {
+            let problem = format!(
+                "array {} has {rows} elements, but {} has {}: expected one for each row",
+                wanted[0].name, w.name, array.rows
+            );
+            return Err(corrupt(path, problem));
+        }
+        let widest = open.iter().map(|array| array.element.size()).max().unwrap_or(1).max(1);
+        Ok(Self { open, left: rows, rows_at_once: (CHUNK / widest).clamp(1, MOST_ROWS) })
+    }
+
+    pub fn next(&mut self, path: &Path, wanted: &[Wanted]) -> Result<Option<Raw>, ReportError> {
+        let rows = self.left.min(self.rows_at_once as u64) as usize;
+        if rows == 0 {
+            return Ok(None);
+        }
+        self.left -= rows as u64;
+        let mut arrays = Vec::with_capacity(self.open.len());
+        for (array, w) in self.open.iter_mut().zip(wanted) {
+            let mut bytes = vec![0; rows * array.element.size()];
+            array
+                .reader
+                .read_exact(&mut bytes)
+                .map_err(|e| corrupt(path, format!("array {} is cut off or corrupt: {e}", w.name)))?;
+            arrays.push(bytes);
+        }
+        Ok(Some(Raw { rows, arrays }))
+    }
+
+    /// How to decode each array.
+    pub fn kinds(&self) -> Kinds {
+        Kinds(self.open.iter().map(|array| (array.element, array.big_endian)).collect())
+    }
+}
+
+/// How each array's elements are written.
+pub(crate) struct Kinds(Vec<(Element, bool)>);
+
+/// The rows of a block.
+pub(crate) fn parse(raw: &Raw, kinds: &Kinds, wanted: &[Wanted]) -> Result<Block, Fault> {
+    let mut block = Block::new(wanted);
+    for (slot, ((bytes, &(element, big_endian)), wanted)) in raw.arrays.iter().zip(&kinds.0).zip(wanted).enumerate() {
+        let size = element.size();
+        for row in 0..raw.rows {
+            block.rows = row;
+            let bytes = &bytes[row * size..(row + 1) * size];
+            match value(bytes, element, big_endian)
+                .map_err(|problem| Fault::cell(row, &wanted.name, problem, "text"))?
+            {
+                Value::Text(text) => block.put(slot, &text, wanted)?,
+                Value::Whole(value) if wanted.kind == Kind::Number => block.put_number(slot, value as f64, wanted)?,
+                Value::Whole(value) => block.put(slot, &value.to_string(), wanted)?,
+                Value::Number(value) => block.put_number(slot, value, wanted)?,
+            }
+        }
+    }
+    block.rows = raw.rows;
+    Ok(block)
+}
+
+enum Value {
+    Text(String),
+    Whole(i128),
+    Number(f64),
+}
+
+fn value(bytes: &[u8], element: Element, big_endian: bool) -> Result<Value, &'static str> {
+    let whole = |bytes: &[u8]| {
+        let fold = |sum: u64, &byte: &u8| sum << 8 | u64::from(byte);
+        if big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) }
+    };
+    Ok(match element {
+        Element::Bool => Value::Text(if bytes[0] == 0 { "false".into() } else { "true".into() }),
+        Element::Unsigned(_) => Value::Whole(whole(bytes).into()),
+        Element::Signed(size) => {
+            let unused = 64 - 8 * size as u32;
+            Value::Whole(((whole(bytes) << unused) as i64 >> unused).into())
+        }
+        Element::Float(2) => Value::Number(half(whole(bytes) as u16)),
+        Element::Float(4) => Value::Number(f32::from_bits(whole(bytes) as u32).into()),
+        Element::Float(_) => Value::Number(f64::from_bits(whole(bytes))),
+        Element::Bytes(_) => {
+            let end = bytes.iter().rposition(|&b| b != 0).map_or(0, |at| at + 1);
+            Value::Text(std::str::from_utf8(&bytes[..end]).map_err(|_| "bytes that are not UTF-8")?.to_string())
+        }
+        Element::Unicode(_) => {
+            let mut text = String::new();
+            for character in bytes.chunks_exact(4) {
+                text.push(char::from_u32(whole(character) as u32).ok_or("a number that is no character")?);
+            }
+            text.truncate(text.trim_end_matches('\0').len());
+            Value::Text(text)
+        }
+    })
+}
+
+/// IEEE 754 half precision to double, exactly.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    sign * match exponent {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
+    }
+}
+
+/// Read an array's header.
+fn header(mut reader: Box<dyn Read + Send>) -> Result<Open, String> {
+    let mut exact = |bytes: &mut [u8]| reader.read_exact(bytes).map_err(|e| format!("is cut off or corrupt: {e}"));
+    let mut magic = [0; 8];
+    exact(&mut magic)?;
+    if &magic[..6] != b"\x93NUMPY" {
+        return Err("is no .npy array".into());
+    }
+    let mut length = [0; 4];
+    match magic[6] {
+        1 => exact(&mut length[..2])?,
+        2 | 3 => exact(&mut length)?,
+        version => return Err(format!("is written in version {version} of the format, expected 1 to 3")),
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > LONGEST_HEADER {
+        return Err(format!("has a header of {length} bytes, expected at most {LONGEST_HEADER}"));
+    }
+    let mut text = vec![0; length];
+    exact(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let after = |key: &str| {
+        let at = text.find(&format!("'{key}'")).ok_or_else(|| format!("has no '{key}' in its header"))?;
+        Ok::<&str, String>(text[at + key.len() + 2..].trim_start_matches([' ', ':']))
+    };
+    let shape = after("shape")?.strip_prefix('(').and_then(|s| s.split(')').next()).ok_or("has no shape")?;
+    let shape: Option<Vec<u64>> =
+        shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| s.parse().ok()).collect();
+    let rows = match shape.as_deref() {
+        Some([rows]) => *rows,
+        Some(shape) => {
+            return Err(format!(
+                "has {} dimensions, expected 1: save each column under a name of its own",
+                shape.len()
+            ));
+        }
+        None => return Err("has a shape of no whole numbers".into()),
+    };
+    let kind = after("descr")?.strip_prefix('\'').and_then(|s| s.split('\'').next());
+    let kind = kind.ok_or("is a record array: save each column under a name of its own")?;
+    let unknown =
+        || format!("is of type {kind}, expected numbers, booleans or text of fixed length (text: array.astype(str))");
+    let (order, kind_of) = match kind.as_bytes() {
+        [order @ (b'<' | b'>' | b'|' | b'='), rest @ ..] => (*order, rest),
+        rest => (b'|', rest),
+    };
+    let (&letter, digits) = kind_of.split_first().ok_or_else(unknown)?;
+    let size: usize = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok()).ok_or_else(unknown)?;
+    let element = match (letter, size) {
+        (b'b', 1) => Element::Bool,
+        (b'i', 1 | 2 | 4 | 8) => Element::Signed(size),
+        (b'u', 1 | 2 | 4 | 8) => Element::Unsigned(size),
+        (b'f', 2 | 4 | 8) => Element::Float(size),
+        (b'U', _) if size <= LARGEST_ELEMENT / 4 => Element::Unicode(size),
+        (b'S', _) if size <= LARGEST_ELEMENT => Element::Bytes(size),
+        _ => return Err(unknown()),
+    };
+    Ok(Open { reader, element, big_endian: order == b'>', rows })
+}
+
+/// Part of a file that several readers share: each keeps its own place.
+struct At {
+    file: File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.file.seek(SeekFrom::Start(self.at))?;
+        let found = self.file.read(&mut buffer[..most])?;
+        self.at += found as u64;
+        self.left -= found as u64;
+        Ok(found)
+    }
+}

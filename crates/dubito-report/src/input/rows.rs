@@ -1,0 +1,550 @@
+//! A block of rows to a part of the evaluation: checked, labelled, and added up over samples that lie
+//! side by side. Parts are made side by side and merge to the same bits in any order.
+
+use std::collections::{BTreeSet, HashMap};
+
+use dubito_stats::probability::{FixedSum, entropy, normalise};
+use dubito_stats::{Task, VideoSums};
+
+use super::block::{Block, Fault, Texts, cut};
+use super::layout::{Layout, Request, Scoring};
+
+/// Probabilities may leave [0, 1] by this much, as rounding does.
+pub(crate) const SLACK: f64 = 1e-6;
+
+/// How far from 1 the probabilities of the classes may sum.
+pub(crate) const SUM_SLACK: f64 = 1e-3;
+
+/// A code or a frame number that is not there.
+pub(crate) const NONE: u32 = u32::MAX;
+pub(crate) const NO_FRAME: u64 = u64::MAX;
+
+/// Texts that come again and again, each with a code in the order of first sight.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interner {
+    names: Vec<String>,
+    codes: HashMap<String, u32>,
+    last: usize,
+}
+
+impl Interner {
+    pub fn code(&mut self, text: &str) -> u32 {
+        if self.names.get(self.last).is_some_and(|name| name == text) {
+            return self.last as u32;
+        }
+        let code = match self.codes.get(text) {
+            Some(&code) => code,
+            None => {
+                let code = self.names.len() as u32;
+                self.codes.insert(text.to_string(), code);
+                self.names.push(text.to_string());
+                code
+            }
+        };
+        self.last = code as usize;
+        code
+    }
+
+    /// The code of a text; [`NONE`] for an empty one.
+    pub fn code_or_none(&mut self, text: &str) -> u32 {
+        if text.is_empty() { NONE } else { self.code(text) }
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+/// Runs of rows of one item, column by column. Equal items may come in several runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ItemRuns {
+    /// Empty where no file names videos.
+    pub videos: Vec<u32>,
+    pub names: Texts,
+    /// Empty where no file numbers frames.
+    pub frames: Vec<u64>,
+    pub labels: Vec<u16>,
+    /// Row by row, one code for each of [`Context::facts`].
+    pub facts: Vec<u32>,
+}
+
+impl ItemRuns {
+    /// The frame's number; [`NO_FRAME`] where there is none.
+    pub fn frame(&self, run: usize) -> u64 {
+        self.frames.get(run).copied().unwrap_or(NO_FRAME)
+    }
+}
+
+/// What the rows of one item and detector add up to.
+#[derive(Clone, Debug)]
+pub(crate) enum Values {
+    /// Sums over samples: of the probability of each class, then of the entropies.
+    Sums(Vec<FixedSum>),
+    /// The mean probability of each class, then the mean entropy: one row has it all.
+    Finals(Vec<f64>),
+}
+
+/// Runs of rows of one item and detector, column by column.
+#[derive(Clone, Debug)]
+pub(crate) struct ScoreRuns {
+    /// Index of the item's run.
+    pub items: Vec<u32>,
+    pub detectors: Vec<u32>,
+    /// Number of samples.
+    pub counts: Vec<u32>,
+    /// Sum of the samples' hashes; empty beside [`Values::Finals`].
+    pub seen: Vec<u64>,
+    pub values: Values,
+}
+
+impl ScoreRuns {
+    pub fn new(raw: bool) -> Self {
+        let values = if raw { Values::Sums(Vec::new()) } else { Values::Finals(Vec::new()) };
+        Self { items: Vec::new(), detectors: Vec::new(), counts: Vec::new(), seen: Vec::new(), values }
+    }
+}
+
+/// What is the same for all files.
+pub(crate) struct Context<'a> {
+    pub request: &'a Request,
+    pub task: &'a Task,
+    /// The facts that any file has, each as an index of [`Request::facts`].
+    pub facts: Vec<usize>,
+    /// Whether any file names videos.
+    pub has_videos: bool,
+    /// Whether any file numbers frames.
+    pub has_frames: bool,
+    /// Whether any file has several samples of an item, so that sums are kept.
+    pub raw: bool,
+}
+
+/// What one block holds. All codes are the part's own.
+pub(crate) struct Part {
+    pub detectors: Interner,
+    pub videos: Interner,
+    pub facts: Vec<Interner>,
+    /// Every detector and split seen, wanted or not.
+    pub all_detectors: BTreeSet<String>,
+    pub all_splits: BTreeSet<String>,
+    pub items: ItemRuns,
+    /// Row of each item's run within the block, where items have no names.
+    pub nameless: Vec<u32>,
+    pub scores: ScoreRuns,
+    /// The samples seen of each detector.
+    pub samples: Vec<BTreeSet<u64>>,
+    /// By detector and video; only where there are samples.
+    pub video_sums: HashMap<(u32, u32), VideoSums>,
+}
+
+/// A number that stands for a sample: SplitMix64's finaliser.
+pub(crate) fn mixed(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The sample that a member of an ensemble is: a number made of its name.
+pub(crate) fn member(name: &str, sample: u64) -> u64 {
+    name.bytes().fold(mixed(sample), |hash, byte| mixed(hash ^ u64::from(byte)))
+}
+
+/// The class that a label names: by name, in a binary task in any case or as `false` and `true`, or by
+/// index.
+pub(crate) fn class_of(label: &str, task: &Task) -> Option<usize> {
+    if let Some(class) = task.classes.iter().position(|class| class == label) {
+        return Some(class);
+    }
+    let is_real_fake = task.positive == Some(1) && task.classes == ["real", "fake"];
+    if is_real_fake {
+        for (words, class) in [(["real", "false"], 0), (["fake", "true"], 1)] {
+            if words.iter().any(|word| label.eq_ignore_ascii_case(word)) {
+                return Some(class);
+            }
+        }
+    }
+    // 1.0 is how a column of whole numbers with gaps is often written.
+    let index: usize = label.strip_suffix(".0").unwrap_or(label).parse().ok()?;
+    (index < task.classes.len()).then_some(index)
+}
+
+/// What a label may be, for an error.
+pub(crate) fn class_list(task: &Task) -> String {
+    format!("one of {} (or the index, 0 to {})", task.classes.join(", "), task.classes.len() - 1)
+}
+
+/// Read a cell of P(fake) or of a logit as the probabilities of real and fake.
+fn from_fake(value: f64, logits: bool) -> [f64; 2] {
+    if logits {
+        // Both from the logit, so that the smaller one keeps its digits.
+        [1.0 / (1.0 + value.exp()), 1.0 / (1.0 + (-value).exp())]
+    } else {
+        [1.0 - value, value]
+    }
+}
+
+fn softmax(logits: &mut [f64]) {
+    let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logits.iter_mut().for_each(|l| *l = (*l - most).exp());
+    let sum: f64 = logits.iter().sum();
+    logits.iter_mut().for_each(|l| *l /= sum);
+}
+
+/// One cell's number, checked.
+fn checked(value: Option<f64>, row: usize, name: &str, expected: &str, logits: bool) -> Result<f64, Fault> {
+    let Some(value) = value else { return Err(Fault::cell(row, name, "nothing", expected)) };
+    let fits = if logits { value.is_finite() } else { (-SLACK..=1.0 + SLACK).contains(&value) };
+    if fits { Ok(value) } else { Err(Fault::cell(row, name, value.to_string(), expected)) }
+}
+
+/// Makes a part of a block.
+struct Folder<'a> {
+    context: &'a Context<'a>,
+    layout: &'a Layout,
+    block: &'a Block,
+    part: Part,
+    /// The last run of each detector.
+    last: Vec<Option<usize>>,
+    last_label: Option<(&'a str, usize)>,
+    /// Memory used again: the row's facts, its probabilities as given and as they count.
+    codes: Vec<u32>,
+    given: Vec<f64>,
+    probs: Vec<f64>,
+}
+
+/// Everything a block's rows say. Errors name the row: a label that is no class, a number that is no
+/// probability, a null control that is not real.
+pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<Part, Fault> {
+    let mut part = Part {
+        detectors: Interner::default(),
+        videos: Interner::default(),
+        facts: vec![Interner::default(); context.facts.len()],
+        all_detectors: BTreeSet::new(),
+        all_splits: BTreeSet::new(),
+        items: ItemRuns::default(),
+        nameless: Vec::new(),
+        scores: ScoreRuns::new(context.raw),
+        samples: Vec::new(),
+        video_sums: HashMap::new(),
+    };
+    let ensemble = context.request.input.as_ensemble;
+    match &layout.scoring {
+        Scoring::Wide(columns) if !ensemble => columns.iter().for_each(|(name, _)| {
+            part.detectors.code(name);
+            part.all_detectors.insert(name.clone());
+        }),
+        _ => {}
+    }
+    let mut folder = Folder {
+        context,
+        layout,
+        block,
+        part,
+        last: Vec::new(),
+        last_label: None,
+        codes: Vec::new(),
+        given: Vec::new(),
+        probs: Vec::new(),
+    };
+    (0..block.rows).try_for_each(|row| folder.row(row))?;
+    Ok(folder.part)
+}
+
+fn note(set: &mut BTreeSet<String>, text: &str) {
+    if !set.contains(text) {
+        set.insert(text.to_string());
+    }
+}
+
+impl<'a> Folder<'a> {
+    fn row(&mut self, row: usize) -> Result<(), Fault> {
+        let (block, layout, request) = (self.block, self.layout, self.context.request);
+        let (ensemble, logits) = (request.input.as_ensemble, request.input.logits);
+        let is_wide = matches!(layout.scoring, Scoring::Wide(_));
+        let detector = if is_wide || ensemble { "" } else { block.text(layout.detector, row) };
+        if !is_wide {
+            note(&mut self.part.all_detectors, detector);
+        }
+        note(&mut self.part.all_splits, block.text(layout.split(), row));
+        if !wanted_row(block, layout, request, row) {
+            return Ok(());
+        }
+        let item = self.item(row)?;
+        let sample = match layout.sample {
+            Some(slot) => block.whole(layout.sample, row).ok_or_else(|| self.nothing(slot, row))?,
+            None => 0,
+        };
+        let cell = |slot: usize| {
+            let wanted = &layout.wanted[slot];
+            checked(block.number(slot, row), row, &wanted.name, wanted.expected, logits)
+        };
+        match &layout.scoring {
+            Scoring::Fake(slot) => {
+                let sample = if ensemble { member(block.text(layout.detector, row), sample) } else { sample };
+                let probs = from_fake(cell(*slot)?, logits);
+                let detector = self.part.detectors.code(detector);
+                self.add(row, item, detector, sample, &probs)
+            }
+            Scoring::Classes(slots) => {
+                let sample = if ensemble { member(block.text(layout.detector, row), sample) } else { sample };
+                let mut probs = std::mem::take(&mut self.given);
+                probs.clear();
+                for &slot in slots {
+                    probs.push(cell(slot)?);
+                }
+                if logits {
+                    softmax(&mut probs);
+                }
+                let detector = self.part.detectors.code(detector);
+                self.add(row, item, detector, sample, &probs)?;
+                self.given = probs;
+                Ok(())
+            }
+            Scoring::Reduced { mean, entropy, samples } => {
+                let probs = from_fake(cell(*mean)?, false);
+                let samples = match samples {
+                    Some(slot) => block
+                        .whole(Some(*slot), row)
+                        .and_then(|samples| u32::try_from(samples).ok())
+                        .filter(|&samples| samples > 0)
+                        .ok_or_else(|| match block.whole(Some(*slot), row) {
+                            Some(found) => self.bad(*slot, row, found.to_string()),
+                            None => self.nothing(*slot, row),
+                        })?,
+                    None => 0,
+                };
+                let detector = self.part.detectors.code(detector);
+                self.reduced(row, item, detector, samples, &probs, *entropy)
+            }
+            Scoring::Wide(columns) if ensemble => {
+                // A member without a score leaves the item out: the others are not the ensemble.
+                let is_there = |slot: usize| block.number(slot, row).is_some_and(|value| !value.is_nan());
+                let detector = self.part.detectors.code(detector);
+                if !columns.iter().all(|(_, slot)| is_there(*slot)) {
+                    return Ok(());
+                }
+                for (name, slot) in columns {
+                    let probs = from_fake(cell(*slot)?, logits);
+                    self.add(row, item, detector, member(name, sample), &probs)?;
+                }
+                Ok(())
+            }
+            Scoring::Wide(columns) => {
+                for (detector, (_, slot)) in columns.iter().enumerate() {
+                    // Empty or NaN: this detector has no score of this item.
+                    if block.number(*slot, row).is_some_and(|value| !value.is_nan()) {
+                        let probs = from_fake(cell(*slot)?, logits);
+                        self.add(row, item, detector as u32, sample, &probs)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn bad(&self, slot: usize, row: usize, found: String) -> Fault {
+        let wanted = &self.layout.wanted[slot];
+        Fault::cell(row, &wanted.name, found, wanted.expected)
+    }
+
+    fn nothing(&self, slot: usize, row: usize) -> Fault {
+        self.bad(slot, row, "nothing".into())
+    }
+
+    /// The run of the row's item: the last one, or a new one.
+    fn item(&mut self, row: usize) -> Result<u32, Fault> {
+        let (block, layout, task) = (self.block, self.layout, self.context.task);
+        let text = block.text(Some(layout.label), row);
+        let label = match self.last_label {
+            Some((last, label)) if last == text => label,
+            _ if text.is_empty() => return Err(self.nothing(layout.label, row)),
+            _ => {
+                let label = class_of(text, task).ok_or_else(|| self.unknown_label(row, text))?;
+                self.last_label = Some((text, label));
+                label
+            }
+        };
+        let control = block.text(layout.facts[1], row);
+        if !control.is_empty() && task.classes[label] != "real" {
+            let expected = "nothing, as the label is not real: a null control is a real video";
+            return Err(Fault::cell(row, "control", cut(control), expected));
+        }
+        let frame = match layout.frame {
+            Some(_) => block.whole(layout.frame, row).unwrap_or(NO_FRAME),
+            None => NO_FRAME,
+        };
+        let frame_name;
+        let name = match layout.item {
+            Some(slot) => {
+                let name = block.text(layout.item, row);
+                if name.is_empty() {
+                    return Err(self.nothing(slot, row));
+                }
+                name
+            }
+            None if layout.names_frames() => {
+                if frame == NO_FRAME {
+                    return Err(self.nothing(layout.frame.unwrap_or(0), row));
+                }
+                frame_name = frame.to_string();
+                &frame_name
+            }
+            None => "",
+        };
+        let part = &mut self.part;
+        let video = match block.text(layout.video, row) {
+            _ if !self.context.has_videos => NONE,
+            // An item that names no video is one of its own.
+            "" => part.videos.code_or_none(name),
+            video => part.videos.code(video),
+        };
+        self.codes.clear();
+        for (&fact, interner) in self.context.facts.iter().zip(&mut part.facts) {
+            self.codes.push(interner.code_or_none(block.text(layout.facts[fact], row)));
+        }
+        let items = &mut part.items;
+        let count = items.labels.len();
+        let is_same = |last: usize| {
+            !name.is_empty()
+                && items.names.get(last) == name
+                && (!self.context.has_videos || items.videos[last] == video)
+                && (!self.context.has_frames || items.frames[last] == frame)
+                && usize::from(items.labels[last]) == label
+                && items.facts[last * self.codes.len()..] == self.codes[..]
+        };
+        if count > 0 && is_same(count - 1) {
+            return Ok(count as u32 - 1);
+        }
+        if self.context.has_videos {
+            items.videos.push(video);
+        }
+        items.names.push(name);
+        if self.context.has_frames {
+            items.frames.push(frame);
+        }
+        items.labels.push(label as u16);
+        items.facts.extend_from_slice(&self.codes);
+        if name.is_empty() {
+            part.nameless.push(row as u32);
+        }
+        Ok(count as u32)
+    }
+
+    fn unknown_label(&self, row: usize, text: &str) -> Fault {
+        let task = self.context.task;
+        let looks_binary = class_of(text, &Task::binary()).is_some();
+        let hint = if task.positive.is_none() && looks_binary {
+            " (if each column is a detector: --detector-column 'prob_*')"
+        } else {
+            ""
+        };
+        self.bad(self.layout.label, row, format!("\"{}\"", cut(text))).expecting(class_list(task) + hint)
+    }
+
+    /// Add one sample of a detector to the item's run.
+    fn add(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
+        let classes = probs.len();
+        let sum: f64 = probs.iter().sum();
+        let bad_sum = || {
+            let expected = "probabilities that sum to 1 (logits: --logits; one detector in each column: --detector-column 'prob_*')";
+            Fault::cell(row, "prob_*", format!("a sum of {sum}"), expected)
+        };
+        normalise(probs, classes, &mut self.probs, String::new).map_err(|_| bad_sum())?;
+        let (run, is_new) = self.run(item, detector, 1);
+        let doubt = entropy(&self.probs);
+        let scores = &mut self.part.scores;
+        match &mut scores.values {
+            Values::Finals(values) => {
+                // Through the sums, so that one sample is the same bits with and without a column `sample`.
+                values.extend(self.probs.iter().chain([&doubt]).map(|&value| fixed(value).mean(1)));
+            }
+            Values::Sums(sums) => {
+                if is_new {
+                    sums.resize(sums.len() + classes + 1, FixedSum::default());
+                    scores.seen.push(0);
+                }
+                let sums = &mut sums[run * (classes + 1)..];
+                sums.iter_mut().zip(self.probs.iter().chain([&doubt])).for_each(|(sum, &value)| sum.add(value));
+                scores.seen[run] = scores.seen[run].wrapping_add(mixed(sample));
+                let seen = &mut self.part.samples[detector as usize];
+                if seen.last() != Some(&sample) && !seen.contains(&sample) {
+                    seen.insert(sample);
+                }
+                if self.context.has_videos {
+                    let video = self.part.items.videos[item as usize];
+                    let sums = self.part.video_sums.entry((detector, video)).or_insert_with(|| VideoSums::new(classes));
+                    sums.push(sample, &self.probs).map_err(|_| bad_sum())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Add an item that is reduced already.
+    fn reduced(
+        &mut self,
+        row: usize,
+        item: u32,
+        detector: u32,
+        samples: u32,
+        probs: &[f64; 2],
+        slot: usize,
+    ) -> Result<(), Fault> {
+        // Cells are checked, so two classes sum to 1.
+        let sum = |_| Fault::row(row, "the probabilities do not sum to 1");
+        normalise(probs, 2, &mut self.probs, String::new).map_err(sum)?;
+        let total = entropy(&self.probs);
+        let doubt = match self.block.number(slot, row) {
+            None => return Err(self.nothing(slot, row)),
+            Some(doubt) if (-SLACK..=total + 1e-4).contains(&doubt) => doubt.clamp(0.0, total),
+            Some(doubt) => {
+                let expected = format!(
+                    "0 to {total}, the entropy of the mean in nats, which no mean entropy exceeds (is it in bits?)"
+                );
+                return Err(self.bad(slot, row, doubt.to_string()).expecting(expected));
+            }
+        };
+        self.run(item, detector, samples);
+        if let Values::Finals(values) = &mut self.part.scores.values {
+            values.extend(self.probs.iter().chain([&doubt]));
+        }
+        Ok(())
+    }
+
+    /// The run of scores of an item and detector. Only sums take several rows.
+    fn run(&mut self, item: u32, detector: u32, samples: u32) -> (usize, bool) {
+        let scores = &mut self.part.scores;
+        let at = detector as usize;
+        if self.last.len() <= at {
+            self.last.resize(at + 1, None);
+            self.part.samples.resize_with(at + 1, BTreeSet::new);
+        }
+        match self.last[at] {
+            Some(run) if self.context.raw && scores.items[run] == item => {
+                scores.counts[run] += 1;
+                (run, false)
+            }
+            _ => {
+                let run = scores.items.len();
+                scores.items.push(item);
+                scores.detectors.push(detector);
+                scores.counts.push(samples);
+                self.last[at] = Some(run);
+                (run, true)
+            }
+        }
+    }
+}
+
+/// Whether a row is of the detector and split that were asked for.
+pub(crate) fn wanted_row(block: &Block, layout: &Layout, request: &Request, row: usize) -> bool {
+    let fits = |wanted: &Option<String>, slot| wanted.as_deref().is_none_or(|wanted| wanted == block.text(slot, row));
+    let is_wide = matches!(layout.scoring, Scoring::Wide(_));
+    (is_wide || fits(&request.detector, layout.detector)) && fits(&request.split, layout.split())
+}
+
+fn fixed(value: f64) -> FixedSum {
+    let mut sum = FixedSum::default();
+    sum.add(value);
+    sum
+}

@@ -1,0 +1,298 @@
+//! Parts gathered: every item once, sorted by name, with the sums of each detector.
+//!
+//! Equal items that come in several runs (cut by a chunk, or shuffled) are merged by sorting: once at the
+//! end, and in between whenever the runs have become many more than the items. Sums are exact, so it
+//! makes no difference when.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
+
+use dubito_stats::probability::FixedSum;
+use dubito_stats::{StatsError, VideoSums};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
+
+use super::block::Texts;
+use super::rows::{Interner, ItemRuns, NO_FRAME, NONE, Part, ScoreRuns, Values};
+
+/// Runs that may wait before equal ones are merged.
+const MOST_WAITING: usize = 1 << 21;
+
+/// Two rows that can't both be right; which rows they are is found by reading again.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Clash {
+    /// Rows of one item, or of one video, say different things about it.
+    Conflict { video: Option<String>, item: Option<String> },
+    /// An item has a sample twice, or lacks one.
+    Samples { detector: String, video: Option<String>, item: String, frame: u64 },
+}
+
+/// Why a part was not taken.
+pub(crate) enum Refusal {
+    Clash(Clash),
+    Stats(StatsError),
+    TooMany,
+}
+
+/// See the [module](self).
+pub(crate) struct Store {
+    classes: usize,
+    has_videos: bool,
+    pub detectors: Interner,
+    pub videos: Interner,
+    pub facts: Vec<Interner>,
+    pub all_detectors: BTreeSet<String>,
+    pub all_splits: BTreeSet<String>,
+    pub items: ItemRuns,
+    pub scores: ScoreRuns,
+    /// The runs of scores by (detector, item), once they are merged.
+    pub order: Vec<u32>,
+    /// The samples of each detector.
+    pub samples: Vec<BTreeSet<u64>>,
+    /// By detector and video.
+    pub video_sums: HashMap<(u32, u32), VideoSums>,
+    /// Number of item runs at which equal ones are merged.
+    merge_at: usize,
+}
+
+impl Store {
+    pub fn new(classes: usize, facts: usize, has_videos: bool, raw: bool) -> Self {
+        Self {
+            classes,
+            has_videos,
+            detectors: Interner::default(),
+            videos: Interner::default(),
+            facts: vec![Interner::default(); facts],
+            all_detectors: BTreeSet::new(),
+            all_splits: BTreeSet::new(),
+            items: ItemRuns::default(),
+            scores: ScoreRuns::new(raw),
+            order: Vec::new(),
+            samples: Vec::new(),
+            video_sums: HashMap::new(),
+            merge_at: MOST_WAITING,
+        }
+    }
+
+    /// Take a part. `row_name` names an item without a name by its row in the block.
+    pub fn add(&mut self, part: Part, row_name: impl Fn(u32) -> String) -> Result<(), Refusal> {
+        let before = self.items.labels.len();
+        if before + part.items.labels.len() >= NONE as usize {
+            return Err(Refusal::TooMany);
+        }
+        let to_global = |global: &mut Interner, local: &Interner| -> Vec<u32> {
+            local.names().iter().map(|name| global.code(name)).collect()
+        };
+        let detectors = to_global(&mut self.detectors, &part.detectors);
+        let videos = to_global(&mut self.videos, &part.videos);
+        let facts: Vec<Vec<u32>> =
+            self.facts.iter_mut().zip(&part.facts).map(|(global, local)| to_global(global, local)).collect();
+        self.all_detectors.extend(part.all_detectors);
+        self.all_splits.extend(part.all_splits);
+
+        let runs = part.items.labels.len();
+        if part.nameless.is_empty() {
+            self.items.names.append(&part.items.names);
+        } else {
+            part.nameless.iter().for_each(|&row| self.items.names.push(&row_name(row)));
+        }
+        if self.has_videos {
+            for run in 0..runs {
+                let video = match part.items.videos[run] {
+                    NONE => self.videos.code(self.items.names.get(before + run)),
+                    video => videos[video as usize],
+                };
+                self.items.videos.push(video);
+            }
+        }
+        self.items.frames.extend(part.items.frames);
+        self.items.labels.extend(part.items.labels);
+        let width = self.facts.len();
+        let global = |(at, &code): (usize, &u32)| if code == NONE { NONE } else { facts[at % width][code as usize] };
+        self.items.facts.extend(part.items.facts.iter().enumerate().map(global));
+
+        self.scores.items.extend(part.scores.items.iter().map(|&item| item + before as u32));
+        self.scores.detectors.extend(part.scores.detectors.iter().map(|&d| detectors[d as usize]));
+        self.scores.counts.extend(part.scores.counts);
+        self.scores.seen.extend(part.scores.seen);
+        match (&mut self.scores.values, part.scores.values) {
+            (Values::Sums(all), Values::Sums(more)) => all.extend(more),
+            (Values::Finals(all), Values::Finals(more)) => all.extend(more),
+            _ => {}
+        }
+        for (local, samples) in part.samples.into_iter().enumerate() {
+            let global = detectors[local] as usize;
+            if self.samples.len() <= global {
+                self.samples.resize_with(global + 1, BTreeSet::new);
+            }
+            self.samples[global].extend(samples);
+        }
+        for ((detector, video), sums) in part.video_sums {
+            let key = (detectors[detector as usize], videos[video as usize]);
+            match self.video_sums.get_mut(&key) {
+                Some(all) => all.merge(&sums).map_err(Refusal::Stats)?,
+                None => {
+                    self.video_sums.insert(key, sums);
+                }
+            }
+        }
+        if matches!(self.scores.values, Values::Sums(_)) && self.items.labels.len() >= self.merge_at {
+            self.merge().map_err(Refusal::Clash)?;
+            self.merge_at = (2 * self.items.labels.len()).max(MOST_WAITING);
+        }
+        Ok(())
+    }
+
+    /// Rank of each video by name.
+    pub fn video_ranks(&self) -> Vec<u32> {
+        ranks(self.videos.names())
+    }
+
+    /// Put every item in its place, by (video, frame, name), merge what is equal, and find the order of
+    /// the scores.
+    pub fn merge(&mut self) -> Result<(), Clash> {
+        let order = self.order();
+        let width = self.facts.len();
+        let old = std::mem::take(&mut self.items);
+        let mut place = vec![0u32; order.len()];
+        let mut last: Option<usize> = None;
+        for &run in &order {
+            let run = run as usize;
+            let facts = &old.facts[run * width..(run + 1) * width];
+            let is_same = last.is_some_and(|last| {
+                old.names.get(last) == old.names.get(run)
+                    && old.frame(last) == old.frame(run)
+                    && (!self.has_videos || old.videos[last] == old.videos[run])
+            });
+            if let (true, Some(last)) = (is_same, last) {
+                if old.labels[last] != old.labels[run] || old.facts[last * width..(last + 1) * width] != *facts {
+                    let video = self.has_videos.then(|| self.videos.names()[old.videos[run] as usize].clone());
+                    return Err(Clash::Conflict { video, item: Some(old.names.get(run).into()) });
+                }
+            } else {
+                self.items.names.push(old.names.get(run));
+                if !old.frames.is_empty() {
+                    self.items.frames.push(old.frames[run]);
+                }
+                self.items.labels.push(old.labels[run]);
+                self.items.facts.extend_from_slice(facts);
+                if self.has_videos {
+                    self.items.videos.push(old.videos[run]);
+                }
+                last = Some(run);
+            }
+            place[run] = self.items.labels.len() as u32 - 1;
+        }
+        drop(old);
+        drop(order);
+        self.scores.items.iter_mut().for_each(|item| *item = place[*item as usize]);
+        drop(place);
+        self.merge_scores()
+    }
+
+    fn merge_scores(&mut self) -> Result<(), Clash> {
+        let scores = &self.scores;
+        let key = |run: usize| u64::from(scores.detectors[run]) << 32 | u64::from(scores.items[run]);
+        let mut keyed: Vec<(u64, u32)> =
+            (0..scores.items.len()).into_par_iter().map(|run| (key(run), run as u32)).collect();
+        keyed.par_sort_unstable();
+        let order: Vec<u32> = keyed.iter().map(|&(_, run)| run).collect();
+        drop(keyed);
+        let Values::Sums(sums) = &scores.values else {
+            // One row has all there is of an item: nothing merges.
+            if let Some(pair) = order.windows(2).find(|pair| key(pair[0] as usize) == key(pair[1] as usize)) {
+                let (run, item) = (pair[1] as usize, scores.items[pair[1] as usize] as usize);
+                return Err(self.samples_clash(scores.detectors[run], item, self.items.names.get(item).into()));
+            }
+            self.order = order;
+            return Ok(());
+        };
+        let width = self.classes + 1;
+        let (mut new, mut new_sums): (ScoreRuns, Vec<FixedSum>) = (ScoreRuns::new(true), Vec::new());
+        let mut last = None;
+        for run in order {
+            let run = run as usize;
+            let more = &sums[run * width..(run + 1) * width];
+            if last == Some(key(run)) {
+                let at = new.items.len() - 1;
+                new_sums[at * width..].iter_mut().zip(more).for_each(|(sum, &m)| sum.merge(m));
+                new.counts[at] = new.counts[at].saturating_add(scores.counts[run]);
+                new.seen[at] = new.seen[at].wrapping_add(scores.seen[run]);
+            } else {
+                last = Some(key(run));
+                new.items.push(scores.items[run]);
+                new.detectors.push(scores.detectors[run]);
+                new.counts.push(scores.counts[run]);
+                new.seen.push(scores.seen[run]);
+                new_sums.extend_from_slice(more);
+            }
+        }
+        self.order = (0..new.items.len() as u32).collect();
+        new.values = Values::Sums(new_sums);
+        self.scores = new;
+        Ok(())
+    }
+
+    /// That an item of a detector has a sample twice or lacks one.
+    pub fn samples_clash(&self, detector: u32, item: usize, name: String) -> Clash {
+        Clash::Samples {
+            detector: self.detectors.names()[detector as usize].clone(),
+            video: self.has_videos.then(|| self.videos.names()[self.items.videos[item] as usize].clone()),
+            item: name,
+            frame: self.items.frame(item),
+        }
+    }
+
+    /// The runs in the order of (video's name, frame, item's name); those without a frame first.
+    fn order(&self) -> Vec<u32> {
+        let items = &self.items;
+        let ranks = self.video_ranks();
+        let frame = |run: usize| items.frame(run).wrapping_add(1); // NO_FRAME is 0
+        debug_assert_eq!(NO_FRAME.wrapping_add(1), 0);
+        let shared = if self.has_videos { 0 } else { common_prefix(&items.names) };
+        // Most are told apart by eight bytes.
+        let key = |run: usize| {
+            if self.has_videos {
+                let frame = u32::try_from(frame(run)).unwrap_or(u32::MAX);
+                return u64::from(ranks[items.videos[run] as usize]) << 32 | u64::from(frame);
+            }
+            let mut bytes = [0; 8];
+            let name = &items.names.get(run).as_bytes()[shared..];
+            let taken = name.len().min(8);
+            bytes[..taken].copy_from_slice(&name[..taken]);
+            u64::from_be_bytes(bytes)
+        };
+        let compare = |a: usize, b: usize| -> Ordering {
+            let names = items.names.get(a).cmp(items.names.get(b));
+            if self.has_videos { frame(a).cmp(&frame(b)).then(names) } else { names.then(frame(a).cmp(&frame(b))) }
+        };
+        let mut order: Vec<(u64, u32)> =
+            (0..items.labels.len()).into_par_iter().map(|run| (key(run), run as u32)).collect();
+        order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(a.1 as usize, b.1 as usize)));
+        order.iter().map(|&(_, run)| run).collect() // borrowed, so that the larger list is let go
+    }
+}
+
+/// Number of bytes with which all texts begin.
+fn common_prefix(texts: &Texts) -> usize {
+    if texts.is_empty() {
+        return 0;
+    }
+    let first = texts.get(0).as_bytes();
+    (1..texts.len()).fold(first.len(), |length, at| {
+        let text = texts.get(at).as_bytes();
+        if text.starts_with(&first[..length]) {
+            return length;
+        }
+        first[..length].iter().zip(text).take_while(|(a, b)| a == b).count()
+    })
+}
+
+/// The place of each name among the sorted names.
+pub(crate) fn ranks(names: &[String]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..names.len() as u32).collect();
+    order.sort_unstable_by(|&a, &b| names[a as usize].cmp(&names[b as usize]));
+    let mut ranks = vec![0; names.len()];
+    order.iter().zip(0..).for_each(|(&name, rank)| ranks[name as usize] = rank);
+    ranks
+}
