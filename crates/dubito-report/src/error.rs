@@ -216,6 +216,12 @@ pub enum ReportError {
         /// The values found.
         found: Vec<String>,
     },
+    /// What is chosen on a split can't be judged on it.
+    #[error("the split \"{name}\" is both to choose on and to judge: name another one to judge")]
+    SameSplit {
+        /// The split.
+        name: String,
+    },
     /// Numbers that the statistics refuse.
     #[error("{place}: {source}")]
     Stats {

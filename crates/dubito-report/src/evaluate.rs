@@ -8,6 +8,10 @@
 //! | `{"generator": G, "against": "real"}` | the fakes of G and *all* reals, null controls too: the AUROC of G |
 //! | `{"control": G}` | null controls of G: how often a real is called fake for having been resampled and encoded |
 //! | `{"fold": F}`, `{"dataset": D}` | where there is more than one |
+//! | `{C: V}` | of each value of a column that was asked for |
+//! | `{"video_rule": R}` | all videos, their probability taken from their frames' in another way than by the mean of samples |
+//!
+//! With several detectors each group has `detector` in its `by` as well.
 //!
 //! Each is given by frame and by video, or by item where the predictions name no videos.
 
@@ -16,12 +20,15 @@ use std::path::PathBuf;
 
 use dubito_stats::calibration::{CalibrationError, Gap};
 use dubito_stats::weighted::Weighted;
-use dubito_stats::{Bootstrap, Estimate, Items, Task};
+use dubito_stats::{Bootstrap, Estimate, Items, Task, Unit, VideoRule, metrics_of, video_probs};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::comparison::{Pair, comparisons};
+use crate::decisions::{Decisions, Promises};
+use crate::generators::{AcrossGenerators, across_generators};
 use crate::input::{InputOptions, Request};
 use crate::rates::{Rate, quantile};
 use crate::scores::{Origin, ScoreSet, Scores, Units, real_class};
@@ -37,9 +44,22 @@ pub struct Options {
     pub split: Option<String>,
     /// How the files' columns are to be understood, where their names don't say it.
     pub input: InputOptions,
-    /// More columns to keep ([`Units::fact`](crate::scores::Units::fact)), for grouping.
+    /// More columns to give the numbers by.
     pub by: Vec<String>,
+    /// The split on which everything is chosen that [`decisions`](mod@crate::decisions) judges; by default
+    /// [`CALIBRATION_SPLITS`], where there is one.
+    pub calibration_split: Option<String>,
+    /// What is promised.
+    pub promises: Promises,
+    /// Unit of the mean uncertainties among the metrics.
+    pub unit: Unit,
 }
+
+/// Names by which the split to judge is known.
+pub const TEST_SPLITS: [&str; 2] = ["test", "testing"];
+
+/// Names by which the split to choose on is known, the best first.
+pub const CALIBRATION_SPLITS: [&str; 6] = ["calibration", "cal", "validation", "valid", "val", "dev"];
 
 impl Options {
     /// What is asked of every file.
@@ -56,8 +76,16 @@ impl Options {
 impl Default for Options {
     /// The default [`Bootstrap`], every detector, and whatever single split there is.
     fn default() -> Self {
-        let (input, by) = (InputOptions::default(), Vec::new());
-        Self { bootstrap: Some(Bootstrap::default()), detector: None, split: None, input, by }
+        Self {
+            bootstrap: Some(Bootstrap::default()),
+            detector: None,
+            split: None,
+            input: InputOptions::default(),
+            by: Vec::new(),
+            calibration_split: None,
+            promises: Promises::default(),
+            unit: Unit::Nats,
+        }
     }
 }
 
@@ -139,6 +167,15 @@ pub struct Metrics {
     pub samples: usize,
     /// How the intervals were made.
     pub intervals: Intervals,
+    /// Unit of the mean uncertainties: `nats`, `bits` or `normalised`.
+    pub unit: Unit,
+    /// Doubt and accuracy from generator to generator, for each detector.
+    pub across_generators: Vec<AcrossGenerators>,
+    /// What was decided on one split and judged on another, for each detector; empty without a split to
+    /// decide on.
+    pub decisions: Vec<Decisions>,
+    /// Every pair of detectors.
+    pub comparisons: Vec<Pair>,
     /// The conventions of the numbers, by metric.
     pub conventions: BTreeMap<&'static str, &'static str>,
     /// How the predictions were made: seed, versions, command line, as the caller gives it.
@@ -161,6 +198,17 @@ impl Metrics {
     pub fn group(&self, by: &[(&str, &str)], level: Level) -> Option<&Group> {
         let by: BTreeMap<String, String> = by.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         self.groups.iter().find(|group| group.by == by && group.level == level)
+    }
+
+    /// The groups of one detector among several, as if it were alone.
+    pub(crate) fn of_detector(&self, name: &str) -> Self {
+        let own = |group: &&Group| group.by.get("detector").is_some_and(|detector| detector == name);
+        let alone = |group: &Group| {
+            let mut group = group.clone();
+            group.by.remove("detector");
+            group
+        };
+        Self { groups: self.groups.iter().filter(own).map(alone).collect(), ..self.clone() }
     }
 
     /// The level at which a verdict is given: videos, or items where there are none.
@@ -218,7 +266,7 @@ pub fn metrics_from_scores(
     let levels: &[Level] = if scores.has_videos { &[Level::Frame, Level::Video] } else { &[Level::Item] };
     let bootstrap = options.bootstrap.as_ref();
     let mut groups = Vec::new();
-    for selection in selections(scores, missing) {
+    for selection in selections(scores, missing, &options.by) {
         for set in &scores.sets {
             for &level in levels {
                 let all = set.of(level);
@@ -238,6 +286,7 @@ pub fn metrics_from_scores(
                     let unknown = metrics.iter_mut().filter(|(name, _)| undivided(name));
                     unknown.for_each(|(_, estimate)| *estimate = Estimate::undefined(reason));
                 }
+                in_unit(&mut metrics, options.unit, scores.task.classes.len());
                 let mut videos: Vec<usize> = (0..all.len())
                     .map(|i| scores.unit(set, level, i))
                     .filter(|&unit| selection.holds_unit(&scores.units, unit))
@@ -247,6 +296,9 @@ pub fn metrics_from_scores(
                 groups.push(Group { by, level, items: items.len(), videos: videos.len(), missing, metrics });
             }
         }
+    }
+    for set in scores.sets.iter().filter(|_| scores.has_videos) {
+        groups.extend(by_video_rule(scores, set, bootstrap)?);
     }
     let intervals = Intervals {
         clustered_by: scores.clustered_by,
@@ -258,9 +310,72 @@ pub fn metrics_from_scores(
         task: scores.task.clone(),
         samples: scores.sets.iter().map(|set| set.samples).min().unwrap_or(0),
         intervals,
+        unit: options.unit,
+        across_generators: across_generators(scores, options)?,
+        decisions: Vec::new(),
+        comparisons: comparisons(scores, options)?,
         conventions: CONVENTIONS.into_iter().collect(),
         provenance,
     })
+}
+
+/// Mean uncertainties in the unit asked for.
+fn in_unit(metrics: &mut BTreeMap<String, Estimate>, unit: Unit, classes: usize) {
+    for name in ["total", "aleatoric", "between_frames", "epistemic"] {
+        if let Some(estimate) = metrics.get_mut(name) {
+            for value in [&mut estimate.value, &mut estimate.low, &mut estimate.high] {
+                *value = value.map(|nats| unit.of_nats(nats, classes));
+            }
+        }
+    }
+}
+
+/// The ways to a video's probability other than the mean of samples, by the name they have in `by`.
+const VIDEO_RULES: [(&str, VideoRule); 4] = [
+    ("median", VideoRule::Median),
+    ("log_odds", VideoRule::LogOdds),
+    ("top_tenth", VideoRule::TopShare(0.1)),
+    ("majority", VideoRule::Majority),
+];
+
+/// The videos of one detector, their probabilities taken from their frames' in other ways: `by` holds
+/// `video_rule`. What needs samples is left out.
+fn by_video_rule(
+    scores: &Scores,
+    set: &ScoreSet,
+    bootstrap: Option<&Bootstrap>,
+) -> Result<Vec<Group>, ReportError> {
+    let mut groups = Vec::new();
+    for (name, rule) in VIDEO_RULES {
+        let place = |source| ReportError::Stats { place: format!("videos by the rule {name}"), source };
+        let mut videos = Items::new(&scores.task).map_err(place)?;
+        let mut frames: Vec<f64> = Vec::new();
+        let mut next = 0; // items are sorted by video
+        for i in 0..set.videos.len() {
+            let unit = scores.unit(set, Level::Video, i);
+            frames.clear();
+            while next < set.items.len() && scores.unit(set, Level::Frame, next) <= unit {
+                if scores.unit(set, Level::Frame, next) == unit {
+                    frames.extend_from_slice(set.items.probs(next));
+                }
+                next += 1;
+            }
+            let probs = video_probs(rule, &frames, &scores.task).map_err(place)?;
+            let total = dubito_stats::probability::entropy(&probs);
+            let parts = [total, total, 0.0, 0.0];
+            videos.push_parts(set.videos.label(i), &probs, parts, set.videos.cluster(i)).map_err(place)?;
+        }
+        let mut metrics = metrics_of(&videos, bootstrap).map_err(place)?;
+        let of_samples = ["aleatoric", "between_frames", "epistemic"];
+        metrics.retain(|metric, _| !of_samples.iter().any(|part| metric.ends_with(part)));
+        let mut by = BTreeMap::from([("video_rule".to_string(), name.to_string())]);
+        if let (true, Some(detector)) = (scores.sets.len() > 1, &set.detector) {
+            by.insert("detector".into(), detector.clone());
+        }
+        let (items, level) = (videos.len(), Level::Video);
+        groups.push(Group { by, level, items, videos: items, missing: 0, metrics });
+    }
+    Ok(groups)
 }
 
 /// Where a missing video would come from.
@@ -280,12 +395,12 @@ enum Selection {
     Generator(String),
     Against(String),
     Control(String),
-    Fold(String),
-    Dataset(String),
+    /// A column and its value.
+    Fact(String, String),
 }
 
 impl Selection {
-    fn holds(&self, origin: &Origin, dataset: Option<&str>, fold: Option<&str>) -> bool {
+    fn holds<'a>(&self, origin: &Origin, fact: impl Fn(&str) -> Option<&'a str>) -> bool {
         match (self, origin) {
             (Self::All, _) => true,
             (Self::Real, origin) => *origin == Origin::Real,
@@ -295,17 +410,20 @@ impl Selection {
             (Self::Against(_), _) => true,
             (Self::Control(name), Origin::Control(control)) => control == name,
             (Self::Control(_), _) => false,
-            (Self::Fold(name), _) => fold == Some(name),
-            (Self::Dataset(name), _) => dataset == Some(name),
+            (Self::Fact(name, value), _) => fact(name) == Some(value),
         }
     }
 
     fn holds_unit(&self, units: &Units, unit: usize) -> bool {
-        self.holds(units.origin(unit), units.text("dataset", unit), units.text("fold", unit))
+        self.holds(units.origin(unit), |name| units.text(name, unit))
     }
 
     fn holds_missing(&self, missing: &Missing) -> bool {
-        self.holds(&origin_of(missing), missing.dataset.as_deref(), missing.fold.as_deref())
+        self.holds(&origin_of(missing), |name| match name {
+            "dataset" => missing.dataset.as_deref(),
+            "fold" => missing.fold.as_deref(),
+            _ => None,
+        })
     }
 
     fn by(&self) -> BTreeMap<String, String> {
@@ -315,8 +433,7 @@ impl Selection {
             Self::Generator(name) => vec![("generator", name)],
             Self::Against(name) => vec![("generator", name), ("against", "real")],
             Self::Control(name) => vec![("control", name)],
-            Self::Fold(name) => vec![("fold", name)],
-            Self::Dataset(name) => vec![("dataset", name)],
+            Self::Fact(name, value) => vec![(name, value)],
         };
         pairs.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
     }
@@ -324,7 +441,7 @@ impl Selection {
 
 /// Every group there is, in the order of the output. A generator whose videos are all missing has one
 /// too.
-fn selections(scores: &Scores, missing: &[Missing]) -> Vec<Selection> {
+fn selections(scores: &Scores, missing: &[Missing], by: &[String]) -> Vec<Selection> {
     let of_missing: Vec<Origin> = missing.iter().map(origin_of).collect();
     let origins: BTreeSet<&Origin> = scores.units.origins().iter().chain(&of_missing).collect();
     let mut all = vec![Selection::All];
@@ -345,15 +462,19 @@ fn selections(scores: &Scores, missing: &[Missing]) -> Vec<Selection> {
             all.push(Selection::Control(name.clone()));
         }
     }
-    let mut several = |name: &str, missing: BTreeSet<&String>, selection: fn(String) -> Selection| {
+    let mut several = |name: &str, missing: BTreeSet<&String>, least: usize| {
         let mut values: BTreeSet<&String> = missing;
         values.extend(scores.units.fact(name).into_iter().flat_map(|fact| &fact.values));
-        if values.len() > 1 {
-            all.extend(values.into_iter().map(|value| selection(value.clone())));
+        if values.len() >= least {
+            all.extend(values.into_iter().map(|value| Selection::Fact(name.to_string(), value.clone())));
         }
     };
-    several("fold", missing.iter().filter_map(|m| m.fold.as_ref()).collect(), Selection::Fold);
-    several("dataset", missing.iter().filter_map(|m| m.dataset.as_ref()).collect(), Selection::Dataset);
+    let asked = |name: &str| if by.iter().any(|wanted| wanted == name) { 1 } else { 2 };
+    several("fold", missing.iter().filter_map(|m| m.fold.as_ref()).collect(), asked("fold"));
+    several("dataset", missing.iter().filter_map(|m| m.dataset.as_ref()).collect(), asked("dataset"));
+    for name in by.iter().filter(|name| !["fold", "dataset", "generator", "detector"].contains(&name.as_str())) {
+        several(name, BTreeSet::new(), 1);
+    }
     all
 }
 
@@ -403,6 +524,9 @@ const SIMULATIONS: u64 = 400;
 fn ece_if_calibrated(items: &Items, options: &Options) -> Estimate {
     if items.is_empty() {
         return Estimate::undefined("there are no items");
+    }
+    if options.bootstrap.is_none() {
+        return Estimate::undefined("not simulated, as no intervals were asked for");
     }
     let confidence: Vec<f64> = (0..items.len()).map(|i| items.probs(i)[items.predicted(i)]).collect();
     let ones = vec![1u32; items.len()];

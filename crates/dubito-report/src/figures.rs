@@ -14,6 +14,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
+use dubito_stats::forensic::{CrossEntropy, TippettPoint};
+
+use crate::decisions::Decisions;
 use crate::rates::quantile;
 use crate::scores::{Origin, Scores, is_right, real_class};
 use crate::{Level, ReportError};
@@ -108,6 +111,8 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
             panels: levels.iter().map(|&level| rejection(scores, level)).collect(),
             x: "share set aside, most doubtful first",
             y: "accuracy of the rest",
+            range: (0.0, 1.0),
+            legend_above: false,
         },
     )?);
 
@@ -116,10 +121,87 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
         "ROC curves",
         "Share of fakes caught against share of reals called fake, for every threshold on P(fake): the further a curve bends to the upper left, the better. On the right the fakes of one generator at a time, always against all reals, null controls too.".into(),
         430,
-        &Curves { panels: roc_panels(scores, levels), x: "share of reals called fake", y: "share of fakes caught" },
+        &Curves {
+            panels: roc_panels(scores, levels),
+            x: "share of reals called fake",
+            y: "share of fakes caught",
+            range: (0.0, 1.0),
+            legend_above: false,
+        },
     )?);
     Ok(all)
 }
+
+/// The figures of likelihood ratios: Tippett and empirical cross-entropy plots of the first recalibration that
+/// could be fitted. Errors: a fault in drawing.
+pub fn ratio_figures(decisions: &Decisions) -> Result<Vec<Figure>, ReportError> {
+    let Some(ratios) = decisions.likelihood_ratios.iter().find(|ratios| ratios.fitted.is_some()) else {
+        return Ok(Vec::new());
+    };
+    let line = |name: &str, color, dash, points: Points| Line { name: name.into(), color, dash, points };
+    let steps = |share: fn(&TippettPoint) -> Option<f64>| -> Points {
+        let mut points: Points = Vec::new();
+        for point in &ratios.tippett {
+            let Some(share) = share(point) else { continue };
+            // Up to here the share is what it is at this ratio.
+            let before = points.last().map_or(-LR_AXIS, |last| last.0);
+            points.extend([(before.clamp(-LR_AXIS, LR_AXIS), share), (point.log10_lr.clamp(-LR_AXIS, LR_AXIS), share)]);
+        }
+        if let Some(&(last, _)) = points.last() {
+            points.extend([(last, 0.0), (LR_AXIS, 0.0)]);
+        }
+        thinned(points)
+    };
+    let tippett = vec![
+        line("fakes", ORANGE, SOLID, steps(|point| point.fakes)),
+        line("reals", BLUE, (7, 4), steps(|point| point.reals)),
+    ];
+    let of = |value: fn(&CrossEntropy) -> f64| -> Points {
+        ratios.cross_entropy.iter().map(|point| (point.log10_prior_odds, value(point).min(1.0))).collect()
+    };
+    let cost = vec![
+        line("as they are", ORANGE, SOLID, of(|point| point.system)),
+        line("best possible", BLUE, (7, 4), of(|point| point.ideal)),
+        line("saying nothing", GREY, (2, 3), of(|point| point.reference)),
+    ];
+    let panel = |title: &str, lines: Vec<Line>| {
+        let empty = lines.iter().all(|line| line.points.is_empty());
+        let lines = if empty { Err("needs fakes and reals".to_string()) } else { Ok(lines) };
+        vec![CurvePanel { title: title.into(), low: 0.0, lines }]
+    };
+    let title = format!("{} recalibration, {} {}", ratios.recalibration, decisions.evaluated.items, decisions.level.plural());
+    Ok(vec![
+        figure(
+            "tippett",
+            "Tippett plot",
+            "Share of the fakes, and of the reals, whose likelihood ratio is this large or larger. Right of 0 the evidence speaks for fake: reals that are there mislead, as do fakes left of 0. The ratios are kept within what the calibration split can support, which is where the curves end.".into(),
+            400,
+            &Curves {
+                panels: panel(&title, tippett),
+                x: "log10 likelihood ratio",
+                y: "share at this ratio or above",
+                range: (-LR_AXIS, LR_AXIS),
+                legend_above: true,
+            },
+        )?,
+        figure(
+            "cross_entropy",
+            "Empirical cross-entropy",
+            "What using the likelihood ratios costs, in bits, for every opinion of how common fakes are (log10 of the prior odds). Below the dotted line they are worth having; above it, saying nothing would be better. The gap to the dashed line is what better calibration could still save.".into(),
+            400,
+            &Curves {
+                panels: panel(&title, cost),
+                x: "log10 prior odds of fake",
+                y: "cross-entropy, bits",
+                range: (-2.5, 2.5),
+                legend_above: true,
+            },
+        )?,
+    ])
+}
+
+/// Ends of the axis of log10 likelihood ratios.
+const LR_AXIS: f64 = 4.0;
 
 // ------------------------------------------------------------------------------------ what is drawn
 
@@ -647,6 +729,10 @@ struct Curves {
     panels: Vec<CurvePanel>,
     x: &'static str,
     y: &'static str,
+    /// Ends of the x axis.
+    range: (f64, f64),
+    /// Whether the legend is in the upper right corner instead.
+    legend_above: bool,
 }
 
 struct CurvePanel {
@@ -676,7 +762,7 @@ impl Draw for Curves {
             };
             let axes = Axes {
                 title: &curves.title,
-                x: (self.x, 0.0, 1.0),
+                x: (self.x, self.range.0, self.range.1),
                 y: (self.y, curves.low, 1.0),
                 left: 56,
                 y_lines: true,
@@ -688,10 +774,8 @@ impl Draw for Curves {
                 line(&mut chart, &each.points, each.color, 2.0, each.dash, scale)?;
             }
             let (width, height) = part.dim_in_pixel();
-            let corner = (
-                f64::from(width) / scale - 176.0,
-                f64::from(height) / scale - 68.0 - 20.0 * (lines.len() as f64 - 1.0),
-            );
+            let below = f64::from(height) / scale - 68.0 - 20.0 * (lines.len() as f64 - 1.0);
+            let corner = (f64::from(width) / scale - 176.0, if self.legend_above { 44.0 } else { below });
             let entries: Vec<_> = lines.iter().map(|each| (shortened(&each.name, 18), each.color, each.dash)).collect();
             legend(part, corner, &entries, scale)?;
         }

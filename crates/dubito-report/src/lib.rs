@@ -12,19 +12,26 @@
 //! | [`predictions`] | our own files of predictions, written |
 //! | [`scores`] | rows reduced over their samples: scored frames and videos |
 //! | [`evaluate`](mod@evaluate) | scored items by group: the content of `metrics.json` |
+//! | [`generators`] | whether doubt follows accuracy from generator to generator |
+//! | [`decisions`](mod@decisions) | thresholds, recalibration, sets, abstention, likelihood ratios: chosen on one split, judged on another |
+//! | [`comparison`] | whether detectors differ |
 //! | [`rates`] | how often something is called fake, with clustered intervals |
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
 //! | [`report`] | everything together, written to a folder |
 
+pub mod comparison;
+pub mod decisions;
 pub mod error;
 pub mod evaluate;
 pub mod figures;
+pub mod generators;
 pub mod input;
 pub mod predictions;
 pub mod rates;
 pub mod report;
 pub mod scores;
+mod tables;
 pub mod verdict;
 
 use std::path::Path;

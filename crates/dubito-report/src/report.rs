@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dubito_stats::{Confidence, Estimate};
+use dubito_stats::Confidence;
 
-use crate::evaluate::{CONVENTIONS, Group, Level, Metrics, Missing, Options, metrics_from_scores};
-use crate::figures::{Figure, figures};
-use crate::scores::{ClusteredBy, Origin, Scores};
+use crate::evaluate::{CONVENTIONS, Level, Metrics, Missing, Options, metrics_from_scores};
+use crate::decisions::decisions;
+use crate::figures::{Figure, figures, ratio_figures};
+use crate::scores::{ClusteredBy, ScoreSet, Scores};
+use crate::tables::{Shown, across_table, comparison_tables, decision_tables, origin_groups, tables};
 use crate::verdict::{Judgement, Sentence, summary, verdict};
 use crate::{ReportError, write_atomically};
 
@@ -30,6 +32,11 @@ pub struct ReportInput {
     pub examples: Vec<Example>,
     /// Paragraphs for "limits".
     pub notes: Vec<String>,
+    /// The split on which thresholds, recalibration and guarantees are chosen, where there is one.
+    pub calibration: Option<Scores>,
+    /// Whether the tables of single items are written however many there are; otherwise of up to
+    /// [`MOST_TABLE_ITEMS`].
+    pub all_items: bool,
 }
 
 /// One example frame.
@@ -53,38 +60,85 @@ pub fn write_report(
     input: &ReportInput,
     options: &Options,
 ) -> Result<Metrics, ReportError> {
-    let scores = Scores::read(predictions, options)?;
-    write_report_of(out, &scores, input, options)
+    let (scores, calibration) = Scores::read_splits(predictions, options)?;
+    write_report_of(out, &scores, &ReportInput { calibration, ..input.clone() }, options)
 }
 
-/// [`write_report`], of what is read already.
+/// [`write_report`], of what is read already; `input.calibration` is the split to choose on.
+///
+/// With several detectors the page sets them side by side, and each has a report of its own in
+/// `detectors/NAME`.
 pub fn write_report_of(
     out: &Path,
     scores: &Scores,
     input: &ReportInput,
     options: &Options,
 ) -> Result<Metrics, ReportError> {
-    if scores.sets.len() > 1 {
-        // The page tells of one detector.
-        let found = scores.sets.iter().map(|set| set.detector.clone().unwrap_or_default()).collect();
-        return Err(ReportError::Several { column: "detector", found });
+    let mut metrics = metrics_from_scores(scores, &input.missing, input.provenance.clone(), options)?;
+    if let Some(calibration) = &input.calibration {
+        metrics.decisions = decisions(calibration, scores, options)?;
     }
-    let metrics = metrics_from_scores(scores, &input.missing, input.provenance.clone(), options)?;
+    let (shown, figures) = match scores.sets.len() {
+        1 => (tables_of_one(&metrics), figures_of_one(scores, &metrics)?),
+        _ => (comparison_tables(&metrics), Vec::new()),
+    };
+    if scores.sets.len() > 1 {
+        for (at, set) in scores.sets.iter().enumerate() {
+            let alone = ReportInput {
+                title: format!("{}: {}", input.title, set.detector.as_deref().unwrap_or("detector")),
+                calibration: input.calibration.as_ref().and_then(|calibration| {
+                    let own = calibration.sets.iter().position(|own| own.detector == set.detector)?;
+                    Some(calibration.only(own))
+                }),
+                ..input.clone()
+            };
+            write_report_of(&out.join("detectors").join(folder_name(scores, at)), &scores.only(at), &alone, options)?;
+        }
+    }
     let json = serde_json::to_string_pretty(&metrics)
         .map_err(|e| ReportError::Write { path: out.join("metrics.json"), source: e.into() })?;
-    let figures = figures(scores)?;
-    let page = page(scores, &metrics, &figures, input)
-        .render()
-        .map_err(|e| ReportError::Figure { figure: "report.html".into(), problem: e.to_string() })?;
+    for table in &shown {
+        let path = out.join("tables").join(table.file_name()).with_extension("tex");
+        write_atomically(&path, table.latex().as_bytes())?;
+    }
     write_tables(&out.join("tables"), scores, &metrics, input)?;
     for figure in &figures {
         let path = out.join("figures").join(figure.name);
         write_atomically(&path.with_extension("svg"), figure.svg.as_bytes())?;
         write_atomically(&path.with_extension("png"), &figure.png)?;
     }
+    let page = page(scores, &metrics, shown, figures, input)
+        .render()
+        .map_err(|e| ReportError::Figure { figure: "report.html".into(), problem: e.to_string() })?;
     write_atomically(&out.join("metrics.json"), format!("{json}\n").as_bytes())?;
     write_atomically(&out.join("report.html"), page.as_bytes())?;
     Ok(metrics)
+}
+
+fn tables_of_one(metrics: &Metrics) -> Vec<Shown> {
+    let mut all = tables(metrics);
+    all.extend(metrics.across_generators.iter().filter_map(across_table));
+    all.extend(metrics.decisions.iter().flat_map(decision_tables));
+    all
+}
+
+fn figures_of_one(scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>, ReportError> {
+    let mut all = figures(scores)?;
+    for decisions in &metrics.decisions {
+        all.extend(ratio_figures(decisions)?);
+    }
+    Ok(all)
+}
+
+/// A name that any file system takes, and that no other detector has.
+fn folder_name(scores: &Scores, at: usize) -> String {
+    let clean = |name: &str| -> String {
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' }).collect()
+    };
+    let name = |set: &ScoreSet| clean(set.detector.as_deref().unwrap_or("detector"));
+    let own = name(&scores.sets[at]);
+    let twins = scores.sets.iter().filter(|set| name(set).eq_ignore_ascii_case(&own)).count();
+    if twins > 1 || own.starts_with('.') { format!("{at}-{own}") } else { own }
 }
 
 // ------------------------------------------------------------------------------------------ tables
@@ -121,11 +175,19 @@ fn write_tables(folder: &Path, scores: &Scores, metrics: &Metrics, input: &Repor
     }
     long.write(&folder.join("metrics.csv"))?;
 
+    write_decided(folder, metrics, scores)?;
+    write_pairs(&folder.join("comparisons.csv"), metrics)?;
+    if scores.sets.len() > 1 {
+        return Ok(()); // each detector has the rest in its own folder
+    }
     let mut levels = vec![(if scores.has_videos { Level::Frame } else { Level::Item }, "items.csv")];
     if scores.has_videos {
         levels.push((Level::Video, "videos.csv"));
     }
     for (level, name) in levels {
+        if scores.sets[0].of(level).len() > MOST_TABLE_ITEMS && !input.all_items {
+            continue;
+        }
         let mut header = vec!["item", "video", "frame", "origin", "identity", "fold", "label", "predicted"];
         let columns: Vec<String> = scores.task.classes.iter().map(|class| format!("prob_{class}")).collect();
         header.extend(columns.iter().map(String::as_str));
@@ -210,6 +272,89 @@ fn write_tables(folder: &Path, scores: &Scores, metrics: &Metrics, input: &Repor
     bins.write(&folder.join("reliability.csv"))
 }
 
+/// What was decided of each item, in `decisions.csv`; not written without decisions.
+fn write_decided(folder: &Path, metrics: &Metrics, scores: &Scores) -> Result<(), ReportError> {
+    if metrics.decisions.iter().all(|decisions| decisions.decided.is_empty()) {
+        return Ok(());
+    }
+    let mut header = vec!["detector", "item", "origin", "label", "predicted"];
+    let columns: Vec<String> = scores.task.classes.iter().map(|class| format!("recalibrated_{class}")).collect();
+    header.extend(columns.iter().map(String::as_str));
+    header.extend(["set", "answered", "log10_lr", "verbal"]);
+    let mut table = Table::new(&header);
+    for decisions in &metrics.decisions {
+        for item in &decisions.decided {
+            let mut cells = vec![
+                decisions.detector.clone().unwrap_or_default(),
+                item.name.clone(),
+                item.origin.clone(),
+                item.label.clone(),
+                item.predicted.clone(),
+            ];
+            let probs = item.recalibrated.iter().map(f64::to_string).chain(std::iter::repeat(String::new()));
+            cells.extend(probs.take(columns.len()));
+            cells.extend([
+                item.set.join(" "),
+                item.answered.map(|answered| answered.to_string()).unwrap_or_default(),
+                item.ratio.as_ref().map(|ratio| ratio.log10_lr.to_string()).unwrap_or_default(),
+                item.ratio.as_ref().map(|ratio| ratio.text.clone()).unwrap_or_default(),
+            ]);
+            table.row(cells);
+        }
+    }
+    table.write(&folder.join("decisions.csv"))
+}
+
+/// Every pair of detectors; not written without pairs.
+fn write_pairs(path: &Path, metrics: &Metrics) -> Result<(), ReportError> {
+    if metrics.comparisons.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        "first",
+        "second",
+        "level",
+        "items",
+        "clusters",
+        "metric",
+        "method",
+        "value_first",
+        "value_second",
+        "difference",
+        "low",
+        "high",
+        "standard_error",
+        "p_value",
+        "p_value_holm",
+        "smallest_detectable",
+        "undefined_because",
+    ]);
+    let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
+    for pair in &metrics.comparisons {
+        let found = &pair.comparison;
+        table.row([
+            pair.first.clone(),
+            pair.second.clone(),
+            pair.level.plural().trim_end_matches('s').into(),
+            pair.items.to_string(),
+            pair.clusters.to_string(),
+            pair.metric.into(),
+            pair.method.into(),
+            number(found.first.value),
+            number(found.second.value),
+            number(found.difference.value),
+            number(found.difference.low),
+            number(found.difference.high),
+            number(found.standard_error.value),
+            number(found.p_value.value),
+            number(pair.p_value_holm.value),
+            number(found.smallest_detectable.value),
+            found.difference.undefined_because.clone().unwrap_or_default(),
+        ]);
+    }
+    table.write(path)
+}
+
 /// A CSV in the making. Writing to memory does not fail.
 struct Table {
     rows: Vec<Vec<String>>,
@@ -251,6 +396,8 @@ struct Page {
     subtitle: String,
     summary: String,
     verdict: Vec<Card>,
+    /// With several detectors: name, link, and what is said of each.
+    detectors: Vec<(String, String, String)>,
     facts: Vec<(String, String)>,
     /// What the items of `origins` are.
     items: &'static str,
@@ -271,26 +418,30 @@ struct Card {
     sentence: Sentence,
 }
 
-/// One table of numbers, with the reasons for what it lacks below it.
-struct Shown {
-    title: String,
-    caption: String,
-    header: Vec<String>,
-    rows: Vec<(String, String, Vec<Cell>)>,
-    notes: Vec<(usize, String)>,
-}
-
-struct Cell {
-    value: String,
-    interval: String,
-    note: usize,
-}
-
 const WOFF_REGULAR: &[u8] = include_bytes!("../fonts/Inter-Regular.woff2");
 const WOFF_SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.woff2");
 
-fn page(scores: &Scores, metrics: &Metrics, figures: &[Figure], input: &ReportInput) -> Page {
-    let sentences = verdict(metrics, scores);
+/// Tables of single items are left out beyond this many.
+pub const MOST_TABLE_ITEMS: usize = 200_000;
+
+fn page(
+    scores: &Scores,
+    metrics: &Metrics,
+    tables: Vec<Shown>,
+    figures: Vec<Figure>,
+    input: &ReportInput,
+) -> Page {
+    let sentences = if scores.sets.len() == 1 { verdict(metrics, scores) } else { Vec::new() };
+    let detectors = match scores.sets.len() {
+        1 => Vec::new(),
+        count => (0..count)
+            .map(|at| {
+                let name = scores.sets[at].detector.clone().unwrap_or_default();
+                let said = summary(&verdict(&metrics.of_detector(&name), &scores.only(at)));
+                (name, format!("detectors/{}/report.html", folder_name(scores, at)), said)
+            })
+            .collect(),
+    };
     let mut missing: BTreeMap<(String, String), usize> = BTreeMap::new();
     for m in &input.missing {
         *missing.entry((m.status.clone(), m.reason.clone())).or_default() += 1;
@@ -304,8 +455,9 @@ fn page(scores: &Scores, metrics: &Metrics, figures: &[Figure], input: &ReportIn
         items: if scores.has_videos { "Frames" } else { "Items" },
         origins: origins(scores, metrics),
         missing: missing.into_iter().map(|((status, reason), count)| (status, reason, count)).collect(),
-        tables: tables(metrics),
-        figures: figures.iter().cloned().enumerate().map(|(at, figure)| (at + 1, figure)).collect(),
+        tables,
+        detectors,
+        figures: figures.into_iter().enumerate().map(|(at, figure)| (at + 1, figure)).collect(),
         examples: input.examples.iter().map(|e| (e.group.clone(), e.caption.clone(), BASE64.encode(&e.png))).collect(),
         provenance: flattened(&input.provenance),
         conventions: CONVENTIONS.iter().map(|(name, words)| (name.to_string(), words.to_string())).collect(),
@@ -395,179 +547,6 @@ fn origins(scores: &Scores, metrics: &Metrics) -> Vec<(String, usize, usize, usi
         .collect()
 }
 
-/// The groups of the reals, each control and each generator, in this order.
-fn origin_groups(metrics: &Metrics, level: Level) -> Vec<(Origin, &Group)> {
-    let mut found: Vec<(Origin, &Group)> = metrics
-        .groups
-        .iter()
-        .filter(|group| group.level == level && group.by.len() == 1)
-        .filter_map(|group| {
-            let (key, value) = group.by.iter().next()?;
-            let origin = match (key.as_str(), value.as_str()) {
-                ("generator", "real") => Origin::Real,
-                ("generator", name) => Origin::Generator(name.into()),
-                ("control", name) => Origin::Control(name.into()),
-                _ => return None,
-            };
-            Some((origin, group))
-        })
-        .collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    found
-}
-
-/// Cells of one table, which number the reasons for what is undefined.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Notes {
-    fn cell(&mut self, estimate: &Estimate) -> Cell {
-        let note = match &estimate.undefined_because {
-            None => 0,
-            Some(reason) => {
-                let at = self.0.iter().position(|known| known == reason).unwrap_or_else(|| {
-                    self.0.push(reason.clone());
-                    self.0.len() - 1
-                });
-                at + 1
-            }
-        };
-        let interval = match (estimate.low, estimate.high) {
-            (Some(low), Some(high)) => format!("{low:.3} to {high:.3}"),
-            _ => String::new(),
-        };
-        Cell { value: estimate.value.map_or("–".into(), |v| format!("{v:.3}")), interval, note }
-    }
-
-    fn numbered(self) -> Vec<(usize, String)> {
-        self.0.into_iter().enumerate().map(|(at, reason)| (at + 1, reason)).collect()
-    }
-}
-
-/// Metrics of the overall table: name, words, whether more is better.
-const OVERALL: [(&str, &str); 20] = [
-    ("accuracy", "share of right answers"),
-    ("balanced_accuracy", "mean of the classes' recalls"),
-    ("auroc", "0.5 is guessing, 1 is perfect"),
-    ("average_precision", "of the fakes; guessing gives their share"),
-    ("false_alarm_rate", "share of the reals called fake"),
-    ("miss_rate", "share of the fakes called real"),
-    ("nll", "negative log-likelihood, nats; smaller is better"),
-    ("brier", "squared error of P(fake); smaller is better"),
-    ("ece_top15", "calibration error of the confidence"),
-    ("ece_top15_if_calibrated", "what chance alone gives a calibrated detector"),
-    ("ece_pos15", "calibration error of P(fake)"),
-    ("aurc", "mean risk over all coverages; smaller is better"),
-    ("augrc", "generalised risk over all coverages; smaller is better"),
-    ("misclassification_auroc_total", "does total uncertainty find the errors? 0.5 is guessing"),
-    ("misclassification_auroc_aleatoric", "the same of the aleatoric part"),
-    ("misclassification_auroc_epistemic", "the same of the epistemic part"),
-    ("total", "mean total uncertainty, nats"),
-    ("aleatoric", "doubt that lies in the data, nats"),
-    ("between_frames", "doubt from frames that differ, nats (videos only)"),
-    ("epistemic", "doubt that lies in the model, nats"),
-];
-
-fn tables(metrics: &Metrics) -> Vec<Shown> {
-    let levels: Vec<Level> =
-        [Level::Video, Level::Frame, Level::Item].into_iter().filter(|l| metrics.group(&[], *l).is_some()).collect();
-    let overall: Vec<&Group> = levels.iter().filter_map(|&level| metrics.group(&[], level)).collect();
-    let mut notes = Notes::default();
-    let rows = OVERALL
-        .iter()
-        .filter(|(name, _)| overall.iter().any(|group| group.metrics.contains_key(*name)))
-        .map(|(name, words)| {
-            let cells = overall.iter().map(|group| notes.cell(&group.metric(name))).collect();
-            (name.to_string(), words.to_string(), cells)
-        })
-        .collect();
-    let heads = overall.iter().map(|group| format!("{} {}", group.items, group.level.plural()));
-    let mut all = vec![Shown {
-        title: "Overall".into(),
-        caption: "Under each number its interval. Resampling adds noise of its own to a calibration error, so its interval sits high; compare the error with what chance alone gives.".into(),
-        header: ["Metric".to_string()].into_iter().chain(heads).collect(),
-        rows,
-        notes: notes.numbered(),
-    }];
-    for &level in &levels {
-        all.extend(by_origin_table(metrics, level));
-    }
-    let folds: Vec<&Group> =
-        metrics.groups.iter().filter(|g| g.level == metrics.top_level() && g.by.contains_key("fold")).collect();
-    if !folds.is_empty() {
-        let mut notes = Notes::default();
-        let columns = ["accuracy", "auroc", "ece_top15", "total", "aleatoric", "epistemic"];
-        let rows = folds
-            .iter()
-            .map(|group| {
-                let cells = columns.iter().map(|name| notes.cell(&group.metric(name))).collect();
-                (format!("fold {}", group.by["fold"]), format!("n = {}", group.items), cells)
-            })
-            .collect();
-        all.push(Shown {
-            title: format!("By fold, {}", metrics.top_level().plural()),
-            caption: "Each fold was held out from a detector of its own. If they differ much, the result hangs on who was in the training data.".into(),
-            header: ["Fold", "Accuracy", "AUROC", "ECE", "Total", "Aleatoric", "Epistemic"].map(String::from).to_vec(),
-            rows,
-            notes: notes.numbered(),
-        });
-    }
-    all
-}
-
-fn by_origin_table(metrics: &Metrics, level: Level) -> Option<Shown> {
-    let groups = origin_groups(metrics, level);
-    if groups.is_empty() {
-        return None;
-    }
-    let mut notes = Notes::default();
-    let rows = groups
-        .iter()
-        .map(|(origin, group)| {
-            let (called_fake, auroc) = match origin {
-                Origin::Generator(name) => {
-                    let against = metrics.group(&[("generator", name), ("against", "real")], level);
-                    let auroc = against.map_or_else(|| group.metric("auroc"), |g| g.metric("auroc"));
-                    (complement(&group.metric("miss_rate")), Some(auroc))
-                }
-                _ => (group.metric("false_alarm_rate"), None),
-            };
-            let mut cells = vec![notes.cell(&called_fake)];
-            cells.push(match auroc {
-                Some(auroc) => notes.cell(&auroc),
-                None => Cell { value: String::new(), interval: String::new(), note: 0 },
-            });
-            let parts = ["total", "aleatoric", "between_frames", "epistemic"];
-            let parts = parts.iter().filter(|name| level == Level::Video || **name != "between_frames");
-            cells.extend(parts.map(|name| notes.cell(&group.metric(name))));
-            (origin.title(), format!("n = {}", group.items), cells)
-        })
-        .collect();
-    let mut header = vec!["Origin", "Called fake", "AUROC against reals", "Total", "Aleatoric"];
-    if level == Level::Video {
-        header.push("Between frames");
-    }
-    header.push("Epistemic");
-    Some(Shown {
-        title: format!("By generator, {}", level.plural()),
-        caption: "Called fake: a false alarm for reals and null controls, a catch for fakes. The AUROC sets the fakes of one generator against all reals, null controls too. Uncertainties are means over the row's own items, in nats.".into(),
-        header: header.into_iter().map(String::from).collect(),
-        rows,
-        notes: notes.numbered(),
-    })
-}
-
-/// One minus a share, with its interval turned round.
-fn complement(share: &Estimate) -> Estimate {
-    let minus = |value: Option<f64>| value.map(|v| 1.0 - v);
-    Estimate {
-        value: minus(share.value),
-        low: minus(share.high),
-        high: minus(share.low),
-        undefined_because: share.undefined_because.clone(),
-    }
-}
-
 /// The fields of an object, nested ones with dots.
 fn flattened(value: &serde_json::Value) -> Vec<(String, String)> {
     fn walk(name: &str, value: &serde_json::Value, rows: &mut Vec<(String, String)>) {
@@ -623,6 +602,16 @@ fn limits(scores: &Scores, input: &ReportInput) -> Vec<String> {
         limits.push(
             "There is one sample of each item, so epistemic uncertainty is 0 by construction and says nothing.".into(),
         );
+    }
+    let most = scores.sets.iter().map(|set| set.items.len()).max().unwrap_or(0);
+    if most > MOST_TABLE_ITEMS && !input.all_items {
+        limits.push(format!("There are {most} items, so their table is left out; `--all-items` writes it."));
+    }
+    match scores.splits.len() {
+        0 | 1 if input.calibration.is_none() => limits.push(
+            "The predictions name no calibration split, so nothing was chosen on one: no threshold, recalibration, prediction sets, guarantee of abstention or likelihood ratios. A column `split` with rows named `calibration` would give them.".into(),
+        ),
+        _ => {}
     }
     limits.extend(input.notes.iter().cloned());
     limits

@@ -16,6 +16,7 @@ use crate::input::diagnose::diagnose;
 use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold};
 use crate::input::store::{Clash, Refusal, Store, ranks};
 use crate::input::{Layout, Scoring, Table, Texts};
+use crate::evaluate::{CALIBRATION_SPLITS, TEST_SPLITS};
 use crate::{Level, Options, ReportError};
 
 /// Where a video comes from, as far as the evaluation tells videos apart.
@@ -208,6 +209,8 @@ pub struct Scores {
     pub sets: Vec<ScoreSet>,
     /// The split, where the predictions hold or were asked for a single one.
     pub split: Option<String>,
+    /// Every split that the files hold, those that were not asked for too.
+    pub splits: Vec<String>,
     /// By item, sorted by video, frame and name. Names and units are empty where each item is a unit.
     item_names: Texts,
     item_units: Vec<u32>,
@@ -277,16 +280,56 @@ impl Scores {
         only("detector", &store.all_detectors, &options.detector, true)?;
         let keeps_splits = request.by.iter().any(|name| name == "split");
         let split = only("split", &store.all_splits, &options.split, keeps_splits)?;
+        let splits = store.all_splits.iter().filter(|name| !name.is_empty()).cloned().collect();
         if store.items.labels.is_empty() {
             return Err(ReportError::Empty { path: paths.first().cloned().unwrap_or_default() });
         }
         store.merge().map_err(|found| clash(found, &[]))?;
         let reduced = layouts.iter().any(|layout| matches!(layout.scoring, Scoring::Reduced { .. }));
-        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, facts: kept };
+        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, splits, facts: kept };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
             Failure::Stats(place, source) => ReportError::Stats { place, source },
         })
+    }
+
+    /// Read the split to judge and, where there is one, the split to choose on ([`Options`] says which).
+    ///
+    /// Where the files hold several splits and none is named, [`TEST_SPLITS`] is judged. Errors: as
+    /// [`read`](Self::read), several splits without a choice, or a name that no row has.
+    pub fn read_splits(paths: &[PathBuf], options: &Options) -> Result<(Self, Option<Self>), ReportError> {
+        let of_split = |name: &str| Self::read(paths, &Options { split: Some(name.to_string()), ..options.clone() });
+        let judged = match Self::read(paths, options) {
+            Err(ReportError::Several { column: "split", found }) => {
+                match TEST_SPLITS.iter().find(|name| found.iter().any(|split| split == *name)) {
+                    Some(test) => of_split(test)?,
+                    None => return Err(ReportError::Several { column: "split", found }),
+                }
+            }
+            other => other?,
+        };
+        let known = |name: &&&str| judged.splits.iter().any(|split| split == **name);
+        let wanted = match &options.calibration_split {
+            Some(name) => Some(name.as_str()),
+            None => CALIBRATION_SPLITS.iter().find(known).copied(),
+        };
+        let same = |name: &&str| judged.split.as_deref() == Some(*name);
+        match wanted {
+            Some(name) if options.calibration_split.is_some() && same(&name) => {
+                let name = name.to_string();
+                Err(ReportError::SameSplit { name })
+            }
+            Some(name) if !same(&name) && judged.split.is_some() => {
+                let calibration = of_split(name)?;
+                Ok((judged, Some(calibration)))
+            }
+            _ => Ok((judged, None)),
+        }
+    }
+
+    /// The same with one detector only; panics where there is no such set.
+    pub fn only(&self, set: usize) -> Self {
+        Self { sets: vec![self.sets[set].clone()], ..self.clone() }
     }
 
     /// Number of items, scored by any detector.
@@ -463,6 +506,7 @@ struct Finish {
     /// Whether items were reduced over their samples before.
     reduced: bool,
     split: Option<String>,
+    splits: Vec<String>,
     facts: Vec<String>,
 }
 
@@ -507,6 +551,7 @@ impl Finish {
             clusters,
             sets,
             split: self.split,
+            splits: self.splits,
             item_names,
             item_units,
             item_frames,
