@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|(i, e)| Example { png: picture(i as u8), caption: e.caption, group: e.group })
             .collect(),
         notes: vec!["The faces are not faces: these numbers come from a formula.".into()],
+        ..ReportInput::default()
     };
     write_report_of(&out, &scores, &input, &options)?;
     println!("{} after {:?}", out.join("report.html").display(), started.elapsed());

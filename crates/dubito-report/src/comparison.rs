@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 
 use dubito_stats::calibration::{brier_positive, brier_sum};
 use dubito_stats::compare::{
-    Comparison, accuracy_difference, auroc_clustered, delong, holm, mcnemar, paired_bootstrap,
-    paired_bootstrap_two_way,
+    Comparison, accuracy_difference, auroc_clustered, delong, holm, mcnemar, paired_bootstrap, paired_bootstrap_two_way,
 };
 use dubito_stats::discrimination::Auroc;
 use dubito_stats::weighted::{Mean, Weighted};
@@ -97,12 +96,7 @@ fn common(scores: &Scores, first: &ScoreSet, second: &ScoreSet, level: Level) ->
     Common { places, clusters, donors }
 }
 
-fn compare(
-    scores: &Scores,
-    first: &ScoreSet,
-    second: &ScoreSet,
-    options: &Options,
-) -> Result<Vec<Pair>, StatsError> {
+fn compare(scores: &Scores, first: &ScoreSet, second: &ScoreSet, options: &Options) -> Result<Vec<Pair>, StatsError> {
     let level = if scores.has_videos { Level::Video } else { Level::Item };
     let common = common(scores, first, second, level);
     let (a, b) = (first.of(level), second.of(level));
@@ -163,8 +157,7 @@ fn compare(
             found.push((*metric, method, tested));
             if let Some(donors) = two_way(&common, bootstrap) {
                 let method = "paired bootstrap over targets and donors";
-                let tested =
-                    paired_bootstrap_two_way(&**first, &**second, donors, &common.clusters, bootstrap)?;
+                let tested = paired_bootstrap_two_way(&**first, &**second, donors, &common.clusters, bootstrap)?;
                 found.push((*metric, method, tested));
             }
         }

@@ -83,16 +83,8 @@ pub struct Recalibrated {
 }
 
 /// What is given of recalibrated probabilities.
-pub const RECALIBRATED: [&str; 8] = [
-    "accuracy",
-    "auroc",
-    "nll",
-    "brier",
-    "ece_top15",
-    "ece_top15_debiased",
-    "ece_adaptive15",
-    "ks_calibration",
-];
+pub const RECALIBRATED: [&str; 8] =
+    ["accuracy", "auroc", "nll", "brier", "ece_top15", "ece_top15_debiased", "ece_adaptive15", "ks_calibration"];
 
 /// Prediction sets, and what they hold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -293,11 +285,8 @@ impl<'a> Part<'a> {
 fn decide(fit: &Part, judge: &Part, options: &Options) -> Result<Decisions, StatsError> {
     let promises = &options.promises;
     let known = fit.generators();
-    let unseen: Vec<String> = judge
-        .generators()
-        .into_iter()
-        .filter(|name| !known.contains(name) || promises.unseen.contains(name))
-        .collect();
+    let unseen: Vec<String> =
+        judge.generators().into_iter().filter(|name| !known.contains(name) || promises.unseen.contains(name)).collect();
     let is_unseen: Vec<bool> = (0..judge.items.len())
         .map(|i| matches!(judge.origin(i), Origin::Generator(name) if unseen.contains(name)))
         .collect();
@@ -361,12 +350,8 @@ fn recalibration(fit: &Part, judge: &Part, options: &Options) -> Result<Vec<Reca
         metrics.retain(|name, _| RECALIBRATED.contains(&name.as_str()));
         Ok(metrics)
     };
-    let mut all = vec![Recalibrated {
-        method: "none",
-        fitted: None,
-        undefined_because: None,
-        metrics: measure(judge.items)?,
-    }];
+    let mut all =
+        vec![Recalibrated { method: "none", fitted: None, undefined_because: None, metrics: measure(judge.items)? }];
     use recalibrate::Method;
     let methods = [
         ("temperature", Method::Temperature),
@@ -376,8 +361,7 @@ fn recalibration(fit: &Part, judge: &Part, options: &Options) -> Result<Vec<Reca
         ("histogram", Method::Histogram),
     ];
     for (name, method) in methods {
-        let mut entry =
-            Recalibrated { method: name, fitted: None, undefined_because: None, metrics: BTreeMap::new() };
+        let mut entry = Recalibrated { method: name, fitted: None, undefined_because: None, metrics: BTreeMap::new() };
         match recalibrate::fit(method, fit.items) {
             Ok(fitted) => {
                 entry.metrics = measure(&fitted.apply_to(judge.items)?)?;
@@ -390,13 +374,7 @@ fn recalibration(fit: &Part, judge: &Part, options: &Options) -> Result<Vec<Reca
     Ok(all)
 }
 
-fn sets(
-    fit: &Part,
-    judge: &Part,
-    alpha: f64,
-    options: &Options,
-    is_unseen: &[bool],
-) -> Result<Vec<Sets>, StatsError> {
+fn sets(fit: &Part, judge: &Part, alpha: f64, options: &Options, is_unseen: &[bool]) -> Result<Vec<Sets>, StatsError> {
     let classes = fit.scores.task.classes.len();
     let seed = options.bootstrap.as_ref().map_or(0, |bootstrap| bootstrap.seed);
     let independent = fit.clusters == fit.items.len();
@@ -421,9 +399,8 @@ fn sets(
         let found = conformal.sets(&others)?;
         let mut quality = set_quality(&found, classes, &labels, judge.items.clusters(), &groups)?.into_iter();
         let Some(evaluated) = quality.next() else { continue };
-        let by_origin = quality
-            .filter_map(|quality| Some((origins.get(quality.group? as usize)?.title(), quality)))
-            .collect();
+        let by_origin =
+            quality.filter_map(|quality| Some((origins.get(quality.group? as usize)?.title(), quality))).collect();
         let kept: Vec<usize> = (0..labels.len()).filter(|&i| !is_unseen[i]).collect();
         let kept_sets: Vec<bool> = kept.iter().flat_map(|&i| &found[i * classes..][..classes]).copied().collect();
         let kept_labels: Vec<usize> = kept.iter().map(|&i| labels[i]).collect();
@@ -442,12 +419,7 @@ fn sets(
     Ok(all)
 }
 
-fn abstentions(
-    fit: &Part,
-    judge: &Part,
-    promises: &Promises,
-    unseen: &[String],
-) -> Result<Vec<Abstained>, StatsError> {
+fn abstentions(fit: &Part, judge: &Part, promises: &Promises, unseen: &[String]) -> Result<Vec<Abstained>, StatsError> {
     let (alpha, delta) = (promises.alpha, promises.delta);
     let (fit_wrong, wrong) = (fit.wrong(), judge.wrong());
     let mut all = Vec::new();
@@ -489,8 +461,7 @@ fn ratios(fit: &Part, judge: &Part, class: usize, promises: &Promises) -> Result
     let (fit_posterior, fit_fake) = fit.positive(class);
     let (posterior, fake) = judge.positive(class);
     use forensic::Recalibration;
-    let kinds =
-        [("logistic", Recalibration::Logistic), ("pav", Recalibration::Pav), ("none", Recalibration::None)];
+    let kinds = [("logistic", Recalibration::Logistic), ("pav", Recalibration::Pav), ("none", Recalibration::None)];
     let mut all = Vec::new();
     for (name, how) in kinds {
         let mut entry = Ratios {

@@ -197,7 +197,7 @@ pub enum ReportError {
     },
     /// Rows of several detectors or splits, and no choice made.
     #[error(
-        "the predictions hold several values of {column}: {}: choose one with Options::{column}, or keep them apart with Options::by",
+        "the predictions hold several values of {column}: {}: choose one",
         found.join(", ")
     )]
     Several {
@@ -238,4 +238,35 @@ pub enum ReportError {
         /// What the drawing library says.
         problem: String,
     },
+}
+
+impl ReportError {
+    /// What the user of the command line can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let explain = |path: &std::path::Path| {
+            format!(
+                "`dubito analyze --explain {}` says how each column is read; `--map label=NAME` tells what the file calls it",
+                path.display()
+            )
+        };
+        match self {
+            Self::MissingColumn { path, .. } | Self::Layout { path, .. } => Some(explain(path)),
+            Self::BadValue { path, column, .. } if column.starts_with('p') => {
+                Some(format!("if {} holds logits, add --logits", path.display()))
+            }
+            Self::BadValue { path, .. } => Some(explain(path)),
+            Self::Several { column: "split", .. } => {
+                Some("--split NAME says which one to judge, --by split keeps them apart".into())
+            }
+            Self::Several { column, .. } => Some(format!("--{column} NAME chooses one")),
+            Self::SameSplit { .. } => Some("--split NAME says which one to judge".into()),
+            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("free some disk space and run the same command again".into())
+            }
+            Self::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some(format!("check that {} exists", path.display()))
+            }
+            _ => None,
+        }
+    }
 }

@@ -340,11 +340,7 @@ const VIDEO_RULES: [(&str, VideoRule); 4] = [
 
 /// The videos of one detector, their probabilities taken from their frames' in other ways: `by` holds
 /// `video_rule`. What needs samples is left out.
-fn by_video_rule(
-    scores: &Scores,
-    set: &ScoreSet,
-    bootstrap: Option<&Bootstrap>,
-) -> Result<Vec<Group>, ReportError> {
+fn by_video_rule(scores: &Scores, set: &ScoreSet, bootstrap: Option<&Bootstrap>) -> Result<Vec<Group>, ReportError> {
     let mut groups = Vec::new();
     for (name, rule) in VIDEO_RULES {
         let place = |source| ReportError::Stats { place: format!("videos by the rule {name}"), source };

@@ -169,7 +169,8 @@ pub fn ratio_figures(decisions: &Decisions) -> Result<Vec<Figure>, ReportError> 
         let lines = if empty { Err("needs fakes and reals".to_string()) } else { Ok(lines) };
         vec![CurvePanel { title: title.into(), low: 0.0, lines }]
     };
-    let title = format!("{} recalibration, {} {}", ratios.recalibration, decisions.evaluated.items, decisions.level.plural());
+    let title =
+        format!("{} recalibration, {} {}", ratios.recalibration, decisions.evaluated.items, decisions.level.plural());
     Ok(vec![
         figure(
             "tippett",

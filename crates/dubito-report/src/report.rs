@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dubito_stats::Confidence;
 
-use crate::evaluate::{CONVENTIONS, Level, Metrics, Missing, Options, metrics_from_scores};
 use crate::decisions::decisions;
+use crate::evaluate::{CONVENTIONS, Level, Metrics, Missing, Options, metrics_from_scores};
 use crate::figures::{Figure, figures, ratio_figures};
 use crate::scores::{ClusteredBy, ScoreSet, Scores};
 use crate::tables::{Shown, across_table, comparison_tables, decision_tables, origin_groups, tables};
@@ -424,13 +424,7 @@ const WOFF_SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.woff2");
 /// Tables of single items are left out beyond this many.
 pub const MOST_TABLE_ITEMS: usize = 200_000;
 
-fn page(
-    scores: &Scores,
-    metrics: &Metrics,
-    tables: Vec<Shown>,
-    figures: Vec<Figure>,
-    input: &ReportInput,
-) -> Page {
+fn page(scores: &Scores, metrics: &Metrics, tables: Vec<Shown>, figures: Vec<Figure>, input: &ReportInput) -> Page {
     let sentences = if scores.sets.len() == 1 { verdict(metrics, scores) } else { Vec::new() };
     let detectors = match scores.sets.len() {
         1 => Vec::new(),

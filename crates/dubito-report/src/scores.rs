@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use dubito_stats::probability::{FixedSum, entropy, excess};
 use dubito_stats::{Items, Scored, StatsError, Task, VideoSums};
 
+use crate::evaluate::{CALIBRATION_SPLITS, TEST_SPLITS};
 use crate::input::diagnose::diagnose;
 use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold};
 use crate::input::store::{Clash, Refusal, Store, ranks};
 use crate::input::{Layout, Scoring, Table, Texts};
-use crate::evaluate::{CALIBRATION_SPLITS, TEST_SPLITS};
 use crate::{Level, Options, ReportError};
 
 /// Where a video comes from, as far as the evaluation tells videos apart.

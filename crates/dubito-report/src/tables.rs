@@ -306,9 +306,14 @@ pub(crate) fn across_table(across: &AcrossGenerators) -> Option<Shown> {
         table.row(&one.generator, format!("n = {}", one.items), cells);
     }
     for (name, small, of) in [
-        ("Spearman", "rank correlation with what is caught", |c: &dubito_stats::unseen::Correlations| c.spearman.clone()),
-        ("Pearson", "linear correlation with what is caught", |c: &dubito_stats::unseen::Correlations| c.pearson.clone()),
-    ] as [(&str, &str, fn(&dubito_stats::unseen::Correlations) -> dubito_stats::unseen::Correlation); 2]
+        ("Spearman", "rank correlation with what is caught", |c: &dubito_stats::unseen::Correlations| {
+            c.spearman.clone()
+        }),
+        ("Pearson", "linear correlation with what is caught", |c: &dubito_stats::unseen::Correlations| {
+            c.pearson.clone()
+        }),
+    ]
+        as [(&str, &str, fn(&dubito_stats::unseen::Correlations) -> dubito_stats::unseen::Correlation); 2]
     {
         let mut cells = vec![words("")];
         for correlations in [&across.total, &across.epistemic] {
@@ -340,7 +345,9 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
 
     let mut table = Rows::new(
         "Recalibration",
-        format!("{on} What the probabilities would be worth after each method; a smaller error is better, and the first row is as they came."),
+        format!(
+            "{on} What the probabilities would be worth after each method; a smaller error is better, and the first row is as they came."
+        ),
         &["Method", "NLL", "Brier", "ECE", "ECE, debiased", "KS error", "Accuracy"],
     );
     for entry in &decisions.recalibration {
@@ -383,7 +390,9 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
     };
     let mut table = Rows::new(
         "Prediction sets",
-        format!("{on} A set of classes that holds the true one as often as promised, for new {plural} exchangeable with those of the calibration.{beyond} A set of both classes means: cannot tell."),
+        format!(
+            "{on} A set of classes that holds the true one as often as promised, for new {plural} exchangeable with those of the calibration.{beyond} A set of both classes means: cannot tell."
+        ),
         &["Sets", "Promised", "Covered", "Covered, promise's own", "Mean size", "One class", "Every class"],
     );
     for sets in &decisions.sets {
@@ -410,7 +419,9 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
 
     let mut table = Rows::new(
         "Abstention",
-        format!("{on} Above the threshold of doubt the detector abstains, so that errors stay below what is promised.{beyond} The guarantee holds under exchangeability only."),
+        format!(
+            "{on} Above the threshold of doubt the detector abstains, so that errors stay below what is promised.{beyond} The guarantee holds under exchangeability only."
+        ),
         &["Doubt and promise", "Threshold", "Answered", "Risk", "Risk, promise's own", "Kept"],
     );
     for entry in &decisions.abstention {
@@ -446,7 +457,9 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
     if !decisions.likelihood_ratios.is_empty() {
         let mut table = Rows::new(
             "Likelihood ratios",
-            format!("{on} Cost in bits: 0 is perfect, 1 says nothing, more than 1 does harm. The least cost is what the best recalibration on these very items would leave. Misleading: fakes with a ratio below 1, reals above. The limits are the largest log10 ratios that so many calibration {plural} can support."),
+            format!(
+                "{on} Cost in bits: 0 is perfect, 1 says nothing, more than 1 does harm. The least cost is what the best recalibration on these very items would leave. Misleading: fakes with a ratio below 1, reals above. The limits are the largest log10 ratios that so many calibration {plural} can support."
+            ),
             &["Recalibration", "Cllr", "Least", "Fakes misled", "Reals misled", "Limits"],
         );
         for entry in &decisions.likelihood_ratios {
@@ -468,7 +481,11 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
         if let Some(entry) = decisions.likelihood_ratios.iter().find(|entry| entry.fitted.is_some()) {
             let mut table = Rows::new(
                 "Verbal scale",
-                format!("{on} What would be said of each {} ({} recalibration), by the scale of the ENFSI guideline of 2015, never beyond the limits above. The words speak of the evidence, not of the probability of fake.", decisions.level.plural().trim_end_matches('s'), entry.recalibration),
+                format!(
+                    "{on} What would be said of each {} ({} recalibration), by the scale of the ENFSI guideline of 2015, never beyond the limits above. The words speak of the evidence, not of the probability of fake.",
+                    decisions.level.plural().trim_end_matches('s'),
+                    entry.recalibration
+                ),
                 &["Words", "Fakes", "Reals"],
             );
             for (said, fakes, reals) in &entry.verbal {
@@ -481,7 +498,10 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
     if !decisions.detects_unseen.is_empty() {
         let mut table = Rows::new(
             "Doubt on unseen generators",
-            format!("Whether doubt is higher for the fakes of {} than for all other {plural}. An AUROC of 0.5 is guessing.", decisions.unseen.join(", ")),
+            format!(
+                "Whether doubt is higher for the fakes of {} than for all other {plural}. An AUROC of 0.5 is guessing.",
+                decisions.unseen.join(", ")
+            ),
             &["Doubt", "AUROC", "Average precision", "False alarms at 95 % found"],
         );
         for (doubt, found) in &decisions.detects_unseen {

@@ -68,7 +68,8 @@ impl StudyError {
             },
             Self::Input { hint, .. } => Some(hint.clone()),
             Self::CheckFailed { .. } => Some("the report beside it says which feature gives the fakes away".into()),
-            Self::Face(_) | Self::Nn(_) | Self::Report(_) => None,
+            Self::Report(error) => error.hint(),
+            Self::Face(_) | Self::Nn(_) => None,
         }
     }
 
@@ -80,6 +81,7 @@ impl StudyError {
         match self {
             Self::Data(DataError::Media(dubito_media::MediaError::ToolMissing { .. })) => 4,
             Self::Nn(dubito_nn::NnError::Device { .. }) => 4,
+            Self::Report(dubito_report::ReportError::Write { .. }) => 1,
             Self::Data(DataError::Io { source, .. }) | Self::Io { source, .. } => {
                 if source.kind() == std::io::ErrorKind::NotFound { 3 } else { 1 }
             }

@@ -28,7 +28,7 @@ pub fn report(
     out: &Path,
     options: &Options,
 ) -> Result<Metrics, StudyError> {
-    let scores = Scores::read(predictions, options)?;
+    let (scores, calibration) = Scores::read_splits(predictions, options)?;
     let clips: BTreeMap<&str, &str> =
         rows.iter().filter_map(|r| Some((r.video.as_str(), r.clip.as_deref()?))).collect();
     let mut examples = Vec::new();
@@ -59,6 +59,8 @@ pub fn report(
         missing: missing.collect(),
         examples,
         notes: notes(rows).into_iter().chain(few).collect(),
+        calibration,
+        ..ReportInput::default()
     };
     Ok(write_report_of(out, &scores, &input, &options)?)
 }

@@ -255,15 +255,63 @@ pub struct Predict {
 #[command(long_about = "\
 Turn predictions into metrics, figures and a report.
 
-Reads Parquet or CSV, one row for each item and posterior sample: item, label (real/fake or 0/1) and
-p_fake, and where there are any: sample, video, frame, generator, control, identity, fold. Intervals are
-bootstrapped over identities where they are given, over videos otherwise. Writes OUT/report.html,
-metrics.json, tables/*.csv and figures/*.svg, *.png.")]
+/// How an analysis is asked for.
+#[derive(Debug, Args)]
 pub struct Analyze {
-    /// Files of predictions
+    /// Files of scores: CSV, TSV, Parquet, JSON Lines or NPZ, plain or gzip
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Seed of the bootstrap
+    /// Say how the files would be read, and compute nothing
+    #[arg(long)]
+    pub explain: bool,
+    /// What the file calls our columns, by commas: label=truth,generator=source
+    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', value_parser = pair)]
+    pub map: Vec<(String, String)>,
+    /// Columns of probabilities of fake, one for each detector, by name or pattern: 'prob_*'
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub detector_column: Vec<String>,
+    /// Take the detectors together, as the members of one ensemble
+    #[arg(long)]
+    pub as_ensemble: bool,
+    /// The columns hold logits, not probabilities
+    #[arg(long)]
+    pub logits: bool,
+    /// Only this detector
+    #[arg(long, value_name = "NAME")]
+    pub detector: Option<String>,
+    /// The split to judge [default: test, where there are several]
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// The split on which thresholds, recalibration and guarantees are chosen [default: calibration, cal,
+    /// validation or val, where there is one]
+    #[arg(long, value_name = "NAME")]
+    pub calibration_split: Option<String>,
+    /// More columns to give the numbers by, by commas
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub by: Vec<String>,
+    /// Generators that the detector never saw, by commas; those that the calibration split has none of count too
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub unseen: Vec<String>,
+    /// What is promised: share of errors among the answers, and share of sets that miss the truth
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub alpha: f64,
+    /// Share of calibration sets for which the bound on errors may fail
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub delta: f64,
+    /// Share of fakes that the detector was trained for, for likelihood ratios [default: that of the
+    /// calibration split]
+    #[arg(long, value_parser = share)]
+    pub prior: Option<f64>,
+    /// Unit of uncertainties: nats, bits, or normalised (1 is the most there can be)
+    #[arg(long, default_value = "nats", value_parser = ["nats", "bits", "normalised"])]
+    pub unit: String,
+    /// Write the tables of single items however many there are
+    #[arg(long)]
+    pub all_items: bool,
+    /// Title of the report
+    #[arg(long, default_value = "What this detector can be believed for")]
+    pub title: String,
+    /// Seed of the bootstrap and of what is drawn
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Resamples of the bootstrap; 0 leaves intervals out
@@ -272,6 +320,22 @@ pub struct Analyze {
     /// What every command takes.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `OURS=THEIRS`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((ours, theirs)) if !ours.is_empty() && !theirs.is_empty() => Ok((ours.into(), theirs.into())),
+        _ => Err("expected our name, =, and the file's name: label=truth".into()),
+    }
+}
+
+/// A number above 0 and below 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        _ => Err("expected a number above 0 and below 1".into()),
+    }
 }
 
 /// `demo`

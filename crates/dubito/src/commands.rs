@@ -11,13 +11,16 @@ use dubito_data::identities;
 use dubito_data::manifest::{self, Row};
 use dubito_face::FaceModels;
 use dubito_media::Tools;
-use dubito_report::Metrics;
+use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
+use dubito_report::report::write_report_of;
+use dubito_report::{InputOptions, Metrics, ReportInput, Scores, explain};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
 use dubito_study::predict::{PredictOptions, find_runs, predict};
 use dubito_study::provenance::provenance;
 use dubito_study::train::{TrainOptions, train_rounds};
-use dubito_study::{Step, StudyError, check, report};
+use dubito_stats::{Bootstrap, Unit};
+use dubito_study::{Step, StudyError, check};
 use serde_json::{Value, json};
 
 use crate::args::{Analyze, Command, Common, Demo, Extract, Forge, Predict, Train, TrainSettings};
@@ -242,20 +245,58 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
 
 fn run_analyze(arguments: &Analyze) -> Result<(), StudyError> {
     let Analyze { files, common, .. } = arguments;
-    make_folder(common)?;
-    let mut options = Options::default();
-    match &mut options.bootstrap {
-        Some(bootstrap) if arguments.resamples > 0 => {
-            bootstrap.replicates = arguments.resamples;
-            bootstrap.seed = arguments.seed;
+    let options = analyze_options(arguments);
+    if arguments.explain {
+        for file in files {
+            let explanation = explain(file, &options.input)?;
+            if common.json {
+                println!("{}", json!(explanation));
+            } else {
+                println!("{explanation}");
+            }
         }
-        _ => options.bootstrap = None,
+        return Ok(());
     }
-    let how = provenance(arguments.seed, &tools());
-    let title = "What this detector can be believed for";
-    let metrics = report::report(files, &[], None, title, how, &common.out, &options)?;
+    make_folder(common)?;
+    let (scores, calibration) = Scores::read_splits(files, &options)?;
+    let input = ReportInput {
+        title: arguments.title.clone(),
+        provenance: provenance(arguments.seed, &tools()),
+        calibration,
+        all_items: arguments.all_items,
+        ..ReportInput::default()
+    };
+    let metrics = write_report_of(&common.out, &scores, &input, &options)?;
     say_metrics(common, &metrics);
     Ok(())
+}
+
+fn analyze_options(arguments: &Analyze) -> Options {
+    let bootstrap = Bootstrap { replicates: arguments.resamples, seed: arguments.seed, ..Bootstrap::default() };
+    Options {
+        bootstrap: (arguments.resamples > 0).then_some(bootstrap),
+        detector: arguments.detector.clone(),
+        split: arguments.split.clone(),
+        calibration_split: arguments.calibration_split.clone(),
+        by: arguments.by.clone(),
+        unit: match arguments.unit.as_str() {
+            "bits" => Unit::Bits,
+            "normalised" => Unit::Normalised,
+            _ => Unit::Nats,
+        },
+        promises: Promises {
+            alpha: arguments.alpha,
+            delta: arguments.delta,
+            prior: arguments.prior,
+            unseen: arguments.unseen.iter().cloned().collect(),
+        },
+        input: InputOptions {
+            map: arguments.map.clone(),
+            detector_columns: arguments.detector_column.clone(),
+            as_ensemble: arguments.as_ensemble,
+            logits: arguments.logits,
+        },
+    }
 }
 
 fn run_demo(arguments: &Demo) -> Result<(), StudyError> {
@@ -278,8 +319,25 @@ fn say_metrics(common: &Common, metrics: &Metrics) {
         println!("{}", json!({ "report": report, "metrics": common.out.join("metrics.json") }));
         return;
     }
+    let detectors: Vec<Option<&String>> = metrics
+        .groups
+        .iter()
+        .filter(|group| group.level == metrics.top_level() && group.by.keys().all(|key| key == "detector"))
+        .map(|group| group.by.get("detector"))
+        .collect();
+    for detector in detectors {
+        if let Some(detector) = detector {
+            println!("{detector}:");
+        }
+        say_group(metrics, detector.map(String::as_str));
+    }
+    println!("\nThe report: {}", report.display());
+}
+
+fn say_group(metrics: &Metrics, detector: Option<&str>) {
+    let by: Vec<(&str, &str)> = detector.map(|name| ("detector", name)).into_iter().collect();
     for name in ["auroc", "accuracy", "ece_top15", "misclassification_auroc_total"] {
-        let Some(group) = metrics.group(&[], metrics.top_level()) else { break };
+        let Some(group) = metrics.group(&by, metrics.top_level()) else { break };
         let estimate = group.metric(name);
         let text = match (estimate.value, estimate.low.zip(estimate.high)) {
             (Some(value), Some((low, high))) => format!("{value:.3} ({low:.3} to {high:.3})"),
@@ -288,5 +346,4 @@ fn say_metrics(common: &Common, metrics: &Metrics) {
         };
         println!("{name:<30} {text}");
     }
-    println!("\nThe report: {}", report.display());
 }
