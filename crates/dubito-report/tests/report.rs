@@ -37,7 +37,8 @@ fn everything_is_there_and_nothing_is_asked_for() {
     let input = ReportInput {
         title: "Test".into(),
         examples: vec![Example { png: vec![1, 2, 3], caption: "a".into(), group: "b".into() }],
-        ..ReportInput::default(), ..ReportInput::default() };
+        ..ReportInput::default()
+    };
     let (page, sentences) = report(folder.path(), &rows(&Size { people: 6, frames: 2, samples: 4 }), &input);
     let found = addresses(&page);
     assert!(found.len() >= 3, "two fonts and an image");
@@ -92,7 +93,9 @@ fn names_are_escaped_everywhere() {
             ..Missing::default()
         }],
         examples: vec![Example { png: vec![], caption: text(), group: text() }],
-        notes: vec![text()], ..ReportInput::default() };
+        notes: vec![text()],
+        ..ReportInput::default()
+    };
     let (page, _) = report(folder.path(), &all, &input);
     assert!(!page.contains("<script"), "{}", &page[page.find("<script").unwrap()..][..80]);
     assert!(page.contains("alert("), "it is shown as text");

@@ -253,10 +253,19 @@ pub struct Predict {
 /// `analyze`
 #[derive(Debug, Args)]
 #[command(long_about = "\
-Turn predictions into metrics, figures and a report.
+Turn scores into metrics, figures and a report.
 
-/// How an analysis is asked for.
-#[derive(Debug, Args)]
+FILEs hold one row for each item, or for each item and sample: `item`, `label` (real/fake, 0/1 or names of
+classes) and `p_fake` (or `prob_<class>`, or `p_mean` with `expected_entropy`); and what is known of it:
+`sample`, `video`, `frame`, `generator`, `identity`, `donor`, `detector`, `dataset`, `split`. Or one column
+for each detector, named by --detector-column. --explain says how a file would be read.
+
+    dubito analyze scores.csv -o report
+    dubito analyze table.csv --map label=truth,item=path --detector-column 'prob_*' -o report
+
+Rows whose `split` is `calibration` or `val` are what thresholds, recalibration, prediction sets and
+guarantees are chosen on; they are judged on the rows of `test`. Writes OUT/report.html, OUT/metrics.json,
+OUT/tables (CSV and LaTeX) and OUT/figures (SVG and PNG).")]
 pub struct Analyze {
     /// Files of scores: CSV, TSV, Parquet, JSON Lines or NPZ, plain or gzip
     #[arg(value_name = "FILE", required = true)]

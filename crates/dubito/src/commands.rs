@@ -15,11 +15,11 @@ use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
 use dubito_report::{InputOptions, Metrics, ReportInput, Scores, explain};
+use dubito_stats::{Bootstrap, Unit};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
 use dubito_study::predict::{PredictOptions, find_runs, predict};
 use dubito_study::provenance::provenance;
 use dubito_study::train::{TrainOptions, train_rounds};
-use dubito_stats::{Bootstrap, Unit};
 use dubito_study::{Step, StudyError, check};
 use serde_json::{Value, json};
 
