@@ -31,6 +31,14 @@ pub enum DataError {
         /// What was expected and what was found.
         message: String,
     },
+    /// A folder is not laid out as it should be.
+    #[error("{path}: {message}")]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What was looked for and what was found.
+        message: String,
+    },
     /// A clip's file is corrupt, or of another version.
     #[error("{path}: {message}")]
     Clip {
@@ -84,6 +92,10 @@ impl DataError {
                 Some("give a folder that holds .mp4, .mov, .mkv, .avi, .webm, .png, .jpg or .webp files".into())
             }
             Self::Table { .. } => Some("`dubito extract --help` lists the columns of a manifest".into()),
+            Self::Layout { .. } => Some(format!(
+                "`--layout` takes one of {}; docs/DATA.md shows each, with the root that is meant",
+                crate::layouts::names().join(", ")
+            )),
             Self::Clip { .. } => {
                 Some("delete the file and run `dubito extract` again: it makes what is missing".into())
             }

@@ -36,16 +36,19 @@ pub enum Status {
     Missing,
     /// The file shows the same frames as another one.
     Duplicate,
+    /// Tables or names say nothing of the file, or say two different things.
+    Unclear,
 }
 
 impl Status {
-    const NAMES: [(Self, &str); 6] = [
+    const NAMES: [(Self, &str); 7] = [
         (Self::Ok, "ok"),
         (Self::NoFace, "no_face"),
         (Self::TooShort, "too_short"),
         (Self::Unreadable, "unreadable"),
         (Self::Missing, "missing"),
         (Self::Duplicate, "duplicate"),
+        (Self::Unclear, "unclear"),
     ];
 
     /// The name as it stands in a manifest.
@@ -178,6 +181,23 @@ pub struct Row {
     pub source: Option<String>,
     /// Seed of whatever was drawn at random.
     pub seed: Option<u64>,
+    /// A second person who was put in, e.g. whose voice drives the mouth of a swapped face.
+    pub donor2: Option<String>,
+    /// What the data set says of the person's race or origin, in its own words.
+    pub race: Option<String>,
+    /// What the data set says of the person's gender, in its own words.
+    pub gender: Option<String>,
+    /// What the data set says of the person's skin tone, in its own words.
+    pub skin_tone: Option<String>,
+    /// `real` or `fake`, where the data set says whether the sound was synthesised.
+    pub audio: Option<String>,
+}
+
+impl Row {
+    /// Everyone who is in the video: whose it was, and who was put in. A split must keep them together.
+    pub fn people(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.identity), self.donor.as_ref(), self.donor2.as_ref()].into_iter().flatten().map(String::as_str)
+    }
 }
 
 fn fields() -> Vec<FieldRef> {
@@ -194,6 +214,7 @@ fn fields() -> Vec<FieldRef> {
     fields.push(optional("bytes", UInt64));
     fields.extend(["blake3", "decoder", "encoder", "source"].map(|n| optional(n, Utf8) as FieldRef));
     fields.push(optional("seed", UInt64));
+    fields.extend(["donor2", "race", "gender", "skin_tone", "audio"].map(|n| optional(n, Utf8) as FieldRef));
     fields
 }
 
@@ -240,6 +261,8 @@ pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
         let mut reader = csv::Reader::from_reader(file);
+        let headers = reader.headers().map_err(|e| table_error(path, None, e))?;
+        check_columns(path, &headers.iter().collect::<Vec<_>>())?;
         let rows: Result<Vec<Row>, _> = reader
             .deserialize()
             .enumerate()
@@ -252,6 +275,16 @@ pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
         .unwrap_or_else(|_| Err(table_error(path, None, "the file is not readable as Parquet")))
 }
 
+fn check_columns(path: &Path, present: &[&str]) -> Result<(), DataError> {
+    let required = ["path", "generator", "identity", "dataset", "compression"];
+    let missing: Vec<&str> = required.into_iter().filter(|name| !present.contains(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("column {} is missing; there are {}", missing.join(", "), present.join(", "));
+    Err(table_error(path, None, message))
+}
+
 fn read_parquet(path: &Path, file: File) -> Result<Vec<Row>, DataError> {
     let not_parquet = |e: parquet::errors::ParquetError| table_error(path, None, format!("not a Parquet file: {e}"));
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(not_parquet)?;
@@ -259,15 +292,8 @@ fn read_parquet(path: &Path, file: File) -> Result<Vec<Row>, DataError> {
     if usize::try_from(count).map_or(true, |n| n > MAX_ROWS) {
         return Err(table_error(path, None, format!("{count} rows; at most {MAX_ROWS} are read")));
     }
-    let present: Vec<String> = builder.schema().fields().iter().map(|f| f.name().clone()).collect();
-    let missing: Vec<&str> = ["path", "generator", "identity", "dataset", "compression"]
-        .into_iter()
-        .filter(|name| !present.iter().any(|p| p == name))
-        .collect();
-    if !missing.is_empty() {
-        let message = format!("column {} is missing; there are {}", missing.join(", "), present.join(", "));
-        return Err(table_error(path, None, message));
-    }
+    let schema = builder.schema().clone();
+    check_columns(path, &schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>())?;
     let mut rows = Vec::new();
     for batch in builder.build().map_err(not_parquet)? {
         let batch = batch.map_err(|e| table_error(path, None, e))?;

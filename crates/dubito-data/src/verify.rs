@@ -1,0 +1,1 @@
+//! Whether the files are what the manifest says.
