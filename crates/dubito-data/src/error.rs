@@ -55,6 +55,14 @@ pub enum DataError {
         /// People needed.
         needed: usize,
     },
+    /// So many people are joined by their videos that a split can't part them.
+    #[error("{largest} of {people} people are joined by videos that show two of them: no split can part them")]
+    Joined {
+        /// People in the largest group.
+        largest: usize,
+        /// People in all.
+        people: usize,
+    },
     /// An identity stands on both sides of a split.
     #[error("identity {identity:?} is in split {first:?} and in split {second:?}")]
     Leak {
@@ -101,6 +109,11 @@ impl DataError {
             }
             Self::TooFewPeople { .. } => Some(
                 "add videos of other people, or an identities.csv (file,identity) if several people were taken for one"
+                    .into(),
+            ),
+            Self::Joined { .. } => Some(
+                "`--cut` puts people, not groups, into splits and leaves out the videos that join two splits; \
+                 fewer or other splits (--ratios) may do as well"
                     .into(),
             ),
             Self::Leak { .. } => Some("split by identity, counting targets and donors alike".into()),

@@ -1,5 +1,6 @@
 //! The manifest: one row for every video (or face track) that was given, whatever became of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
@@ -273,6 +274,68 @@ pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
     // The Parquet reader is safe Rust, yet a corrupt file can make it panic: that is an error here.
     std::panic::catch_unwind(|| read_parquet(path, file))
         .unwrap_or_else(|_| Err(table_error(path, None, "the file is not readable as Parquet")))
+}
+
+/// The rows with paths as a manifest in `folder` has them: relative to it where they lie below it, absolute otherwise.
+/// They were relative to `root`, which may be a relative path itself.
+pub fn rebase(rows: Vec<Row>, root: &Path, folder: &Path) -> Vec<Row> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (root, folder) = (absolute(root), absolute(folder));
+    let place = |path: String| {
+        let full = root.join(path);
+        full.strip_prefix(&folder).unwrap_or(&full).to_string_lossy().into_owned()
+    };
+    let rebased = |row: Row| Row { path: place(row.path), mask: row.mask.map(place), clip: row.clip.map(place), ..row };
+    rows.into_iter().map(rebased).collect()
+}
+
+/// In what two rows of one file differ, where both say something: "label real and fake".
+pub fn differences(a: &Row, b: &Row) -> Vec<String> {
+    let fields: [(&str, fn(&Row) -> &str); 9] = [
+        ("label", |r| r.label.name()),
+        ("generator", |r| &r.generator),
+        ("identity", |r| &r.identity),
+        ("donor", |r| r.donor.as_deref().unwrap_or("")),
+        ("donor2", |r| r.donor2.as_deref().unwrap_or("")),
+        ("dataset", |r| &r.dataset),
+        ("compression", |r| &r.compression),
+        ("split", |r| &r.split),
+        ("blake3", |r| r.blake3.as_deref().unwrap_or("")),
+    ];
+    let differ = fields.iter().filter(|(_, of)| of(a) != of(b) && !of(a).is_empty() && !of(b).is_empty());
+    differ.map(|(name, of)| format!("{name} {} and {}", of(a), of(b))).collect()
+}
+
+/// Several manifests as one, whose rows have paths relative to one folder (see [`rebase`]). A file that is in two is
+/// one row; where the two disagree its status is `unclear`, and it is listed. Names of videos that two files share are
+/// made different by the data set's name.
+pub fn merge(parts: Vec<Vec<Row>>) -> (Vec<Row>, Vec<String>) {
+    let mut merged: BTreeMap<String, Row> = BTreeMap::new();
+    let mut disagreements = Vec::new();
+    for row in parts.into_iter().flatten() {
+        match merged.get_mut(&row.path) {
+            None => {
+                merged.insert(row.path.clone(), row);
+            }
+            Some(first) => {
+                let differences = differences(first, &row);
+                if !differences.is_empty() {
+                    disagreements.push(format!("{} ({})", row.path, differences.join(", ")));
+                    first.status = Status::Unclear;
+                    first.reason = Some(format!("two manifests disagree: {}", differences.join(", ")));
+                }
+            }
+        }
+    }
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    for row in merged.values() {
+        *count.entry(row.video.clone()).or_default() += 1;
+    }
+    let mut rows: Vec<Row> = merged.into_values().collect();
+    for row in rows.iter_mut().filter(|r| count[&r.video] > 1) {
+        row.video = format!("{}/{}", row.dataset, row.path);
+    }
+    (rows, disagreements)
 }
 
 fn check_columns(path: &Path, present: &[&str]) -> Result<(), DataError> {

@@ -70,8 +70,8 @@ fn read(source: &Source) -> Result<Read, DataError> {
         let metadata = std::fs::metadata(source.tree.root.join(&file));
         let row = match &metadata {
             Ok(m) => {
-                let bytes = if m.is_file() { m.len() } else { 0 };
-                source.row(&Item { path: file.clone(), bytes, images: None }, &dataset)
+                let row = source.row(&Item { path: file.clone(), bytes: m.len(), images: None }, &dataset);
+                Row { bytes: row.bytes.filter(|_| m.is_file()), ..row }
             }
             Err(_) => source.missing(&file, &dataset, &name),
         };

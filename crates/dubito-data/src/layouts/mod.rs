@@ -27,7 +27,8 @@ use crate::finding::{Finding, Severity};
 use crate::manifest::{Label, Row, Status};
 
 pub(crate) use tree::Tree;
-use tree::{Item, Table};
+pub(crate) use tree::is_image;
+use tree::Item;
 
 /// Every layout that is known.
 pub static LAYOUTS: [Layout; 11] = [
@@ -114,10 +115,6 @@ impl Read {
     fn note(&mut self, what: &'static str, meaning: &str, items: Vec<String>) {
         self.findings.extend(Finding::of(what, Severity::Note, meaning, items));
     }
-
-    fn problem(&mut self, what: &'static str, meaning: &str, items: Vec<String>) {
-        self.findings.extend(Finding::of(what, Severity::Problem, meaning, items));
-    }
 }
 
 impl Source<'_> {
@@ -167,6 +164,20 @@ fn unclear(row: Row, reason: String) -> Row {
 /// Whether this is a number of exactly so many digits.
 fn digits(text: &str, count: usize) -> bool {
     text.len() == count && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The sequences of FaceForensics++ that a row shows: those in its file's name, or else in its people's.
+pub(crate) fn sequences(row: &Row) -> Vec<String> {
+    let is_ours = |person: &str| person.starts_with("ffpp-");
+    if !row.people().any(is_ours) {
+        return Vec::new();
+    }
+    let name = tree::name(&row.path);
+    let stem = if tree::is_video(name) { tree::stem(name) } else { name };
+    if let Some((target, donor)) = ffpp::pair(stem) {
+        return std::iter::once(target).chain(donor).map(str::to_owned).collect();
+    }
+    row.people().filter_map(|p| p.strip_prefix("ffpp-")).map(str::to_owned).collect()
 }
 
 /// How a root is indexed.
