@@ -232,7 +232,8 @@ impl ClassList {
     pub fn class_of(&self, task: &Task, dataset: &str, generator: &str) -> Option<usize> {
         let same = |name: &str| match name {
             REAL | REST => name == generator,
-            _ => self.find(dataset, name).zip(self.find(dataset, generator)).is_some_and(|(a, b)| a.name == b.name)
+            // A plain name in a task is the plain generator, not a data set's own of that name.
+            _ => self.find("", name).zip(self.find(dataset, generator)).is_some_and(|(a, b)| a.name == b.name),
         };
         let named = task.classes.iter().position(|c| c.generators.iter().any(|name| same(name)));
         let rest = || task.classes.iter().position(|c| c.generators.iter().any(|name| name == REST));

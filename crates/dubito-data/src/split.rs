@@ -250,8 +250,8 @@ pub struct Assigned {
 /// Splits rows so that no identity, a target's or a donor's, is in two splits.
 ///
 /// What is placed as one is a connected component of the graph of people (with `cut`: a person). Components are placed
-/// by size, then by a keyed hash of their first name (BLAKE3 of seed and name), each where it brings the share of every
-/// generator and of people nearest to the share that the split is due (least squares). The outcome depends neither on
+/// by size, then by a keyed hash of their first name (BLAKE3 of seed and name), each where it brings the shares of every
+/// generator and of people nearest to those that the splits are due (least chi-square). The outcome depends neither on
 /// the order of the rows nor on threads.
 ///
 /// # Errors
@@ -362,7 +362,7 @@ fn balance(names: &[&str], strata: &[BTreeMap<String, f64>], shares: &[f64], see
                 let total = totals[stratum.as_str()];
                 let have = filled[part].get(stratum.as_str()).copied().unwrap_or_default() / total;
                 let more = count / total;
-                (have + more - shares[part]).powi(2) - (have - shares[part]).powi(2)
+                ((have + more - shares[part]).powi(2) - (have - shares[part]).powi(2)) / shares[part]
             });
             terms.sum()
         };
@@ -468,8 +468,9 @@ pub fn leave_one_family_out(rows: &[Row], rounds: &[Round], classes: &ClassList)
         let fakes = |part: &[usize]| part.iter().copied().filter(|&i| rows[i].label == Label::Fake).collect::<Vec<_>>();
         let families: BTreeSet<String> = fakes(&round.test).into_iter().flat_map(families_of).collect();
         for family in families {
-            let unlike =
-                |&i: &usize| rows[i].label == Label::Real || !classes.gives_away(&rows[i].dataset, &rows[i].generator, &family);
+            let unlike = |&i: &usize| {
+                rows[i].label == Label::Real || !classes.gives_away(&rows[i].dataset, &rows[i].generator, &family)
+            };
             let keep = |part: &[usize]| part.iter().copied().filter(unlike).collect::<Vec<_>>();
             let alone = |&i: &usize| rows[i].label == Label::Real || families_of(i) == BTreeSet::from([family.clone()]);
             let set_aside = round.test.iter().copied().filter(|i| !unlike(i) && !alone(i)).collect();

@@ -203,7 +203,10 @@ fn bars(table: &Table) -> String {
     let most = shown.iter().map(|l| l.real + l.fake).max().unwrap_or(1).max(1) as f64;
     let (left, width, row) = (220.0, 400.0, 24.0);
     let height = row * shown.len() as f64 + 4.0;
-    let mut svg = format!("<figure>\n<svg viewBox=\"0 0 860 {height:.0}\" role=\"img\" aria-label=\"Videos by {}\">\n", escape(&table.by));
+    let mut svg = format!(
+        "<figure>\n<svg viewBox=\"0 0 860 {height:.0}\" role=\"img\" aria-label=\"Videos by {}\">\n",
+        escape(&table.by)
+    );
     for (i, line) in shown.iter().enumerate() {
         let y = row * i as f64;
         let [real, fake] = [line.real, line.fake].map(|n| width * n as f64 / most);
@@ -247,7 +250,9 @@ fn histogram(table: &Table) -> String {
     for line in &table.lines {
         *counts.entry(line.real + line.fake).or_default() += 1;
     }
-    let mut html = String::from("<table>\n<thead><tr><th class=\"num\">videos of a person</th><th class=\"num\">people</th></tr></thead>\n<tbody>\n");
+    let mut html = String::from(
+        "<table>\n<thead><tr><th class=\"num\">videos of a person</th><th class=\"num\">people</th></tr></thead>\n<tbody>\n",
+    );
     for (videos, people) in counts.iter().take(SHOWN) {
         let _ = writeln!(html, "<tr><td class=\"num\">{videos}</td><td class=\"num\">{people}</td></tr>");
     }

@@ -101,7 +101,10 @@ pub fn verify(rows: &[Row], root: &Path, options: VerifyOptions, tools: &Tools) 
             State::Whole => {}
         }
         if row.bytes.is_some_and(|bytes| bytes != file.bytes) && matches!(file.state, State::Whole) {
-            note("size_changed", format!("{} ({} bytes, the manifest says {})", row.path, file.bytes, row.bytes.unwrap_or(0)));
+            note(
+                "size_changed",
+                format!("{} ({} bytes, the manifest says {})", row.path, file.bytes, row.bytes.unwrap_or(0)),
+            );
         }
         match &hashes[i] {
             Some(Ok(hash)) => {
@@ -209,7 +212,8 @@ pub fn compare(a: (&[Row], &Path), b: (&[Row], &Path)) -> Vec<Finding> {
     }
     let only_b = b.0.iter().filter(|r| !met.contains(r.path.as_str())).map(|r| r.path.clone()).collect();
     let union: Vec<Row> = a.0.iter().chain(b.0).cloned().collect();
-    let across = |leaks: Vec<split::Leak>| leaks.into_iter().map(|l| format!("{} ({})", l.identity, l.splits.join(", ")));
+    let across =
+        |leaks: Vec<split::Leak>| leaks.into_iter().map(|l| format!("{} ({})", l.identity, l.splits.join(", ")));
     let findings = [
         Finding::of("disagree", Severity::Problem, "files of which the two manifests say different things", disagree),
         Finding::of("only_in_first", Severity::Note, "files are only in the first manifest", only_a),
@@ -324,7 +328,8 @@ fn hashes(rows: &[Row], files: &[File]) -> Vec<Option<Result<String, String>>> {
     rows.par_iter()
         .zip(files)
         .map(|(row, file)| {
-            let wanted = row.blake3.is_some() || of_size.get(&(file.images.is_some(), file.bytes)).is_some_and(|n| *n > 1);
+            let wanted =
+                row.blake3.is_some() || of_size.get(&(file.images.is_some(), file.bytes)).is_some_and(|n| *n > 1);
             (matches!(file.state, State::Whole) && wanted).then(|| file.hash())
         })
         .collect()

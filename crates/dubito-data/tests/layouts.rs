@@ -235,7 +235,11 @@ fn dfdc() {
     let test = row(&index, "test/videos/t.mp4");
     assert_eq!((test.label, test.split.as_str()), (Label::Fake, "test"));
     assert_eq!(found(&index, "no_original"), 1);
-    fs::write(root.path().join("dfdc_train_part_0/metadata.json"), "{\"a.mp4\": {\"label\": \"MAYBE\", \"split\": \"\"}}").unwrap();
+    fs::write(
+        root.path().join("dfdc_train_part_0/metadata.json"),
+        "{\"a.mp4\": {\"label\": \"MAYBE\", \"split\": \"\"}}",
+    )
+    .unwrap();
     let error = index_error(root.path(), &IndexOptions::default());
     assert!(error.contains("MAYBE") && error.contains("metadata.json"), "{error}");
 }
@@ -409,7 +413,13 @@ fn a_table_with_its_columns_mapped() {
         columns: pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
         ..IndexOptions::default()
     };
-    let mapped = [("path", "filename"), ("label", "is_fake"), ("identity", "who"), ("donor", "swapped"), ("generator", "method")];
+    let mapped = [
+        ("path", "filename"),
+        ("label", "is_fake"),
+        ("identity", "who"),
+        ("donor", "swapped"),
+        ("generator", "method"),
+    ];
     let index = index(&table, &columns(&mapped)).unwrap();
     assert_eq!((index.layout.name, index.rows.len()), ("csv", 4));
     let real = row(&index, "v/a \"1\", b.mp4");

@@ -287,7 +287,9 @@ fn run_split(arguments: &Split, tools: &Tools) -> Result<(), StudyError> {
 
 fn three(ratios: &[f64]) -> Result<[f64; 3], StudyError> {
     match ratios {
-        &[train, val, test] if [train, val, test].iter().all(|r| (0.0..=1e9).contains(r)) && train > 0.0 && test > 0.0 => {
+        &[train, val, test]
+            if [train, val, test].iter().all(|r| (0.0..=1e9).contains(r)) && train > 0.0 && test > 0.0 =>
+        {
             Ok([train, val, test])
         }
         _ => Err(StudyError::Input {
@@ -391,7 +393,8 @@ fn run_verify(arguments: &Verify, tools: &Tools) -> Result<(), StudyError> {
                 println!("  {frames} frames");
             }
             for count in &report.counts {
-                let part = if count.group.is_empty() { count.part.clone() } else { format!("{} {}", count.group, count.part) };
+                let part =
+                    if count.group.is_empty() { count.part.clone() } else { format!("{} {}", count.group, count.part) };
                 println!("  {part:<32} {:>7} of {:>7}  {}", count.found, count.published, count.verdict());
             }
             say_findings(&report.findings);

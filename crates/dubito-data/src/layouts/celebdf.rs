@@ -50,7 +50,8 @@ fn part(row: &Row) -> Option<(String, String)> {
 
 /// The person, or target and donor, of a name such as `id0_0000` or `id0_id16_0000`.
 pub(super) fn pair(stem: &str) -> Option<(&str, Option<&str>)> {
-    let person = |text: &str| text.strip_prefix("id").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let person =
+        |text: &str| text.strip_prefix("id").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match stem.split('_').collect::<Vec<_>>().as_slice() {
         [target, n] if person(target) && number(n) => Some((target, None)),

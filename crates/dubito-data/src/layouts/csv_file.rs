@@ -16,8 +16,19 @@ use crate::manifest::{Label, Row};
 const NAME: &str = "csv";
 /// The columns that are read.
 const COLUMNS: [&str; 13] = [
-    "path", "label", "generator", "identity", "donor", "donor2", "dataset", "compression", "split", "race", "gender",
-    "skin_tone", "audio",
+    "path",
+    "label",
+    "generator",
+    "identity",
+    "donor",
+    "donor2",
+    "dataset",
+    "compression",
+    "split",
+    "race",
+    "gender",
+    "skin_tone",
+    "audio",
 ];
 
 pub(super) const LAYOUT: Layout = Layout {
@@ -100,7 +111,9 @@ fn read(source: &Source) -> Result<Read, DataError> {
             (None | Some(Label::Real), Some(g)) if g == REAL => row,
             (Some(Label::Real), None) => row,
             (Some(Label::Fake), None) => Row { label: Label::Fake, generator: "unknown".into(), ..row },
-            (None | Some(Label::Fake), Some(generator)) if generator != REAL => Row { label: Label::Fake, generator, ..row },
+            (None | Some(Label::Fake), Some(generator)) if generator != REAL => {
+                Row { label: Label::Fake, generator, ..row }
+            }
             (label, generator) => {
                 let label = label.map_or("nothing", Label::name);
                 let generator = generator.unwrap_or_else(|| "nothing".into());

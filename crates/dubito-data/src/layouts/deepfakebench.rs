@@ -43,7 +43,9 @@ fn json_files(tree: &Tree) -> Vec<&str> {
 }
 
 fn recognises(tree: &Tree) -> bool {
-    json_files(tree).iter().any(|path| tree.text(path).is_ok_and(|t| t.contains("\"frames\"") && t.contains("\"label\"")))
+    json_files(tree)
+        .iter()
+        .any(|path| tree.text(path).is_ok_and(|t| t.contains("\"frames\"") && t.contains("\"label\"")))
 }
 
 /// A video as the JSON files list it.
@@ -114,7 +116,9 @@ fn read(source: &Source) -> Result<Read, DataError> {
         let row = match listed.missing {
             0 => source.row(&item, NAME),
             n if n == listed.frames => source.missing(&folder, NAME, &table),
-            n => Row { reason: Some(format!("{n} of {} frames are missing", listed.frames)), ..source.row(&item, NAME) },
+            n => {
+                Row { reason: Some(format!("{n} of {} frames are missing", listed.frames)), ..source.row(&item, NAME) }
+            }
         };
         let split = if listed.splits.len() == 1 {
             listed.splits.into_iter().next().unwrap_or_default()
@@ -123,7 +127,8 @@ fn read(source: &Source) -> Result<Read, DataError> {
             String::new()
         };
         let is_real = |group: &String| group.to_lowercase().ends_with("real");
-        let domain = if folder.to_lowercase().contains("celeb") || folder.split('/').any(|p| p == "cdf") { "cdf" } else { "ff" };
+        let domain =
+            if folder.to_lowercase().contains("celeb") || folder.split('/').any(|p| p == "cdf") { "cdf" } else { "ff" };
         let (identity, donor) =
             df40::people(domain, &listed.name).unwrap_or_else(|| (format!("{NAME}-{}", listed.name), None));
         let row = Row { identity, donor, split, compression: listed.compression, ..row };

@@ -79,7 +79,8 @@ fn read(source: &Source) -> Result<Read, DataError> {
             return Err(table.error(Some(i), format!("category {:?} is none of A, B, C, D", field("category"))));
         };
         let person = |text: &str| format!("voxceleb2-{text}");
-        let targets = [field("target1"), field("target2")].into_iter().filter(|t| is_person(t) && *t != field("source"));
+        let targets =
+            [field("target1"), field("target2")].into_iter().filter(|t| is_person(t) && *t != field("source"));
         let mut donors = targets.map(person);
         let said = |name: &str| Some(field(name).to_owned()).filter(|s| !s.is_empty());
         let row = match tree.file(&file) {

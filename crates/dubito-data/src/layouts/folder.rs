@@ -36,12 +36,17 @@ fn read(source: &Source) -> Result<Read, DataError> {
     let has_table = !people.is_empty();
     let mut read = Read::default();
     let mut unnamed = Vec::new();
-    for (label, folder) in [(Label::Real, "real"), (Label::Fake, "fake")] {
-        for item in tree.items(folder) {
+    let mut folders = vec![(Label::Real, "real".to_owned(), None), (Label::Fake, "fake".to_owned(), None)];
+    folders.extend(tree.folders("fake").into_iter().map(|g| (Label::Fake, format!("fake/{g}"), Some(g))));
+    for (label, folder, generator) in folders {
+        let loose = folder == "fake";
+        for item in tree
+            .items(&folder)
+            .into_iter()
+            .filter(|i| !loose || (i.images.is_none() && i.path.matches('/').count() == 1))
+        {
             let mut row = source.row(&item, NAME);
-            let below = &item.path[folder.len() + 1..];
-            let generator = below.split_once('/').map(|(generator, _)| generator);
-            if let (Label::Fake, Some(name)) = (label, generator) {
+            if let Some(name) = generator {
                 row = source.fake(row, name);
             }
             match people.remove(&item.path) {

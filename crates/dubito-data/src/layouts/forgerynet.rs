@@ -85,7 +85,8 @@ fn read(source: &Source) -> Result<Read, DataError> {
             }
         }
         let files = ["video", "videos", "image", "images"].iter().flat_map(|k| tree.below(&format!("{part}/{k}")));
-        let strays = files.filter(|f| (tree::is_video(&f.path) || tree::is_image(&f.path)) && !listed.contains_key(&f.path));
+        let strays =
+            files.filter(|f| (tree::is_video(&f.path) || tree::is_image(&f.path)) && !listed.contains_key(&f.path));
         let strays = strays.map(|f| {
             let item = Item { path: f.path.clone(), bytes: f.bytes, images: None };
             let row = Row { split: split.to_owned(), ..source.row(&item, NAME) };
@@ -102,11 +103,7 @@ fn read(source: &Source) -> Result<Read, DataError> {
 /// Name, label and class of a line.
 fn entry(line: &str, is_video: bool) -> Result<(String, Label, u32), String> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let form = if is_video {
-        "N NAME, N times START COUNT LABEL, then three labels"
-    } else {
-        "NAME and three labels"
-    };
+    let form = if is_video { "N NAME, N times START COUNT LABEL, then three labels" } else { "NAME and three labels" };
     let error = || format!("expected {form}, found {line:?}");
     let (name, labels) = if is_video {
         let (count, rest) = words.split_first().ok_or_else(error)?;

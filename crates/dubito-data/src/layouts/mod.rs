@@ -26,9 +26,9 @@ use crate::error::DataError;
 use crate::finding::{Finding, Severity};
 use crate::manifest::{Label, Row, Status};
 
+use tree::Item;
 pub(crate) use tree::Tree;
 pub(crate) use tree::is_image;
-use tree::Item;
 
 /// Every layout that is known.
 pub static LAYOUTS: [Layout; 11] = [
@@ -77,10 +77,10 @@ impl Layout {
     /// # Errors
     /// There is none; the error lists those there are.
     pub fn named(name: &str) -> Result<&'static Self, DataError> {
-        LAYOUTS.iter().find(|l| l.name == name).ok_or_else(|| DataError::Layout {
-            path: PathBuf::from(name),
-            message: "no layout has this name".into(),
-        })
+        LAYOUTS
+            .iter()
+            .find(|l| l.name == name)
+            .ok_or_else(|| DataError::Layout { path: PathBuf::from(name), message: "no layout has this name".into() })
     }
 
     /// The group and the published part that a row belongs to.

@@ -349,10 +349,7 @@ mod tests {
         let files: Vec<_> = tree.files().iter().map(|f| f.path.as_str()).collect();
         assert_eq!(files, ["in/a.mp4", "in/b.mp4"]);
         let found: Vec<_> = tree.findings.iter().map(|f| (f.what, f.count)).collect();
-        assert_eq!(
-            found,
-            [("link_out_of_root", 2), ("link_to_folder", 1), ("dangling_link", 1), ("name_not_utf8", 1)]
-        );
+        assert_eq!(found, [("link_out_of_root", 2), ("link_to_folder", 1), ("dangling_link", 1), ("name_not_utf8", 1)]);
         assert_eq!(tree.findings[3].examples, ["caf\u{fffd}.mp4"]);
     }
 }
