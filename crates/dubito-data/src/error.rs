@@ -99,6 +99,9 @@ impl DataError {
             Self::NoMedia { .. } => {
                 Some("give a folder that holds .mp4, .mov, .mkv, .avi, .webm, .png, .jpg or .webp files".into())
             }
+            Self::Table { path, .. } if path.extension().is_some_and(|e| e == "toml") => Some(
+                "docs/DATA.md says what a class list holds; the one that comes with the program is an example".into(),
+            ),
             Self::Table { .. } => Some("`dubito extract --help` lists the columns of a manifest".into()),
             Self::Layout { .. } => Some(format!(
                 "`--layout` takes one of {}; docs/DATA.md shows each, with the root that is meant",

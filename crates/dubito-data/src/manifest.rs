@@ -412,6 +412,19 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_without_the_later_columns_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.parquet");
+        let old: Vec<FieldRef> = fields().into_iter().take(25).collect();
+        assert_eq!(old.last().unwrap().name(), "seed");
+        let batch = serde_arrow::to_record_batch(&old, &rows()).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert_eq!(read(&path).unwrap(), rows());
+    }
+
+    #[test]
     fn a_bad_file_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let good = folder.path().join("good.parquet");

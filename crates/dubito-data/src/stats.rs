@@ -201,7 +201,7 @@ fn page(stats: &Stats, findings: &[Finding], title: &str) -> String {
 fn bars(table: &Table) -> String {
     let shown = &table.lines[..table.lines.len().min(SHOWN)];
     let most = shown.iter().map(|l| l.real + l.fake).max().unwrap_or(1).max(1) as f64;
-    let (left, width, row) = (220.0, 400.0, 24.0);
+    let (left, width, row) = (220.0, 370.0, 24.0);
     let height = row * shown.len() as f64 + 4.0;
     let mut svg = format!(
         "<figure>\n<svg viewBox=\"0 0 860 {height:.0}\" role=\"img\" aria-label=\"Videos by {}\">\n",

@@ -119,7 +119,11 @@ fn two_roots_become_one_manifest_and_what_they_disagree_on_is_unclear() {
     let rows = dubito_data::manifest::read(Path::new(&out)).unwrap();
     assert_eq!((rows[0].path.as_str(), rows[0].status.name()), ("v/a.mp4", "unclear"));
     // Without --layout a table that is no manifest says what would help.
-    fails(&["data", "index", &path("one.csv"), "-o", &out], 3, &["generator, dataset, compression is missing", "--layout csv"]);
+    fails(
+        &["data", "index", &path("one.csv"), "-o", &out],
+        3,
+        &["generator, dataset, compression is missing", "--layout csv"],
+    );
 }
 
 #[test]
@@ -150,7 +154,11 @@ fn what_cannot_serve_is_an_error_with_a_hint() {
     fails(&["data", "split", &out, "--official", root], 3, &["train.json"]);
     fails(&["data", "split", &out, "--check", "--cut"], 2, &["--check"]);
     // A class list of one's own names what comes from a folder.
-    put(folder.path(), "mine.toml", "[[family]]\nname = \"f\"\nblends = true\n[[generator]]\nname = \"mine\"\nfamilies = [\"f\"]\naliases = [\"X\"]\n");
+    put(
+        folder.path(),
+        "mine.toml",
+        "[[family]]\nname = \"f\"\nblends = true\n[[generator]]\nname = \"mine\"\nfamilies = [\"f\"]\naliases = [\"X\"]\n",
+    );
     json(&["data", "index", root, "--layout", "folder", "--classes", &path("mine.toml"), "-o", &out], 0);
     let rows = dubito_data::manifest::read(Path::new(&out)).unwrap();
     assert_eq!(rows[0].generator, "mine");
