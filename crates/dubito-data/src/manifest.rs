@@ -291,7 +291,8 @@ pub fn rebase(rows: Vec<Row>, root: &Path, folder: &Path) -> Vec<Row> {
 
 /// In what two rows of one file differ, where both say something: "label real and fake".
 pub fn differences(a: &Row, b: &Row) -> Vec<String> {
-    let fields: [(&str, fn(&Row) -> &str); 9] = [
+    type Field = fn(&Row) -> &str;
+    let fields: [(&str, Field); 9] = [
         ("label", |r| r.label.name()),
         ("generator", |r| &r.generator),
         ("identity", |r| &r.identity),

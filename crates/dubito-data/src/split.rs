@@ -80,10 +80,11 @@ pub struct Round {
 }
 
 /// The rounds of cross-fitting over the folds of a forged manifest: each fold is tested once, by a
-/// detector that never saw its people. Rows whose status is not `ok` are in none.
+/// detector that never saw its people. Rows whose status is not `ok`, and those that a split left out
+/// (their `split` is empty), are in none.
 ///
 /// # Errors
-/// A row without split or cell, fewer than three folds, or an identity in two of a round's parts.
+/// A row without a cell, fewer than three folds, or an identity in two of a round's parts.
 pub fn rounds(rows: &[Row]) -> Result<Vec<Round>, DataError> {
     let error = |row: Option<usize>, message: &str| DataError::Table {
         path: "manifest".into(),
@@ -91,22 +92,26 @@ pub fn rounds(rows: &[Row]) -> Result<Vec<Round>, DataError> {
         message: message.into(),
     };
     let mut cells: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (i, row) in rows.iter().enumerate().filter(|(_, r)| r.status == Status::Ok) {
-        let Some(cell) = row.cell.as_deref().filter(|_| !row.split.is_empty()) else {
-            return Err(error(Some(i), "split and cell are needed to keep people apart; forge writes them"));
+    let in_a_fold = |row: &Row| row.status == Status::Ok && !row.split.is_empty();
+    for (i, row) in rows.iter().enumerate().filter(|(_, r)| in_a_fold(r)) {
+        let Some(cell) = row.cell.as_deref() else {
+            return Err(error(Some(i), "the cell is needed to keep people apart; forge and `data split` write it"));
         };
         cells.entry(&row.split).or_default().insert(cell);
     }
     let folds: Vec<&str> = cells.keys().copied().collect();
     if folds.len() < 3 {
-        return Err(error(None, "at least three folds are needed: to train, to stop early and to test on"));
+        return Err(error(
+            None,
+            "at least three folds are needed (column split): to train, to stop early and to test on",
+        ));
     }
     let mut rounds = Vec::new();
     for (k, &fold) in folds.iter().enumerate() {
         let next = folds[(k + 1) % folds.len()];
         let held_out = cells[next].first().copied();
         let mut round = Round { fold: fold.into(), train: Vec::new(), valid: Vec::new(), test: Vec::new() };
-        for (i, row) in rows.iter().enumerate().filter(|(_, r)| r.status == Status::Ok) {
+        for (i, row) in rows.iter().enumerate().filter(|(_, r)| in_a_fold(r)) {
             let part = match row {
                 _ if row.split == fold => &mut round.test,
                 _ if row.cell.as_deref() == held_out => &mut round.valid,
@@ -316,27 +321,18 @@ pub fn assign(rows: &[Row], options: &SplitOptions) -> Result<Assigned, DataErro
     let mut left_out = Vec::new();
     let assigned = rows.iter().map(|row| {
         let places: BTreeSet<usize> = row.people().filter_map(|p| unit_of.get(p)).map(|&unit| place[unit]).collect();
-        let splits: BTreeSet<&str> = places.iter().map(|&p| parts[p].0.as_str()).collect();
-        let (split, cell) = match (splits.len(), places.first()) {
-            (1, Some(&first)) => {
-                // A video between the two cells of a fold is of neither: it belongs to the fold alone.
-                let cell = (places.len() == 1).then(|| match scheme {
-                    Ok(_) if !options.cut => {
-                        row.people().next().and_then(|p| unit_of.get(p)).map_or(String::new(), |&u| names[u].to_owned())
-                    }
-                    _ => parts[first].1.clone(),
-                });
-                (parts[first].0.clone(), cell)
-            }
-            _ => {
-                if row.status == Status::Ok {
-                    let splits: Vec<&str> = splits.into_iter().collect();
-                    left_out.push(format!("{} (joins {})", row.video, splits.join(" and ")));
-                }
-                (String::new(), None)
-            }
-        };
-        Row { split, cell, ..row.clone() }
+        if let (1, Some(&here)) = (places.len(), places.first()) {
+            let component = || row.people().next().and_then(|p| unit_of.get(p)).map(|&unit| names[unit].to_owned());
+            let cell = if scheme.is_ok() && !options.cut { component() } else { Some(parts[here].1.clone()) };
+            return Row { split: parts[here].0.clone(), cell, ..row.clone() };
+        }
+        let mut reason = row.reason.clone();
+        if row.status == Status::Ok {
+            let cells: Vec<&str> = places.iter().map(|&p| parts[p].1.as_str()).collect();
+            left_out.push(format!("{} (joins {})", row.video, cells.join(" and ")));
+            reason = Some(format!("in no split: joins {}", cells.join(" and ")));
+        }
+        Row { split: String::new(), cell: None, reason, ..row.clone() }
     });
     let rows = assigned.collect();
     let splits = due.keys().map(|s| (*s).to_owned()).collect();

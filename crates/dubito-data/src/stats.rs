@@ -164,13 +164,13 @@ fn page(stats: &Stats, findings: &[Finding], title: &str) -> String {
         html,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
-         <body>\n<h1>{title}</h1>\n<p>{} videos: {} real and {} fake, with {} people in them, in {} groups that no \
-         split may cut (the largest of {}).</p>\n",
+         <body>\n<h1>{title}</h1>\n<p>{} videos: {} real and {} fake, with {} people in them, in {} that no split \
+         may cut (the largest of {}).</p>\n",
         total.real + total.fake,
         total.real,
         total.fake,
         total.people,
-        stats.components,
+        if stats.components == 1 { "one group".to_owned() } else { format!("{} groups", stats.components) },
         stats.largest_component
     );
     let others: Vec<String> =

@@ -120,6 +120,15 @@ fn people_who_are_all_joined_are_parted_only_when_told() {
     assert!(without > 0 && without == cut.left_out.len() && without < 100, "{without}");
     assert!(cut.rows.iter().filter(|r| r.donor.is_none()).all(|r| !r.split.is_empty()), "no real video is lost");
     assert!(cut.left_out[0].contains("joins"));
+    // Folds too: a video between two cells of one fold would lead from training to stopping early.
+    let folds = split::assign(&rows, &SplitOptions { scheme: Scheme::Folds(5), cut: true, seed: 0 }).unwrap();
+    let kept = folds.rows.iter().filter(|r| !r.split.is_empty()).count();
+    assert_eq!(kept + folds.left_out.len(), rows.len());
+    let rounds = split::rounds(&folds.rows).unwrap();
+    assert_eq!(rounds.len(), 5);
+    assert!(rounds.iter().all(|r| r.train.len() + r.valid.len() + r.test.len() == kept));
+    let out = folds.rows.iter().find(|r| r.split.is_empty()).unwrap();
+    assert!(out.reason.as_ref().unwrap().contains("in no split: joins fold"));
 }
 
 #[test]
