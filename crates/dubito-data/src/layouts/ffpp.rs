@@ -24,6 +24,7 @@ use crate::manifest::Row;
 const NAME: &str = "ffpp";
 const PAPER: &str = "Roessler et al., ICCV 2019";
 const BENCH: &str = "SCLBD/DeepfakeBench README";
+const COPIES: &str = "counted in public copies (SCLBD/DeepfakeBench README: 3000, rounded)";
 
 pub(super) const LAYOUT: Layout = Layout {
     name: NAME,
@@ -37,7 +38,7 @@ pub(super) const LAYOUT: Layout = Layout {
         Published { part: "FaceSwap", count: 1000, source: PAPER },
         Published { part: "NeuralTextures", count: 1000, source: PAPER },
         Published { part: "FaceShifter", count: 1000, source: BENCH },
-        Published { part: "DeepFakeDetection", count: 3068, source: "ondyari/FaceForensics, DeepFakeDetection" },
+        Published { part: "DeepFakeDetection", count: 3068, source: COPIES },
     ],
     recognises,
     read,
