@@ -31,6 +31,14 @@ pub enum DataError {
         /// What was expected and what was found.
         message: String,
     },
+    /// A folder is not laid out as it should be.
+    #[error("{path}: {message}")]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What was looked for and what was found.
+        message: String,
+    },
     /// A clip's file is corrupt, or of another version.
     #[error("{path}: {message}")]
     Clip {
@@ -46,6 +54,14 @@ pub enum DataError {
         found: usize,
         /// People needed.
         needed: usize,
+    },
+    /// So many people are joined by their videos that a split can't part them.
+    #[error("{largest} of {people} people are joined by videos that show two of them: no split can part them")]
+    Joined {
+        /// People in the largest group.
+        largest: usize,
+        /// People in all.
+        people: usize,
     },
     /// An identity stands on both sides of a split.
     #[error("identity {identity:?} is in split {first:?} and in split {second:?}")]
@@ -83,12 +99,24 @@ impl DataError {
             Self::NoMedia { .. } => {
                 Some("give a folder that holds .mp4, .mov, .mkv, .avi, .webm, .png, .jpg or .webp files".into())
             }
+            Self::Table { path, .. } if path.extension().is_some_and(|e| e == "toml") => Some(
+                "docs/DATA.md says what a class list holds; the one that comes with the program is an example".into(),
+            ),
             Self::Table { .. } => Some("`dubito extract --help` lists the columns of a manifest".into()),
+            Self::Layout { .. } => Some(format!(
+                "`--layout` takes one of {}; docs/DATA.md shows each, with the root that is meant",
+                crate::layouts::names().join(", ")
+            )),
             Self::Clip { .. } => {
                 Some("delete the file and run `dubito extract` again: it makes what is missing".into())
             }
             Self::TooFewPeople { .. } => Some(
                 "add videos of other people, or an identities.csv (file,identity) if several people were taken for one"
+                    .into(),
+            ),
+            Self::Joined { .. } => Some(
+                "`--cut` puts people, not groups, into splits and leaves out the videos that join two splits; \
+                 fewer or other splits (--ratios) may do as well"
                     .into(),
             ),
             Self::Leak { .. } => Some("split by identity, counting targets and donors alike".into()),

@@ -1,13 +1,18 @@
 //! Faces to data: manifests, identities and splits, the clip store, the forge.
 
+pub mod classes;
 pub mod clip;
 mod error;
 pub mod extract;
+pub mod finding;
 pub mod follow;
 pub mod forge;
 pub mod identities;
+pub mod layouts;
 pub mod manifest;
 pub mod split;
+pub mod stats;
+pub mod verify;
 
 use std::io::Write;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The manifest: one row for every video (or face track) that was given, whatever became of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
@@ -36,16 +37,19 @@ pub enum Status {
     Missing,
     /// The file shows the same frames as another one.
     Duplicate,
+    /// Tables or names say nothing of the file, or say two different things.
+    Unclear,
 }
 
 impl Status {
-    const NAMES: [(Self, &str); 6] = [
+    const NAMES: [(Self, &str); 7] = [
         (Self::Ok, "ok"),
         (Self::NoFace, "no_face"),
         (Self::TooShort, "too_short"),
         (Self::Unreadable, "unreadable"),
         (Self::Missing, "missing"),
         (Self::Duplicate, "duplicate"),
+        (Self::Unclear, "unclear"),
     ];
 
     /// The name as it stands in a manifest.
@@ -178,6 +182,23 @@ pub struct Row {
     pub source: Option<String>,
     /// Seed of whatever was drawn at random.
     pub seed: Option<u64>,
+    /// A second person who was put in, e.g. whose voice drives the mouth of a swapped face.
+    pub donor2: Option<String>,
+    /// What the data set says of the person's race or origin, in its own words.
+    pub race: Option<String>,
+    /// What the data set says of the person's gender, in its own words.
+    pub gender: Option<String>,
+    /// What the data set says of the person's skin tone, in its own words.
+    pub skin_tone: Option<String>,
+    /// `real` or `fake`, where the data set says whether the sound was synthesised.
+    pub audio: Option<String>,
+}
+
+impl Row {
+    /// Everyone who is in the video: whose it was, and who was put in. A split must keep them together.
+    pub fn people(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.identity), self.donor.as_ref(), self.donor2.as_ref()].into_iter().flatten().map(String::as_str)
+    }
 }
 
 fn fields() -> Vec<FieldRef> {
@@ -194,6 +215,7 @@ fn fields() -> Vec<FieldRef> {
     fields.push(optional("bytes", UInt64));
     fields.extend(["blake3", "decoder", "encoder", "source"].map(|n| optional(n, Utf8) as FieldRef));
     fields.push(optional("seed", UInt64));
+    fields.extend(["donor2", "race", "gender", "skin_tone", "audio"].map(|n| optional(n, Utf8) as FieldRef));
     fields
 }
 
@@ -240,6 +262,8 @@ pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
         let mut reader = csv::Reader::from_reader(file);
+        let headers = reader.headers().map_err(|e| table_error(path, None, e))?;
+        check_columns(path, &headers.iter().collect::<Vec<_>>())?;
         let rows: Result<Vec<Row>, _> = reader
             .deserialize()
             .enumerate()
@@ -252,6 +276,79 @@ pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
         .unwrap_or_else(|_| Err(table_error(path, None, "the file is not readable as Parquet")))
 }
 
+/// The rows with paths as a manifest in `folder` has them: relative to it where they lie below it, absolute otherwise.
+/// They were relative to `root`, which may be a relative path itself.
+pub fn rebase(rows: Vec<Row>, root: &Path, folder: &Path) -> Vec<Row> {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (root, folder) = (absolute(root), absolute(folder));
+    let place = |path: String| {
+        let full = root.join(path);
+        full.strip_prefix(&folder).unwrap_or(&full).to_string_lossy().into_owned()
+    };
+    let rebased = |row: Row| Row { path: place(row.path), mask: row.mask.map(place), clip: row.clip.map(place), ..row };
+    rows.into_iter().map(rebased).collect()
+}
+
+/// In what two rows of one file differ, where both say something: "label real and fake".
+pub fn differences(a: &Row, b: &Row) -> Vec<String> {
+    type Field = fn(&Row) -> &str;
+    let fields: [(&str, Field); 9] = [
+        ("label", |r| r.label.name()),
+        ("generator", |r| &r.generator),
+        ("identity", |r| &r.identity),
+        ("donor", |r| r.donor.as_deref().unwrap_or("")),
+        ("donor2", |r| r.donor2.as_deref().unwrap_or("")),
+        ("dataset", |r| &r.dataset),
+        ("compression", |r| &r.compression),
+        ("split", |r| &r.split),
+        ("blake3", |r| r.blake3.as_deref().unwrap_or("")),
+    ];
+    let differ = fields.iter().filter(|(_, of)| of(a) != of(b) && !of(a).is_empty() && !of(b).is_empty());
+    differ.map(|(name, of)| format!("{name} {} and {}", of(a), of(b))).collect()
+}
+
+/// Several manifests as one, whose rows have paths relative to one folder (see [`rebase`]). A file that is in two is
+/// one row; where the two disagree its status is `unclear`, and it is listed. Names of videos that two files share are
+/// made different by the data set's name.
+pub fn merge(parts: Vec<Vec<Row>>) -> (Vec<Row>, Vec<String>) {
+    let mut merged: BTreeMap<String, Row> = BTreeMap::new();
+    let mut disagreements = Vec::new();
+    for row in parts.into_iter().flatten() {
+        match merged.get_mut(&row.path) {
+            None => {
+                merged.insert(row.path.clone(), row);
+            }
+            Some(first) => {
+                let differences = differences(first, &row);
+                if !differences.is_empty() {
+                    disagreements.push(format!("{} ({})", row.path, differences.join(", ")));
+                    first.status = Status::Unclear;
+                    first.reason = Some(format!("two manifests disagree: {}", differences.join(", ")));
+                }
+            }
+        }
+    }
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    for row in merged.values() {
+        *count.entry(row.video.clone()).or_default() += 1;
+    }
+    let mut rows: Vec<Row> = merged.into_values().collect();
+    for row in rows.iter_mut().filter(|r| count[&r.video] > 1) {
+        row.video = format!("{}/{}", row.dataset, row.path);
+    }
+    (rows, disagreements)
+}
+
+fn check_columns(path: &Path, present: &[&str]) -> Result<(), DataError> {
+    let required = ["path", "generator", "identity", "dataset", "compression"];
+    let missing: Vec<&str> = required.into_iter().filter(|name| !present.contains(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("column {} is missing; there are {}", missing.join(", "), present.join(", "));
+    Err(table_error(path, None, message))
+}
+
 fn read_parquet(path: &Path, file: File) -> Result<Vec<Row>, DataError> {
     let not_parquet = |e: parquet::errors::ParquetError| table_error(path, None, format!("not a Parquet file: {e}"));
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(not_parquet)?;
@@ -259,15 +356,8 @@ fn read_parquet(path: &Path, file: File) -> Result<Vec<Row>, DataError> {
     if usize::try_from(count).map_or(true, |n| n > MAX_ROWS) {
         return Err(table_error(path, None, format!("{count} rows; at most {MAX_ROWS} are read")));
     }
-    let present: Vec<String> = builder.schema().fields().iter().map(|f| f.name().clone()).collect();
-    let missing: Vec<&str> = ["path", "generator", "identity", "dataset", "compression"]
-        .into_iter()
-        .filter(|name| !present.iter().any(|p| p == name))
-        .collect();
-    if !missing.is_empty() {
-        let message = format!("column {} is missing; there are {}", missing.join(", "), present.join(", "));
-        return Err(table_error(path, None, message));
-    }
+    let schema = builder.schema().clone();
+    check_columns(path, &schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>())?;
     let mut rows = Vec::new();
     for batch in builder.build().map_err(not_parquet)? {
         let batch = batch.map_err(|e| table_error(path, None, e))?;
@@ -320,6 +410,19 @@ mod tests {
             write(&path, &rows(), "{\"seed\":7}").unwrap();
             assert_eq!(read(&path).unwrap(), rows(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_manifest_without_the_later_columns_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("old.parquet");
+        let old: Vec<FieldRef> = fields().into_iter().take(25).collect();
+        assert_eq!(old.last().unwrap().name(), "seed");
+        let batch = serde_arrow::to_record_batch(&old, &rows()).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert_eq!(read(&path).unwrap(), rows());
     }
 
     #[test]

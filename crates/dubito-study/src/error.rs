@@ -67,7 +67,7 @@ impl StudyError {
                 _ => None,
             },
             Self::Input { hint, .. } => Some(hint.clone()),
-            Self::CheckFailed { .. } => Some("the report beside it says which feature gives the fakes away".into()),
+            Self::CheckFailed { .. } => Some("what did not pass is listed above, or in the JSON".into()),
             Self::Report(error) => error.hint(),
             Self::Face(_) | Self::Nn(_) => None,
         }

@@ -48,6 +48,9 @@ Exit codes:
 pub enum Command {
     /// Say what is found on this machine, and how to mend what isn't
     Doctor(Doctor),
+    /// Index, split, verify and count data sets of videos
+    #[command(subcommand)]
+    Data(crate::data::Data),
     /// Make counterfeits of real face videos, with the masks of what was changed
     Forge(Forge),
     /// Find the faces in videos and store them as clips

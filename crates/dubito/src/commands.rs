@@ -31,6 +31,7 @@ use crate::progress::Display;
 pub fn run(command: Command) -> Result<(), StudyError> {
     match command {
         Command::Doctor(arguments) => doctor(&arguments.common, &tools()),
+        Command::Data(arguments) => crate::data::run(&arguments, &tools()),
         Command::Forge(arguments) => run_forge(&arguments),
         Command::Extract(arguments) => run_extract(&arguments),
         Command::Train(arguments) => run_train(&arguments),

@@ -1,0 +1,355 @@
+//! What lies below a folder: every file once, in the order of the names, links that lead out not followed.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::finding::{Finding, Severity};
+
+/// Endings of files that are taken for videos.
+const VIDEOS: [&str; 10] = ["mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "ts"];
+/// Endings of files that are taken for images.
+const IMAGES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+
+/// A file below the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    /// Its path below the root, with `/` between the parts.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// A video, or a folder of images that stands for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Its path below the root.
+    pub path: String,
+    /// Its size, or that of all its images.
+    pub bytes: u64,
+    /// Images, where it is a folder of them.
+    pub images: Option<u32>,
+}
+
+impl Item {
+    /// The file's name without its ending, or the folder's name.
+    pub fn stem(&self) -> &str {
+        match self.images {
+            Some(_) => name(&self.path),
+            None => stem(&self.path),
+        }
+    }
+}
+
+/// The last part of a path.
+pub(crate) fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The last part of a path, without its ending.
+pub(crate) fn stem(path: &str) -> &str {
+    let name = name(path);
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+fn has_ending(path: &str, endings: &[&str]) -> bool {
+    let ending = name(path).rsplit_once('.').map_or("", |(_, ending)| ending);
+    endings.iter().any(|e| e.eq_ignore_ascii_case(ending))
+}
+
+/// Whether a path's ending is that of a video.
+pub(crate) fn is_video(path: &str) -> bool {
+    has_ending(path, &VIDEOS)
+}
+
+/// Whether a path's ending is that of an image.
+pub(crate) fn is_image(path: &str) -> bool {
+    has_ending(path, &IMAGES)
+}
+
+/// Everything below a folder.
+pub(crate) struct Tree {
+    pub root: PathBuf,
+    files: Vec<File>,
+    pub findings: Vec<Finding>,
+}
+
+impl Tree {
+    /// Reads the names and sizes below `root`. A link to a file below the root is taken for that file; one to a
+    /// folder, or out of the root, is not followed but counted; so are names that are not UTF-8 and folders that
+    /// can't be read.
+    pub fn read(root: &Path) -> Result<Self, DataError> {
+        let canonical = std::fs::canonicalize(root).map_err(DataError::io(root))?;
+        if !canonical.is_dir() {
+            let source = std::io::Error::new(std::io::ErrorKind::NotADirectory, "expected a folder");
+            return Err(DataError::Io { path: root.to_owned(), source });
+        }
+        let mut files = Vec::new();
+        let (mut out, mut folders, mut dangling, mut not_utf8, mut closed) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for entry in walkdir::WalkDir::new(&canonical).min_depth(1) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    let path = error.path().unwrap_or(&canonical).strip_prefix(&canonical);
+                    closed.push(path.unwrap_or(Path::new("?")).to_string_lossy().into_owned());
+                    continue;
+                }
+            };
+            if entry.file_type().is_dir() {
+                continue;
+            }
+            let below = entry.path().strip_prefix(&canonical).unwrap_or(entry.path());
+            let path = match below.to_str() {
+                Some(path) if std::path::MAIN_SEPARATOR == '/' => path.to_owned(),
+                Some(path) => path.replace(std::path::MAIN_SEPARATOR, "/"),
+                None => {
+                    not_utf8.push(below.to_string_lossy().into_owned());
+                    continue;
+                }
+            };
+            if entry.file_type().is_symlink() {
+                match std::fs::canonicalize(entry.path()) {
+                    Err(_) => dangling.push(path),
+                    Ok(target) if !target.starts_with(&canonical) => out.push(path),
+                    Ok(target) if target.is_dir() => folders.push(path),
+                    Ok(target) => match target.metadata() {
+                        Ok(metadata) => files.push(File { path, bytes: metadata.len() }),
+                        Err(_) => dangling.push(path),
+                    },
+                }
+            } else {
+                match entry.metadata() {
+                    Ok(metadata) => files.push(File { path, bytes: metadata.len() }),
+                    Err(_) => closed.push(path),
+                }
+            }
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        use Severity::{Note, Problem};
+        let findings = [
+            Finding::of(
+                "link_out_of_root",
+                Problem,
+                "links lead out of the folder and were not followed; index the folder they lead to",
+                out,
+            ),
+            Finding::of("link_to_folder", Note, "links lead to a folder below, which is read once", folders),
+            Finding::of("dangling_link", Problem, "links lead nowhere", dangling),
+            Finding::of(
+                "name_not_utf8",
+                Problem,
+                "names are not UTF-8 and were left out; rename the files (shown as near as can be)",
+                not_utf8,
+            ),
+            Finding::of("unreadable_folder", Problem, "folders or files may not be read", closed),
+        ];
+        Ok(Self { root: root.to_owned(), files, findings: findings.into_iter().flatten().collect() })
+    }
+
+    /// A tree without files: for a table whose paths may lead anywhere.
+    pub fn empty(root: &Path) -> Self {
+        Self { root: root.to_owned(), files: Vec::new(), findings: Vec::new() }
+    }
+
+    /// What lies below a folder, as a tree of its own.
+    pub fn sub(&self, folder: &str) -> Self {
+        let skip = folder.len() + 1;
+        let files = self.below(folder).iter().map(|f| File { path: f.path[skip..].to_owned(), bytes: f.bytes });
+        Self { root: self.root.join(folder), files: files.collect(), findings: Vec::new() }
+    }
+
+    /// All files, in the order of their paths.
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    fn range(&self, folder: &str) -> Range<usize> {
+        if folder.is_empty() {
+            return 0..self.files.len();
+        }
+        // '0' comes right after '/'.
+        let from = format!("{folder}/");
+        let to = format!("{folder}0");
+        let at = |bound: &str| self.files.partition_point(|f| f.path.as_str() < bound);
+        at(&from)..at(&to)
+    }
+
+    /// The files below a folder.
+    pub fn below(&self, folder: &str) -> &[File] {
+        &self.files[self.range(folder)]
+    }
+
+    /// Whether there is a file below this folder.
+    pub fn has_folder(&self, folder: &str) -> bool {
+        !self.range(folder).is_empty()
+    }
+
+    /// The file at this path.
+    pub fn file(&self, path: &str) -> Option<&File> {
+        self.files.binary_search_by(|f| f.path.as_str().cmp(path)).ok().map(|i| &self.files[i])
+    }
+
+    /// The names of the folders right below a folder (those with a file in them).
+    pub fn folders(&self, folder: &str) -> Vec<&str> {
+        let range = self.range(folder);
+        let skip = if folder.is_empty() { 0 } else { folder.len() + 1 };
+        let mut names = Vec::new();
+        let mut i = range.start;
+        while i < range.end {
+            let path = &self.files[i].path;
+            match path[skip..].split_once('/') {
+                Some((name, _)) => {
+                    names.push(name);
+                    i = self.range(&path[..skip + name.len()]).end;
+                }
+                None => i += 1,
+            }
+        }
+        names
+    }
+
+    /// The videos below a folder, and the folders of images, in the order of their paths. Images that lie in the
+    /// folder itself, not in one below it, are items of their own.
+    pub fn items(&self, folder: &str) -> Vec<Item> {
+        let mut folders: BTreeMap<&str, Item> = BTreeMap::new();
+        let mut items = Vec::new();
+        for file in self.below(folder) {
+            let parent = file.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            if is_image(&file.path) && parent != folder {
+                let item = folders.entry(parent).or_insert_with(|| Item {
+                    path: parent.to_owned(),
+                    bytes: 0,
+                    images: Some(0),
+                });
+                item.bytes += file.bytes;
+                item.images = item.images.map(|n| n + 1);
+            } else if is_video(&file.path) || is_image(&file.path) {
+                items.push(Item { path: file.path.clone(), bytes: file.bytes, images: None });
+            }
+        }
+        items.extend(folders.into_values());
+        items.sort_by(|a, b| a.path.cmp(&b.path));
+        items
+    }
+
+    /// The text of a file, without a byte order mark.
+    ///
+    /// # Errors
+    /// A file that can't be read or is not UTF-8.
+    pub fn text(&self, path: &str) -> Result<String, DataError> {
+        let full = self.root.join(path);
+        let bytes = std::fs::read(&full).map_err(DataError::io(&full))?;
+        let text = String::from_utf8(bytes).map_err(|e| DataError::Table {
+            path: full,
+            row: None,
+            message: format!("expected UTF-8 text; byte {} is not", e.utf8_error().valid_up_to()),
+        })?;
+        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    }
+}
+
+/// A table with a header: CSV with or without carriage returns, byte order mark and quotes.
+pub(crate) struct Table {
+    path: PathBuf,
+    headers: Vec<String>,
+    /// Its rows.
+    pub records: Vec<csv::StringRecord>,
+}
+
+impl Table {
+    /// Reads the text of a table; `path` is what errors name.
+    pub fn parse(text: &str, path: PathBuf) -> Result<Self, DataError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let error =
+            |row, e: &dyn std::fmt::Display| DataError::Table { path: path.clone(), row, message: e.to_string() };
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+        let headers = reader.headers().map_err(|e| error(None, &e))?.iter().map(str::to_owned).collect();
+        let mut records = Vec::new();
+        for (i, record) in reader.records().enumerate() {
+            records.push(record.map_err(|e| error(Some(i + 1), &e))?);
+        }
+        Ok(Self { path, headers, records })
+    }
+
+    /// The place of a column.
+    ///
+    /// # Errors
+    /// The column is not there; the error names those that are.
+    pub fn column(&self, name: &str) -> Result<usize, DataError> {
+        self.optional(name).ok_or_else(|| {
+            let there = self.headers.join(",");
+            self.error(None, format!("column {name:?} is missing; there are {there}"))
+        })
+    }
+
+    /// The place of a column that need not be there.
+    pub fn optional(&self, name: &str) -> Option<usize> {
+        self.headers.iter().position(|h| h == name)
+    }
+
+    /// Columns there are.
+    pub fn width(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// An error in a row (counted from 0).
+    pub fn error(&self, row: Option<usize>, message: String) -> DataError {
+        DataError::Table { path: self.path.clone(), row: row.map(|r| r + 1), message }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[&str]) -> (tempfile::TempDir, Tree) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        let tree = Tree::read(folder.path()).unwrap();
+        (folder, tree)
+    }
+
+    #[test]
+    fn names_that_begin_alike_are_told_apart() {
+        let (_folder, tree) = tree(&["a-b/1.mp4", "a/2.mp4", "a.mp4", "a/c/3.png", "a/c/4.png", "a0/5.mp4"]);
+        assert_eq!(tree.folders(""), ["a-b", "a", "a0"]);
+        assert_eq!(tree.below("a").len(), 3);
+        assert!(tree.has_folder("a/c") && !tree.has_folder("a/2.mp4") && !tree.has_folder("c"));
+        assert_eq!(tree.file("a.mp4").unwrap().bytes, 5);
+        let items = tree.items("a");
+        assert_eq!(items[1], Item { path: "a/c".into(), bytes: 18, images: Some(2) });
+        assert_eq!((items[0].stem(), items[1].stem()), ("2", "c"));
+        assert_eq!(tree.items("a/c").len(), 2, "images in the folder itself are items");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_strange_names_are_counted() {
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::symlink;
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("x.mp4"), "x").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        std::fs::write(folder.path().join("in/a.mp4"), "a").unwrap();
+        symlink(outside.path(), folder.path().join("out")).unwrap();
+        symlink(outside.path().join("x.mp4"), folder.path().join("out.mp4")).unwrap();
+        symlink(folder.path(), folder.path().join("in/loop")).unwrap();
+        symlink("a.mp4", folder.path().join("in/b.mp4")).unwrap();
+        symlink("gone", folder.path().join("c.mp4")).unwrap();
+        std::fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.mp4")), "").unwrap();
+        let tree = Tree::read(folder.path()).unwrap();
+        let files: Vec<_> = tree.files().iter().map(|f| f.path.as_str()).collect();
+        assert_eq!(files, ["in/a.mp4", "in/b.mp4"]);
+        let found: Vec<_> = tree.findings.iter().map(|f| (f.what, f.count)).collect();
+        assert_eq!(found, [("link_out_of_root", 2), ("link_to_folder", 1), ("dangling_link", 1), ("name_not_utf8", 1)]);
+        assert_eq!(tree.findings[3].examples, ["caf\u{fffd}.mp4"]);
+    }
+}
