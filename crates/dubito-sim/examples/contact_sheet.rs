@@ -24,7 +24,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let performance = Performance::new(seed);
         let start = Instant::now();
         let rendered = render(&subject, &performance, frame);
-        eprintln!("seed {seed}: {:?}, made in {made:.0?}, rendered in {:.0?}", subject.config().hair.style, start.elapsed());
+        eprintln!(
+            "seed {seed}: {:?}, made in {made:.0?}, rendered in {:.0?}",
+            subject.config().hair.style,
+            start.elapsed()
+        );
         sheet.copy_from(&rendered.image, (i % columns) as u32 * 640, (i / columns) as u32 * 480)?;
     }
     sheet.save(out)?;

@@ -15,7 +15,8 @@ pub(crate) struct Background {
 impl Background {
     pub fn new(seed: u64) -> Self {
         let mut d = Draws::new(seed, 30);
-        let wall = colour(d.pick(&[0xC8C2B8, 0xA8B4BC, 0xB8A890, 0x8C9488, 0x788490, 0xD4D0C8, 0x9A8878, 0x606872])) * d.range(0.5, 1.0);
+        let wall = colour(d.pick(&[0xC8C2B8, 0xA8B4BC, 0xB8A890, 0x8C9488, 0x788490, 0xD4D0C8, 0x9A8878, 0x606872]))
+            * d.range(0.5, 1.0);
         let fall = d.range(-0.35, 0.35);
         let mut grid: Vec<V3> = Vec::with_capacity(COLUMNS * ROWS);
         for j in 0..ROWS {
@@ -50,7 +51,8 @@ impl Background {
                     let mut sum = V3::default();
                     for dj in 0..3 {
                         for di in 0..3 {
-                            let (y, x) = ((j + dj).saturating_sub(1).min(ROWS - 1), (i + di).saturating_sub(1).min(COLUMNS - 1));
+                            let (y, x) =
+                                ((j + dj).saturating_sub(1).min(ROWS - 1), (i + di).saturating_sub(1).min(COLUMNS - 1));
                             sum += before[y * COLUMNS + x];
                         }
                     }

@@ -219,7 +219,8 @@ impl SubjectConfig {
         };
         // Longer hair is drawn without a beard more often than not; nothing else hangs together.
         let style = d.pick(&HairStyle::ALL);
-        let bearded = d.chance(if matches!(style, HairStyle::Long | HairStyle::Bun | HairStyle::Fringe) { 0.1 } else { 0.4 });
+        let bearded =
+            d.chance(if matches!(style, HairStyle::Long | HairStyle::Bun | HairStyle::Fringe) { 0.1 } else { 0.4 });
         let (beard, moustache) = match (bearded, d.chance(0.5)) {
             (true, true) => (d.range(0.3, 1.5), d.range(0.3, 0.7)),
             (true, false) => (0.0, 0.0),

@@ -10,7 +10,8 @@ pub(crate) const CROWN: V3 = v3(0.0, 0.92, -0.39);
 
 /// How far out each shell lies, as a fraction of the hair's thickness, and how much of it is gaps. The first lies
 /// on the scalp, the second carries most of the volume, the others fray.
-pub(crate) const SHELLS: [(f32, f32); 6] = [(0.0, 0.0), (0.62, 0.12), (0.74, 0.3), (0.84, 0.45), (0.93, 0.6), (1.0, 0.72)];
+pub(crate) const SHELLS: [(f32, f32); 6] =
+    [(0.0, 0.0), (0.62, 0.12), (0.74, 0.3), (0.84, 0.45), (0.93, 0.6), (1.0, 0.72)];
 
 /// Hair at one place of the head.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,16 +78,17 @@ pub(crate) fn growth(p: V3, hair: &Hair) -> Growth {
 pub(crate) fn beard(p: V3, beard: f32, moustache: f32) -> Growth {
     let half = p.x.abs();
     // The upper edge falls from before the ear to the corner of the mouth.
-    let edge = piecewise(&[(0.0, -5.9), (1.2, -5.8), (2.3, -5.0), (2.9, -4.4), (4.4, -4.6), (6.0, -3.6), (7.0, -1.0), (7.8, 1.5)], half);
+    let edge = piecewise(
+        &[(0.0, -5.9), (1.2, -5.8), (2.3, -5.0), (2.9, -4.4), (4.4, -4.6), (6.0, -3.6), (7.0, -1.0), (7.8, 1.5)],
+        half,
+    );
     let cheek = (edge - p.y).min(p.z * 0.5 + 3.0);
-    let lip = (0.45 - (p.y + 2.85).abs()).min(2.5 - half).min(p.z - 3.0);
-    let (inside, thickness) = if lip > cheek && moustache > 0.0 {
-        (if moustache > 0.0 { lip * 1.5 } else { -1.0 }, moustache)
-    } else {
-        (if beard > 0.0 { cheek } else { -1.0 }, beard)
-    };
+    // A moustache lies between the nose and the upper lip and ends above the corners of the mouth.
+    let lip = (0.75 - (p.y + 2.75 + 0.06 * half * half).abs()).min(2.7 - half).min(p.z - 3.0);
+    let (inside, thickness) =
+        if moustache > 0.0 && lip > cheek { (lip, moustache) } else { (if beard > 0.0 { cheek } else { -1.0 }, beard) };
     let thickness = thickness * smoothstep(-0.2, 1.2, inside);
-    Growth { inside, thickness, strand: [p.x * 0.09 + 0.5, p.y * 0.03 + 0.5] }
+    Growth { inside, thickness, strand: [p.x * 0.045 + 0.5, p.y * 0.03 + 0.5] }
 }
 
 /// Strands seen from outside, 0 (gap) to 1 (tip), around the crown by distance from it.
@@ -113,9 +115,7 @@ impl Strands {
                     0.55 * at(9.0, 16.0) + 0.35 * at(19.0, 34.0) + 0.25 * at(40.0, 64.0)
                 } else {
                     let wave = 0.25 * noise3(v3(s * 3.0, c * 3.0, v * 7.0), seed ^ 5);
-                    let fine = |f: f32, l: f32| {
-                        noise3(v3((s + wave * c) * f, (c - wave * s) * f, v * l), seed ^ 9)
-                    };
+                    let fine = |f: f32, l: f32| noise3(v3((s + wave * c) * f, (c - wave * s) * f, v * l), seed ^ 9);
                     0.4 * fine(14.0, 3.0) + 0.4 * fine(38.0, 5.0) + 0.4 * fine(80.0, 9.0)
                 };
                 values.push((0.5 + 0.62 * value).clamp(0.0, 1.0));

@@ -12,8 +12,7 @@ pub(crate) const LIPS_OUTER: [usize; 20] =
 pub(crate) const LIPS_INNER: [usize; 20] =
     [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95];
 /// The right eye's opening, from its outer corner over the upper lid.
-pub(crate) const RIGHT_EYE: [usize; 16] =
-    [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7];
+pub(crate) const RIGHT_EYE: [usize; 16] = [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7];
 /// The left eye's opening, from its outer corner over the upper lid.
 pub(crate) const LEFT_EYE: [usize; 16] =
     [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249];

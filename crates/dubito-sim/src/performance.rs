@@ -344,4 +344,3 @@ pub fn pulse_wave(phase: f32) -> f32 {
 
 /// Weight of a relative pulse amplitude in red, green and blue.
 pub(crate) const PULSE_COLOUR: [f32; 3] = [0.35, 1.0, 0.55];
-

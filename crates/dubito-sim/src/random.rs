@@ -97,9 +97,7 @@ fn lattice(x: i32, y: i32, z: i32, seed: u32) -> f32 {
 pub(crate) fn noise3(p: V3, seed: u32) -> f32 {
     let ((ix, fx), (iy, fy), (iz, fz)) = (cell(p.x), cell(p.y), cell(p.z));
     let (u, v, w) = (fade(fx), fade(fy), fade(fz));
-    let at = |dx: i32, dy: i32, dz: i32| {
-        lattice(ix.wrapping_add(dx), iy.wrapping_add(dy), iz.wrapping_add(dz), seed)
-    };
+    let at = |dx: i32, dy: i32, dz: i32| lattice(ix.wrapping_add(dx), iy.wrapping_add(dy), iz.wrapping_add(dz), seed);
     let plane = |dz: i32| mix(mix(at(0, 0, dz), at(1, 0, dz), u), mix(at(0, 1, dz), at(1, 1, dz), u), v);
     mix(plane(0), plane(1), w)
 }

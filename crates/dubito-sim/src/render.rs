@@ -53,7 +53,9 @@ pub fn render(subject: &Subject, performance: &Performance, frame: u64) -> Rende
     let corners: Vec<Corner> = scene.vertices.iter().map(|v| camera.project(v.point)).collect();
     let shadow = Shadow::new(&scene, Lamps::new(&subject.config.light).key);
     let pulse = (0..DELAYS.1)
-        .map(|i| config.pulse.amplitude * performance.pulse_after(truth.time, DELAYS.0 * i as f32 / (DELAYS.1 - 1) as f32))
+        .map(|i| {
+            config.pulse.amplitude * performance.pulse_after(truth.time, DELAYS.0 * i as f32 / (DELAYS.1 - 1) as f32)
+        })
         .collect();
     let shader = Shader::new(subject, &scene, &corners, camera, shadow, pulse);
 
@@ -92,7 +94,8 @@ pub fn render(subject: &Subject, performance: &Performance, frame: u64) -> Rende
                 let noise = hash(config.seed ^ hash(frame)) ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 let rgb = light.array();
                 for (channel, value) in rgb.iter().enumerate() {
-                    pixels[at * 3 + channel] = sense(*value, c.shot_noise, c.read_noise, noise ^ ((channel as u64) << 61));
+                    pixels[at * 3 + channel] =
+                        sense(*value, c.shot_noise, c.read_noise, noise ^ ((channel as u64) << 61));
                 }
             }
         }
@@ -162,9 +165,7 @@ fn sense(light: f32, shot: f32, read: f32, place: u64) -> u8 {
     static CURVE: OnceLock<Vec<u8>> = OnceLock::new();
     const STEPS: usize = 1 << 14;
     let curve = CURVE.get_or_init(|| {
-        (0..STEPS)
-            .map(|i| (srgb_from_linear((i as f32 + 0.5) / STEPS as f32) * 255.0 + 0.5) as u8)
-            .collect()
+        (0..STEPS).map(|i| (srgb_from_linear((i as f32 + 0.5) / STEPS as f32) * 255.0 + 0.5) as u8).collect()
     });
     let light = light.max(0.0);
     let light = if light > 0.7 { 0.7 + 0.3 * (1.0 - 1.0 / (1.0 + (light - 0.7) / 0.3)) } else { light };

@@ -263,9 +263,11 @@ impl Scene {
                 // Wide above, narrow at the lobe; a raised rim around a hollow.
                 let wide = mix(1.15, 1.65, smoothstep(-1.0, 0.6, sin(a)));
                 let rim = smoothstep(0.45, 0.82, v) * smoothstep(1.02, 0.88, v);
-                let p = at + back * (0.9 + v * wide * cos(a)) + up * (v * 3.1 * sin(a))
+                let p = at
+                    + back * (0.9 + v * wide * cos(a))
+                    + up * (v * 3.1 * sin(a))
                     + out * (0.15 + 0.55 * rim - 0.25 * smoothstep(0.6, 0.2, v) - 0.2 * smoothstep(0.9, 1.0, v));
-                (placement.point(p), [u, 0.3 + 0.05 * v], mix(0.45, 1.0, smoothstep(0.1, 0.8, v)))
+                (placement.point(p), [0.2 * u, 0.3 * v], mix(0.45, 1.0, smoothstep(0.1, 0.8, v)))
             });
         }
     }
@@ -275,14 +277,14 @@ impl Scene {
             let a = u * TAU;
             let y = mix(-3.0, -24.0, v);
             let spread = smoothstep(-12.5, -24.0, y);
-            let rx = mix(5.6, 11.0, spread * spread);
-            let rz = mix(5.6, 7.5, spread);
+            let rx = mix(6.0, 11.0, spread * spread);
+            let rz = mix(5.7, 7.5, spread);
             // Two cords meet above the breastbone.
             let front = cos(a).max(0.0);
-            let cord = 0.35 * smoothstep(-16.0, -10.0, y) * crate::math::bell((sin(a).abs() - 0.45) / 0.16) * front;
+            let cord = 0.35 * smoothstep(-16.0, -10.0, y) * crate::math::bell((sin(a).abs() - 0.45) / 0.22) * front;
             let p = v3(sin(a) * (rx + cord), y, -4.6 + cos(a) * (rz + cord) + 0.9 * spread * neckline.min(2.0) * 0.3);
             let under_chin = mix(0.42, 1.0, smoothstep(-8.0, -14.5, y));
-            (body.bend(p, smoothstep(-16.0, -5.0, y)), [u * 2.0, 0.35 + 0.3 * v], under_chin)
+            (body.bend(p, smoothstep(-16.0, -5.0, y)), [u, v], under_chin)
         });
     }
 
@@ -291,12 +293,12 @@ impl Scene {
             let a = u * TAU;
             let front = cos(a).max(0.0);
             // The collar is highest behind.
-            let top = -14.2 - neckline * front * front * front - 1.2 * front;
+            let top = -12.9 - neckline * front * front * front - 1.2 * front;
             let y = mix(top, -46.0, v * v * 0.7 + v * 0.3);
-            let down = -14.0 - y;
+            let down = -12.7 - y;
             // From the neck over the slope of the shoulders to the arms.
             let slope = smoothstep(0.0, 7.5, down);
-            let rx = mix(6.6, 20.5, (slope * 0.75 + 0.25 * smoothstep(0.0, 3.0, down)).min(1.0)) + 0.05 * down.max(0.0);
+            let rx = mix(6.9, 20.5, (slope * 0.75 + 0.25 * smoothstep(0.0, 3.0, down)).min(1.0)) + 0.05 * down.max(0.0);
             let rz = mix(6.4, 10.0, slope);
             let (s, c) = (sin(a), cos(a));
             let p = v3(s * rx, y, -4.6 + c * rz + 0.8 * front * slope);
@@ -366,7 +368,11 @@ impl Scene {
         }
         let (left, right) = (points[362].x - 0.35, points[133].x + 0.35);
         let over = move |u: f32| {
-            v3(mix(right - 0.2, left + 0.2, u), bridge.y - 0.2 + 0.35 * sin(u * TAU * 0.5), z + 0.25 * sin(u * TAU * 0.5))
+            v3(
+                mix(right - 0.2, left + 0.2, u),
+                bridge.y - 0.2 + 0.35 * sin(u * TAU * 0.5),
+                z + 0.25 * sin(u * TAU * 0.5),
+            )
         };
         self.sheet(8, 5, Material::Frame, |u, v| (placement.point(tube(&over, u, v, 0.13)), [u, v], 1.0));
     }

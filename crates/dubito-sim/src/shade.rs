@@ -5,8 +5,8 @@ use crate::hair::CROWN;
 use crate::head::Material;
 use crate::math::{V3, colour, cos, mix, mix3, sin, smoothstep, v3};
 use crate::performance::PULSE_COLOUR;
-use crate::raster::{Corner, Pinhole, weights};
 use crate::random::{hash, noise3};
+use crate::raster::{Corner, Pinhole, weights};
 use crate::scene::Scene;
 use crate::shadow::Shadow;
 use crate::skin::Texel;
@@ -122,7 +122,7 @@ impl<'a> Shader<'a> {
             Material::Skull => self.skin(&self.subject.skull_texture.at(uv[0], uv[1]), point, normal, view, 1.0),
             Material::Skin => {
                 let normal = if normal.dot(view) < 0.0 { -normal } else { normal };
-                self.skin(&self.subject.skull_texture.at(uv[0], uv[1]), point, normal, view, extra)
+                self.skin(&self.subject.neck_texture.at(uv[0], uv[1]), point, normal, view, extra)
             }
             Material::RightEye => self.eye(0, point, ray, extra),
             Material::LeftEye => self.eye(1, point, ray, extra),
@@ -132,7 +132,8 @@ impl<'a> Shader<'a> {
             Material::Cloth => {
                 let normal = if normal.dot(view) < 0.0 { -normal } else { normal };
                 let seed = hash(self.subject.config.seed) as u32;
-                let weave = 1.0 + 0.12 * noise3(v3(uv[0] * 260.0, uv[1] * 90.0, 0.0), seed)
+                let weave = 1.0
+                    + 0.12 * noise3(v3(uv[0] * 260.0, uv[1] * 90.0, 0.0), seed)
                     + 0.10 * noise3(point * 0.6, seed ^ 3);
                 let albedo = self.cloth * (weave * extra);
                 albedo.times(self.diffuse(point, normal, v3(0.1, 0.1, 0.1)))
@@ -207,7 +208,8 @@ impl<'a> Shader<'a> {
         let (s, c) = (n.dot(right) / r.max(0.05), n.dot(up) / r.max(0.05));
         let seed = hash(self.subject.config.seed ^ which as u64) as u32;
         let fibre = noise3(v3(s * 16.0, c * 16.0, r * 3.0), seed);
-        let iris = self.iris * (1.5 + 0.7 * fibre + 0.5 * smoothstep(0.2, 0.45, r)) * mix(1.0, 0.35, smoothstep(0.46, 0.6, r));
+        let iris =
+            self.iris * (1.5 + 0.7 * fibre + 0.5 * smoothstep(0.2, 0.45, r)) * mix(1.0, 0.35, smoothstep(0.46, 0.6, r));
         let dark = v3(0.008, 0.007, 0.007);
         let coloured = mix3(dark, iris, smoothstep(0.19, 0.25, r));
         let corner = smoothstep(0.6, 1.15, (hit - eye.gaze * hit.dot(eye.gaze)).length());

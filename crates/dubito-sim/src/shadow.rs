@@ -27,7 +27,10 @@ impl Shadow {
         let mut shadow = Self { right, up, light, depth: vec![f32::NEG_INFINITY; SIZE * SIZE] };
         let seen: Vec<[f32; 3]> = scene.vertices.iter().map(|v| shadow.place(v.point)).collect();
         for t in &scene.triangles {
-            let casts = matches!(t.material, Material::Face | Material::Skull | Material::Skin | Material::Hair(1) | Material::Frame);
+            let casts = matches!(
+                t.material,
+                Material::Face | Material::Skull | Material::Skin | Material::Hair(1) | Material::Frame
+            );
             if casts {
                 shadow.draw(t.corners.map(|v| seen[v as usize]));
             }

@@ -17,6 +17,9 @@ const FACE: usize = 512;
 /// The skull's texture, around and from the outline to the back.
 const SKULL: (usize, usize) = (512, 192);
 
+/// The neck's, around and down.
+const NECK: (usize, usize) = (256, 128);
+
 /// Skin at one place.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Texel {
@@ -147,8 +150,11 @@ pub(crate) fn pulse_at(p: V3, seed: u64) -> (f32, f32) {
     let forehead = bell_at(half, v3(0.0, 6.6, 4.8), 2.6);
     let cheek = bell_at(half, v3(4.2, -0.8, 3.6), 1.9);
     let nose = bell_at(half, v3(0.0, -0.6, 7.2), 1.4);
-    let perfusion = 0.35 + 0.6 * forehead.max(cheek) + 0.15 * nose + 0.06 * fractal3(p * 0.4, 2, hash(seed ^ 31) as u32);
-    let delay = 0.012 + 0.0035 * (p.y + 3.0).max(0.0) + 0.004 * (6.0 - half.x).clamp(0.0, 6.0) * 0.5
+    let perfusion =
+        0.35 + 0.6 * forehead.max(cheek) + 0.15 * nose + 0.06 * fractal3(p * 0.4, 2, hash(seed ^ 31) as u32);
+    let delay = 0.012
+        + 0.0035 * (p.y + 3.0).max(0.0)
+        + 0.004 * (6.0 - half.x).clamp(0.0, 6.0) * 0.5
         + 0.006 * noise3(p * 0.25, hash(seed ^ 32) as u32);
     (perfusion.clamp(0.0, 1.0), delay.max(0.0))
 }
@@ -168,8 +174,10 @@ fn skin(p: V3, config: &SubjectConfig, fine: f32) -> Texel {
         + 0.10 * s.blotches * blotch
         + 0.16 * under_eye
         - 0.06 * MELANIN[tone] * bell_at(half, v3(3.8, -0.5, 4.0), 2.5);
-    let flush = bell_at(half, v3(4.3, -1.0, 3.9), 1.7) + 0.9 * bell_at(half, v3(0.0, -0.9, 7.0), 1.2)
-        + 0.5 * bell_at(half, v3(0.0, -7.6, 5.0), 1.3) + 0.8 * bell_at(half, v3(7.8, 1.0, -3.0), 1.8);
+    let flush = bell_at(half, v3(4.3, -1.0, 3.9), 1.7)
+        + 0.9 * bell_at(half, v3(0.0, -0.9, 7.0), 1.2)
+        + 0.5 * bell_at(half, v3(0.0, -7.6, 5.0), 1.3)
+        + 0.8 * bell_at(half, v3(7.8, 1.0, -3.0), 1.8);
     let blood = 0.25 + 0.75 * s.redness * flush + 0.18 * s.redness * blotch + 0.15 * mottle + 0.12 * grain;
     // Light gets less far into folds and hollows.
     let hollow = 1.0
@@ -183,7 +191,9 @@ fn skin(p: V3, config: &SubjectConfig, fine: f32) -> Texel {
     let lines = slope3(v3(p.x * 0.5, p.y * 2.6 + 0.4 * noise3(p * 0.7, seed ^ 0x63), p.z * 0.5), seed ^ 0x64)
         * (0.16 * s.lines * smoothstep(5.0, 6.2, p.y));
     let (perfusion, delay) = pulse_at(p, config.seed);
-    let oily = bell_at(half, v3(0.0, 6.5, 5.0), 2.2) + bell_at(half, v3(0.0, 0.0, 7.3), 1.3) + 0.5 * bell_at(half, v3(3.9, 0.4, 4.0), 1.3);
+    let oily = bell_at(half, v3(0.0, 6.5, 5.0), 2.2)
+        + bell_at(half, v3(0.0, 0.0, 7.3), 1.3)
+        + 0.5 * bell_at(half, v3(3.9, 0.4, 4.0), 1.3);
     Texel {
         albedo: skin_colour(melanin.max(0.0), blood.max(0.0)) * hollow,
         bump: pores + lines,
@@ -259,6 +269,20 @@ pub(crate) fn skull_texture(config: &SubjectConfig, head: &Head) -> Texture {
     })
 }
 
+/// The skin of neck and ears: around the neck, and from the chin down to the collar.
+pub(crate) fn neck_texture(config: &SubjectConfig) -> Texture {
+    let (width, height) = NECK;
+    Texture::new(width, height, |index| {
+        let a = ((index % width) as f32 + 0.5) / width as f32 * std::f32::consts::TAU;
+        let y = -3.0 - 21.0 * ((index / width) as f32 + 0.5) / height as f32;
+        // Not the chin's own hollow.
+        let p = v3(crate::math::sin(a) * 6.0, y, crate::math::cos(a) * 6.0 - 20.0);
+        let mut texel = skin(p, config, 0.0);
+        texel.albedo = texel.albedo * 1.2;
+        texel
+    })
+}
+
 fn colour_of([r, g, b]: [u8; 3]) -> V3 {
     colour(u32::from(r) << 16 | u32::from(g) << 8 | u32::from(b))
 }
@@ -292,7 +316,8 @@ pub(crate) fn face_texture(config: &SubjectConfig) -> Texture {
     for _ in 0..(s.freckles * 260.0) as usize + 4 {
         let at = [0.5 + d.normal() * 0.16, 0.50 + d.normal() * 0.09];
         let mole = d.chance(0.02);
-        let (size, strength) = if mole { (d.range(0.006, 0.01), 0.6) } else { (d.range(0.002, 0.0055), d.range(0.12, 0.4)) };
+        let (size, strength) =
+            if mole { (d.range(0.006, 0.01), 0.6) } else { (d.range(0.002, 0.0055), d.range(0.12, 0.4)) };
         t.stroke(&[at], size, |t, w| {
             t.albedo = t.albedo.times(v3(1.0 - 0.55 * strength * w, 1.0 - 0.8 * strength * w, 1.0 - strength * w));
         });
@@ -370,7 +395,10 @@ pub(crate) fn face_texture(config: &SubjectConfig) -> Texture {
             let flat = smoothstep(1.0, 0.75, s);
             // Along the line leads to the nose; hairs lead away from it.
             let length = 0.017;
-            let to = [p[0] - along[0] * length * mix(0.35, 1.0, flat), p[1] - along[1] * length * flat - length * mix(0.9, 0.25, flat) * mix(1.0, 0.2, across * flat)];
+            let to = [
+                p[0] - along[0] * length * mix(0.35, 1.0, flat),
+                p[1] - along[1] * length * flat - length * mix(0.9, 0.25, flat) * mix(1.0, 0.2, across * flat),
+            ];
             let w0 = d.range(0.35, 0.85) * (0.4 + 0.6 * strength);
             t.stroke(&[p, to], 0.0028, |t, w| t.albedo = mix3(t.albedo, hair_colour * 0.8, w * w0));
         }

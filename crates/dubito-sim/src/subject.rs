@@ -1,6 +1,7 @@
 //! A person: everything that is computed once and used in every frame.
 
 use crate::background::Background;
+use crate::canonical::VERTICES;
 use crate::config::{HairStyle, SubjectConfig};
 use crate::error::SimError;
 use crate::hair::{self, Growth, Strands};
@@ -9,7 +10,6 @@ use crate::math::V3;
 use crate::random::hash;
 use crate::shape::Face;
 use crate::skin::{self, Texture};
-use crate::canonical::VERTICES;
 
 /// A simulated person in their light and room.
 ///
@@ -21,6 +21,7 @@ pub struct Subject {
     pub(crate) head: Head,
     pub(crate) face_texture: Texture,
     pub(crate) skull_texture: Texture,
+    pub(crate) neck_texture: Texture,
     pub(crate) strands: Strands,
     pub(crate) growth: Vec<Growth>,
     pub(crate) hair_triangles: Vec<[u32; 3]>,
@@ -58,8 +59,7 @@ impl Subject {
     fn build(config: SubjectConfig) -> Self {
         let head = Head::new();
         let growth: Vec<Growth> = head.rest.iter().map(|&p| hair::growth(p, &config.hair)).collect();
-        let beard: Vec<Growth> =
-            head.rest.iter().map(|&p| hair::beard(p, config.beard, config.moustache)).collect();
+        let beard: Vec<Growth> = head.rest.iter().map(|&p| hair::beard(p, config.beard, config.moustache)).collect();
         let grown = |growth: &[Growth], skip: bool| {
             let skin = |m| matches!(m, Material::Face | Material::Skull);
             head.triangles
@@ -72,6 +72,7 @@ impl Subject {
             face: Face::new(&config.shape),
             face_texture: skin::face_texture(&config),
             skull_texture: skin::skull_texture(&config, &head),
+            neck_texture: skin::neck_texture(&config),
             strands: Strands::new(config.hair.style, hash(config.seed ^ 0x57) as u32),
             hair_triangles: grown(&growth, config.hair.style == HairStyle::Bald),
             beard_triangles: grown(&beard, config.beard == 0.0 && config.moustache == 0.0),
