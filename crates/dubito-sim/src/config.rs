@@ -195,8 +195,10 @@ impl SubjectConfig {
         };
         let dark = f32::from(tone.clamp(1, 10) - 1) / 9.0;
         let mut d = Draws::new(seed, 3);
+        // Everything is drawn whatever the tone, so that one seed in two tones differs in nothing else.
+        let (freckled, freckles) = (d.chance(0.35), d.range(0.3, 1.0));
         let skin = Skin {
-            freckles: if dark < 0.5 && d.chance(0.35) { d.range(0.3, 1.0) } else { d.range(0.0, 0.15) },
+            freckles: if freckled && dark < 0.5 { freckles } else { 0.15 * freckles },
             blotches: d.range(0.1, 0.8),
             redness: d.range(0.1, 0.8),
             lines: d.range(0.0, 1.0),
@@ -204,29 +206,24 @@ impl SubjectConfig {
             lip_colour: d.range(0.2, 1.0),
             shine: d.range(0.2, 0.9),
         };
-        let iris = if dark > 0.45 || d.chance(0.4) {
-            d.pick(&[[60, 36, 20], [78, 48, 26], [46, 28, 18]])
-        } else {
-            d.pick(&[[92, 128, 158], [110, 130, 138], [96, 118, 78], [122, 98, 52], [84, 56, 30]])
-        };
-        let grey = d.chance(0.15);
-        let colour = if grey {
-            d.pick(&[[150, 146, 140], [196, 192, 186], [104, 100, 96]])
-        } else if dark > 0.4 || d.chance(0.4) {
-            d.pick(&[[22, 18, 16], [30, 23, 19], [42, 30, 23]])
-        } else {
-            d.pick(&[[70, 46, 30], [104, 70, 42], [168, 128, 78], [134, 62, 30], [52, 36, 26]])
+        let brown = d.pick(&[[60, 36, 20], [78, 48, 26], [46, 28, 18]]);
+        let other = d.pick(&[[92, 128, 158], [110, 130, 138], [96, 118, 78], [122, 98, 52], [84, 56, 30]]);
+        let iris = if d.chance(0.4) || dark > 0.45 { brown } else { other };
+        let grey = d.pick(&[[150, 146, 140], [196, 192, 186], [104, 100, 96]]);
+        let black = d.pick(&[[22, 18, 16], [30, 23, 19], [42, 30, 23]]);
+        let light = d.pick(&[[70, 46, 30], [104, 70, 42], [168, 128, 78], [134, 62, 30], [52, 36, 26]]);
+        let colour = match (d.chance(0.15), d.chance(0.4) || dark > 0.4) {
+            (true, _) => grey,
+            (false, true) => black,
+            (false, false) => light,
         };
         // Longer hair is drawn without a beard more often than not; nothing else hangs together.
         let style = d.pick(&HairStyle::ALL);
         let bearded =
             d.chance(if matches!(style, HairStyle::Long | HairStyle::Bun | HairStyle::Fringe) { 0.1 } else { 0.4 });
-        let (beard, moustache) = match (bearded, d.chance(0.5)) {
-            (true, true) => (d.range(0.3, 1.5), d.range(0.3, 0.7)),
-            (true, false) => (0.0, 0.0),
-            (false, _) => (0.0, 0.0),
-        };
-        let stubble = if bearded { d.range(0.3, 1.0) } else { 0.0 };
+        let (long, beard, moustache) = (d.chance(0.5), d.range(0.3, 1.5), d.range(0.3, 0.7));
+        let (beard, moustache) = if bearded && long { (beard, moustache) } else { (0.0, 0.0) };
+        let stubble = d.range(0.3, 1.0) * f32::from(u8::from(bearded));
         let hair = Hair {
             style,
             colour,

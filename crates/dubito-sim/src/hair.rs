@@ -69,7 +69,8 @@ pub(crate) fn growth(p: V3, hair: &Hair) -> Growth {
     let thickness = thickness * mix(0.12, 1.0, smoothstep(-0.2, rise, inside));
     let d = from.unit();
     let right = v3(1.0, 0.0, 0.0);
-    let ahead = right.cross(CROWN) * -1.0;
+    let ahead = right.cross(CROWN);
+    // The seam lies at the back.
     let turn = libm::atan2f(d.dot(right), d.dot(ahead)) / std::f32::consts::TAU + 0.5;
     Growth { inside, thickness, strand: [turn, (1.0 - d.dot(CROWN)) * 0.5] }
 }

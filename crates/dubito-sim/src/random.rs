@@ -39,10 +39,6 @@ impl Draws {
         let index = (self.uniform() * items.len() as f32) as usize;
         items[index.min(items.len() - 1)]
     }
-
-    pub fn seed(&mut self) -> u64 {
-        self.0.next_u64()
-    }
 }
 
 /// 64 bits that depend on every bit of `x` (the finaliser of SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
@@ -102,11 +98,12 @@ pub(crate) fn noise3(p: V3, seed: u32) -> f32 {
     mix(plane(0), plane(1), w)
 }
 
-/// The noise's steepest ascent, by central differences.
+/// The noise's steepest ascent, by differences.
 pub(crate) fn slope3(p: V3, seed: u32) -> V3 {
-    let e = 0.2;
-    let along = |d: V3| (noise3(p + d * e, seed) - noise3(p - d * e, seed)) / (2.0 * e);
-    v3(along(v3(1.0, 0.0, 0.0)), along(v3(0.0, 1.0, 0.0)), along(v3(0.0, 0.0, 1.0)))
+    let e = 0.25;
+    let here = noise3(p, seed);
+    let along = |d: V3| (noise3(p + d, seed) - here) / e;
+    v3(along(v3(e, 0.0, 0.0)), along(v3(0.0, e, 0.0)), along(v3(0.0, 0.0, e)))
 }
 
 /// Noise of several scales, each twice as fine and half as strong, about -1 to 1.

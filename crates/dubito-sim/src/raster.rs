@@ -90,7 +90,8 @@ impl Band {
         let triangle = &scene.triangles[id as usize];
         let c = triangle.corners.map(|v| corners[v as usize]);
         let area = (c[1].x - c[0].x) * (c[2].y - c[0].y) - (c[2].x - c[0].x) * (c[1].y - c[0].y);
-        if area == 0.0 {
+        // The screen's y points down: what faces the camera has a negative area.
+        if area == 0.0 || (area > 0.0 && !triangle.two_sided) {
             return;
         }
         let hair = match triangle.material {
@@ -107,10 +108,18 @@ impl Band {
         let dv = ((c[2].y - c[0].y) * inverse, (c[0].x - c[2].x) * inverse);
         let dw = ((c[0].y - c[1].y) * inverse, (c[1].x - c[0].x) * inverse);
         let (near_v, near_w) = (c[1].nearness - c[0].nearness, c[2].nearness - c[0].nearness);
+        // The largest that a weight can be in a pixel, over its value at the pixel's corner.
+        let most = |d: (f32, f32)| d.0.max(0.0) + d.1.max(0.0);
+        let (most_v, most_w) = (most(dv), most(dw));
+        let most_u = most((-dv.0 - dw.0, -dv.1 - dw.1));
         for y in low_y..high_y {
             let row = (y - self.first_row) * self.width;
             for x in low_x..high_x {
                 let (px, py) = (x as f32 - c[0].x, y as f32 - c[0].y);
+                let (v, w) = (px * dv.0 + py * dv.1, px * dw.0 + py * dw.1);
+                if v + most_v < 0.0 || w + most_w < 0.0 || 1.0 - v - w + most_u < 0.0 {
+                    continue;
+                }
                 let mut open = 0b1111u32;
                 let mut asked = false;
                 for (s, &(sx, sy)) in SAMPLES.iter().enumerate() {
@@ -140,6 +149,12 @@ impl Band {
     }
 }
 
+/// Three places on a circle of length 1, brought to the same turn.
+pub(crate) fn around(u: [f32; 3]) -> [f32; 3] {
+    let high = u[0].max(u[1]).max(u[2]);
+    u.map(|x| if high - x > 0.5 { x + 1.0 } else { x })
+}
+
 /// How much hair there is at a place of a shell, 0 to 1.
 pub(crate) fn hair_cover(inside: f32, strand: f32, shell: usize) -> f32 {
     let gaps = SHELLS[shell].1;
@@ -151,7 +166,8 @@ pub(crate) fn hair_cover(inside: f32, strand: f32, shell: usize) -> f32 {
 /// Which of the four samples hair covers.
 fn strand_mask(v: [&Vertex; 3], w: [f32; 3], shell: usize, strands: &Strands) -> u32 {
     let mix = |f: fn(&Vertex) -> f32| f(v[0]) * w[0] + f(v[1]) * w[1] + f(v[2]) * w[2];
-    let strand = strands.at(mix(|v| v.uv[0]), mix(|v| v.uv[1]));
+    let u = around(v.map(|v| v.uv[0]));
+    let strand = strands.at(u[0] * w[0] + u[1] * w[1] + u[2] * w[2], mix(|v| v.uv[1]));
     let cover = hair_cover(mix(|v| v.extra), strand, shell);
     const FIRST: [u32; 5] = [0b0000, 0b0001, 0b1001, 0b1101, 0b1111];
     let mask = FIRST[(cover * 4.0 + 0.5) as usize];

@@ -30,6 +30,8 @@ pub(crate) struct Vertex {
 pub(crate) struct Triangle {
     pub corners: [u32; 3],
     pub material: Material,
+    /// Seen from behind, too; what is not is a closed surface.
+    pub two_sided: bool,
 }
 
 /// An eyeball.
@@ -159,7 +161,11 @@ impl Scene {
             uv: head.uv[i],
             extra: if i < 468 { lid(i) } else { 1.0 },
         }));
-        self.triangles.extend(head.triangles.iter().map(|&(corners, material)| Triangle { corners, material }));
+        self.triangles.extend(head.triangles.iter().map(|&(corners, material)| Triangle {
+            corners,
+            material,
+            two_sided: false,
+        }));
     }
 
     /// Hair as shells around the head.
@@ -187,7 +193,8 @@ impl Scene {
         lean: impl Fn(f32) -> V3,
     ) {
         let placement = self.placement;
-        for (number, &(height, _)) in SHELLS.iter().enumerate() {
+        // The outermost first: what it hides need not be drawn.
+        for (number, &(height, _)) in SHELLS.iter().enumerate().rev() {
             if triangles.is_empty() {
                 return;
             }
@@ -201,9 +208,11 @@ impl Scene {
                     extra: g.inside,
                 }
             }));
-            self.triangles.extend(
-                triangles.iter().map(|t| Triangle { corners: t.map(|v| v + first), material: material(number as u8) }),
-            );
+            self.triangles.extend(triangles.iter().map(|t| Triangle {
+                corners: t.map(|v| v + first),
+                material: material(number as u8),
+                two_sided: false,
+            }));
         }
     }
 
@@ -233,7 +242,7 @@ impl Scene {
                     for v in t {
                         self.vertices[v].normal += n;
                     }
-                    self.triangles.push(Triangle { corners: t.map(|v| v as u32), material });
+                    self.triangles.push(Triangle { corners: t.map(|v| v as u32), material, two_sided: true });
                 }
             }
         }

@@ -6,7 +6,7 @@ use crate::head::Material;
 use crate::math::{V3, colour, cos, mix, mix3, sin, smoothstep, v3};
 use crate::performance::PULSE_COLOUR;
 use crate::random::{hash, noise3};
-use crate::raster::{Corner, Pinhole, weights};
+use crate::raster::{Corner, Pinhole, around, weights};
 use crate::scene::Scene;
 use crate::shadow::Shadow;
 use crate::skin::Texel;
@@ -113,22 +113,25 @@ impl<'a> Shader<'a> {
         let v = triangle.corners.map(|v| &self.scene.vertices[v as usize]);
         let point = v[0].point * w[0] + v[1].point * w[1] + v[2].point * w[2];
         let normal = (v[0].normal * w[0] + v[1].normal * w[1] + v[2].normal * w[2]).unit();
-        let uv: [f32; 2] = std::array::from_fn(|i| v[0].uv[i] * w[0] + v[1].uv[i] * w[1] + v[2].uv[i] * w[2]);
+        let u = around(v.map(|v| v.uv[0]));
+        let uv: [f32; 2] =
+            [u[0] * w[0] + u[1] * w[1] + u[2] * w[2], v[0].uv[1] * w[0] + v[1].uv[1] * w[1] + v[2].uv[1] * w[2]];
         let extra = v[0].extra * w[0] + v[1].extra * w[1] + v[2].extra * w[2];
         let ray = self.camera.ray(x, y).unit();
         let view = -ray;
+        let lit = self.shadow.lit(point, normal);
         match triangle.material {
-            Material::Face => self.skin(&self.subject.face_texture.at(uv[0], uv[1]), point, normal, view, 1.0),
-            Material::Skull => self.skin(&self.subject.skull_texture.at(uv[0], uv[1]), point, normal, view, 1.0),
+            Material::Face => self.skin(&self.subject.face_texture.at(uv[0], uv[1]), lit, normal, view, 1.0),
+            Material::Skull => self.skin(&self.subject.skull_texture.at(uv[0], uv[1]), lit, normal, view, 1.0),
             Material::Skin => {
                 let normal = if normal.dot(view) < 0.0 { -normal } else { normal };
-                self.skin(&self.subject.neck_texture.at(uv[0], uv[1]), point, normal, view, extra)
+                self.skin(&self.subject.neck_texture.at(uv[0], uv[1]), lit, normal, view, extra)
             }
-            Material::RightEye => self.eye(0, point, ray, extra),
-            Material::LeftEye => self.eye(1, point, ray, extra),
-            Material::Mouth => self.mouth(point, ray),
-            Material::Hair(shell) => self.strands(point, normal, view, uv, shell, self.hair),
-            Material::Beard(shell) => self.strands(point, normal, view, uv, shell, self.hair * 0.85),
+            Material::RightEye => self.eye(0, point, ray, extra, lit),
+            Material::LeftEye => self.eye(1, point, ray, extra, lit),
+            Material::Mouth => self.mouth(point, ray, lit),
+            Material::Hair(shell) => self.strands(lit, normal, view, uv, shell, self.hair),
+            Material::Beard(shell) => self.strands(lit, normal, view, uv, shell, self.hair * 0.85),
             Material::Cloth => {
                 let normal = if normal.dot(view) < 0.0 { -normal } else { normal };
                 let seed = hash(self.subject.config.seed) as u32;
@@ -136,19 +139,18 @@ impl<'a> Shader<'a> {
                     + 0.12 * noise3(v3(uv[0] * 260.0, uv[1] * 90.0, 0.0), seed)
                     + 0.10 * noise3(point * 0.6, seed ^ 3);
                 let albedo = self.cloth * (weave * extra);
-                albedo.times(self.diffuse(point, normal, v3(0.1, 0.1, 0.1)))
+                albedo.times(self.diffuse(lit, normal, v3(0.1, 0.1, 0.1)))
             }
             Material::Frame => {
                 let normal = if normal.dot(view) < 0.0 { -normal } else { normal };
-                self.frame.times(self.diffuse(point, normal, V3::default())) + self.gleam(point, normal, view, 6) * 0.5
+                self.frame.times(self.diffuse(lit, normal, V3::default())) + self.gleam(lit, normal, view, 6) * 0.5
             }
         }
     }
 
     /// Light that arrives, for a surface that scatters so far that light reaches round edges (`wrap` by colour).
-    fn diffuse(&self, point: V3, n: V3, wrap: V3) -> V3 {
+    fn diffuse(&self, lit: f32, n: V3, wrap: V3) -> V3 {
         let lamps = &self.lamps;
-        let lit = self.shadow.lit(point, n);
         let towards = |l: V3, w: f32| {
             let x = ((n.dot(l) + w) / (1.0 + w)).max(0.0);
             x * mix(1.0, x, w)
@@ -160,22 +162,22 @@ impl<'a> Shader<'a> {
     }
 
     /// The key light's reflection (Blinn 1977), of an exponent 2^sharpness.
-    fn gleam(&self, point: V3, n: V3, view: V3, sharpness: u32) -> V3 {
+    fn gleam(&self, lit: f32, n: V3, view: V3, sharpness: u32) -> V3 {
         let lamps = &self.lamps;
         let one = |l: V3| squared(n.dot((l + view).unit()).max(0.0), sharpness) * n.dot(l).max(0.0);
-        lamps.key_colour * (one(lamps.key) * self.shadow.lit(point, n)) + lamps.fill_colour * one(lamps.fill)
+        lamps.key_colour * (one(lamps.key) * lit) + lamps.fill_colour * one(lamps.fill)
     }
 
-    fn skin(&self, texel: &Texel, point: V3, normal: V3, view: V3, shade: f32) -> V3 {
+    fn skin(&self, texel: &Texel, lit: f32, normal: V3, view: V3, shade: f32) -> V3 {
         let bump = self.scene.placement.direction(texel.bump);
         let n = (normal - (bump - normal * bump.dot(normal))).unit();
         // Colour is blurred by scattering, so it follows the smooth surface; shine follows the rough one.
         let wrap = v3(0.42, 0.22, 0.16);
-        let light = self.diffuse(point, mix3(normal, n, 0.55).unit(), wrap);
+        let light = self.diffuse(lit, mix3(normal, n, 0.55).unit(), wrap);
         let facing = n.dot(view).clamp(0.0, 1.0);
         let rim = squared(1.0 - facing, 2) * (1.0 - facing);
-        let broad = self.gleam(point, n, view, 4) * 0.085;
-        let sharp = self.gleam(point, n, view, 6) * 0.10;
+        let broad = self.gleam(lit, n, view, 4) * 0.085;
+        let sharp = self.gleam(lit, n, view, 6) * 0.10;
         let pulse = self.blood(texel.delay) * texel.perfusion;
         let albedo = texel.albedo.times(v3(
             1.0 - PULSE_COLOUR[0] * pulse,
@@ -192,7 +194,7 @@ impl<'a> Shader<'a> {
     }
 
     /// The eyeball behind the opening: where the ray of sight meets it.
-    fn eye(&self, which: usize, point: V3, ray: V3, lid: f32) -> V3 {
+    fn eye(&self, which: usize, point: V3, ray: V3, lid: f32, lit: f32) -> V3 {
         let eye = &self.scene.eyes[which];
         let to = point - eye.centre;
         let b = to.dot(ray);
@@ -216,17 +218,17 @@ impl<'a> Shader<'a> {
         let white = mix3(v3(0.66, 0.63, 0.60), v3(0.52, 0.36, 0.33), corner);
         let albedo = mix3(white, coloured, smoothstep(0.64, 0.57, r));
         // The upper lid and its lashes shade the ball.
-        let shade = mix(1.0, 0.22, smoothstep(0.62, 1.02, lid)) * mix(0.55, 1.0, smoothstep(-0.05, 0.2, lid));
+        let shade = mix(1.0, 0.22, smoothstep(0.72, 1.05, lid)) * mix(0.55, 1.0, smoothstep(-0.05, 0.2, lid));
         let view = -ray;
-        let light = self.diffuse(point, mix3(n, v3(0.0, 0.0, 1.0), 0.4).unit(), v3(0.3, 0.3, 0.3));
+        let light = self.diffuse(lit, mix3(n, v3(0.0, 0.0, 1.0), 0.4).unit(), v3(0.3, 0.3, 0.3));
         // The cornea bulges: its reflections lie on the iris.
         let cornea = mix3(n, eye.gaze, 0.25).unit();
-        let shine = self.gleam(point, cornea, view, 8) * 1.1;
+        let shine = self.gleam(lit, cornea, view, 8) * 1.1;
         (albedo.times(light) * 0.85 + shine) * shade
     }
 
     /// Teeth, tongue and darkness behind the lips.
-    fn mouth(&self, point: V3, ray: V3) -> V3 {
+    fn mouth(&self, point: V3, ray: V3, lit: f32) -> V3 {
         let placement = &self.scene.placement;
         let teeth = &self.scene.teeth;
         let (p, d) = (placement.undo_point(point), placement.undo_direction(ray));
@@ -236,7 +238,7 @@ impl<'a> Shader<'a> {
         let b = ox * d.x + oz * d.z;
         let c = ox * ox + oz * oz - teeth.radius * teeth.radius;
         let root = b * b - a * c;
-        let light = self.diffuse(point, v3(0.0, 0.0, 1.0), V3::default());
+        let light = self.diffuse(lit, v3(0.0, 0.0, 1.0), V3::default());
         let deep = v3(0.10, 0.028, 0.026) * 0.5;
         if root <= 0.0 {
             return deep.times(light) * 0.5;
@@ -259,14 +261,14 @@ impl<'a> Shader<'a> {
         mix3(inside, tooth, upper.max(lower * 0.8)).times(light) * 0.9
     }
 
-    fn strands(&self, point: V3, normal: V3, view: V3, uv: [f32; 2], shell: u8, albedo: V3) -> V3 {
+    fn strands(&self, lit: f32, normal: V3, view: V3, uv: [f32; 2], shell: u8, albedo: V3) -> V3 {
         let n = if normal.dot(view) < 0.0 { -normal } else { normal };
         // Strands lie along the surface, away from the crown.
         let flow = (n * self.crown.dot(n) - self.crown).unit();
         let strand = self.subject.strands.at(uv[0], uv[1]);
         let depth = f32::from(shell) / 5.0;
         let cover = mix(0.45, 1.0, depth) * mix(0.55, 1.25, strand);
-        let light = self.diffuse(point, n, v3(0.25, 0.25, 0.25));
+        let light = self.diffuse(lit, n, v3(0.25, 0.25, 0.25));
         // A strand shines across itself (Kajiya and Kay, SIGGRAPH 1989).
         let shine = |l: V3, shift: f32, sharpness: u32| {
             let half = (l + view).unit();
@@ -275,7 +277,6 @@ impl<'a> Shader<'a> {
         };
         let jitter = 0.25 * (strand - 0.5);
         let lamps = &self.lamps;
-        let lit = self.shadow.lit(point, n);
         let one = |l: V3| shine(l, jitter - 0.08, 6) * 0.06 * strand;
         let two = |l: V3| shine(l, jitter + 0.12, 4) * 0.35 * strand;
         let bright = albedo * two(lamps.key) + v3(1.0, 1.0, 1.0) * one(lamps.key);

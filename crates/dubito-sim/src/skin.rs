@@ -187,16 +187,22 @@ fn skin(p: V3, config: &SubjectConfig, fine: f32) -> Texel {
         - 0.20 * bell_at(half, v3(1.75, -1.5, 4.9), 0.5)
         - 0.12 * bell_at(half, v3(2.5, -4.35, 4.2), 0.35)
         - 0.22 * smoothstep(-8.9, -10.5, p.y);
-    let pores = slope3(p * 9.0, seed ^ 0x61) * (0.05 * fine) + slope3(p * 4.0, seed ^ 0x62) * 0.035;
-    let lines = slope3(v3(p.x * 0.5, p.y * 2.6 + 0.4 * noise3(p * 0.7, seed ^ 0x63), p.z * 0.5), seed ^ 0x64)
-        * (0.16 * s.lines * smoothstep(5.0, 6.2, p.y));
+    let mut bump = slope3(p * 4.0, seed ^ 0x62) * 0.035;
+    if fine > 0.0 {
+        bump += slope3(p * 9.0, seed ^ 0x61) * (0.05 * fine);
+    }
+    let furrowed = 0.16 * s.lines * smoothstep(5.0, 6.2, p.y);
+    if furrowed > 0.0 {
+        let lines = v3(p.x * 0.5, p.y * 2.6 + 0.4 * noise3(p * 0.7, seed ^ 0x63), p.z * 0.5);
+        bump += slope3(lines, seed ^ 0x64) * furrowed;
+    }
     let (perfusion, delay) = pulse_at(p, config.seed);
     let oily = bell_at(half, v3(0.0, 6.5, 5.0), 2.2)
         + bell_at(half, v3(0.0, 0.0, 7.3), 1.3)
         + 0.5 * bell_at(half, v3(3.9, 0.4, 4.0), 1.3);
     Texel {
         albedo: skin_colour(melanin.max(0.0), blood.max(0.0)) * hollow,
-        bump: pores + lines,
+        bump,
         perfusion,
         delay,
         gloss: (0.45 + 0.7 * s.shine * (0.4 + oily)) * (1.0 + 0.25 * grain),
