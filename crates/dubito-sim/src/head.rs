@@ -118,10 +118,9 @@ impl Head {
                 triangles.push((t, material));
             }
         }
-        for i in 0..RIM {
-            let next = (i + 1) % RIM;
-            let (a, b) = (FACE_OVAL[i] as u32, FACE_OVAL[next] as u32);
-            let (c, d) = (at(0, i), at(0, next));
+        for (i, &from) in FACE_OVAL.iter().enumerate() {
+            let (a, b) = (from as u32, FACE_OVAL[(i + 1) % RIM] as u32);
+            let (c, d) = (at(0, i), at(0, i + 1));
             if let (Some(&face), Some(&skull)) = (known.get(&(a.min(b), a.max(b))), known.get(&(c.min(d), c.max(d)))) {
                 seams.push((face, skull));
             }

@@ -20,7 +20,8 @@ pub struct PerformanceConfig {
     pub camera: Camera,
     /// The pulse in the skin.
     pub pulse: Pulse,
-    /// How much the head moves, as a factor, 0 (still) to 2; 1 gives about 6 degrees of yaw, one standard deviation.
+    /// How much the head moves, as a factor, 0 (quite still, not even heartbeat and breath move it) to 2; at 1
+    /// yaw spreads over some ten degrees.
     pub motion: f32,
     /// Mean direction of the head in degrees: yaw (positive: to the picture's right), pitch (positive: down), roll
     /// (positive: clockwise), each -45 to 45.
@@ -243,7 +244,9 @@ impl Performance {
             at(0.23, 1) * 1.5 + at(0.7, 2) * 0.6 + at(2.1, 3) * 0.12 + at(6.0, 4) * 0.012
         };
         // The body's answer to each heartbeat, and the chest's rise: both well below a pixel.
-        let heartbeat = 0.012 * sin(TAU * (pulse_phase + 0.1)) + 0.006 * sin(TAU * 2.0 * pulse_phase);
+        let alive = c.motion.min(1.0);
+        let breath = breath * alive;
+        let heartbeat = alive * (0.012 * sin(TAU * (pulse_phase + 0.1)) + 0.006 * sin(TAU * 2.0 * pulse_phase));
         let m = c.motion;
         Pose {
             yaw: c.direction[0] + m * 7.0 * wander(1),
@@ -334,13 +337,59 @@ fn turns(x: f64) -> f32 {
     (x - x.floor()) as f32
 }
 
-/// The pulse wave at a phase in turns: a quick rise, a slow fall with the second bump of a peripheral pulse.
+/// The pulse wave at a phase in turns: a quick rise to 1 at phase 0, a slow fall to about -0.66.
 ///
-/// Three harmonics, of mean 0 and largest absolute value about 1; a systolic peak at phase 0.
+/// Three harmonics, of mean 0, with the proportions of a pulse at the skin: the rise takes three tenths of the beat.
 pub fn pulse_wave(phase: f32) -> f32 {
-    let a = TAU * phase;
-    (cos(a) + 0.42 * cos(2.0 * a - 0.9) + 0.14 * cos(3.0 * a - 1.7)) / 1.27
+    // The shift and the divisor put the peak at phase 0 and at 1.
+    let a = TAU * (phase - 0.0588);
+    (cos(a) + 0.42 * cos(2.0 * a + 0.9) + 0.14 * cos(3.0 * a + 1.7)) / 1.4633
 }
 
 /// Weight of a relative pulse amplitude in red, green and blue.
 pub(crate) const PULSE_COLOUR: [f32; 3] = [0.35, 1.0, 0.55];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pulse_wave_rises_quickly_to_one_at_phase_zero() {
+        let wave: Vec<f32> = (0..1000).map(|i| pulse_wave(i as f32 / 1000.0)).collect();
+        let at = |best: f32| wave.iter().position(|&v| v == best).unwrap_or_default();
+        let (high, low) = (wave.iter().copied().fold(-9.0, f32::max), wave.iter().copied().fold(9.0, f32::min));
+        assert!((high - 1.0).abs() < 1e-3 && (at(high) <= 3 || at(high) >= 997), "{high} at {}", at(high));
+        assert!((at(low) as i32 - 700).abs() < 20, "{low} at {}", at(low));
+        assert!(wave.iter().sum::<f32>().abs() < 1e-2);
+    }
+
+    #[test]
+    fn the_pulse_rate_is_the_slope_of_its_phase() {
+        let performance = Performance::new(3);
+        for second in [0.4, 7.7, 61.3] {
+            let [a, b] = [second - 0.005, second + 0.005].map(|t| performance.pulse_phase(t));
+            let slope = ((b - a).rem_euclid(1.0)) * 6000.0;
+            assert!((slope - performance.pulse_rate(second)).abs() < 0.2, "{slope}");
+        }
+    }
+
+    #[test]
+    fn the_head_moves_and_blinks_and_never_leaves_its_range() {
+        for seed in 0..20 {
+            let performance = Performance::new(seed);
+            let truths: Vec<Truth> = (0..1500).map(|n| performance.truth(n)).collect();
+            let spread = |f: fn(&Truth) -> f32| {
+                let values = truths.iter().map(f);
+                values.clone().fold(-99.0, f32::max) - values.fold(99.0, f32::min)
+            };
+            assert!((3.0..60.0).contains(&spread(|t| t.pose.yaw)), "yaw {}", spread(|t| t.pose.yaw));
+            assert!(spread(|t| t.pose.pitch) < 35.0 && spread(|t| t.pose.roll) < 20.0);
+            assert!(truths.iter().all(|t| (0.0..=1.0).contains(&t.mouth_opening) && t.mouth_spread.abs() <= 1.0));
+            // A minute's blinks, as configured.
+            let blinks = truths.windows(2).filter(|t| t[0].eye_opening >= 0.5 && t[1].eye_opening < 0.5).count() as f32;
+            assert!((blinks - performance.config.blink_rate).abs() < 2.0, "{blinks}");
+            // Heads do not jump.
+            assert!(truths.windows(2).all(|t| (t[1].pose.yaw - t[0].pose.yaw).abs() < 3.0));
+        }
+    }
+}

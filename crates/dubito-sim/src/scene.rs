@@ -292,7 +292,7 @@ impl Scene {
             let front = cos(a).max(0.0);
             let cord = 0.35 * smoothstep(-16.0, -10.0, y) * crate::math::bell((sin(a).abs() - 0.45) / 0.22) * front;
             let p = v3(sin(a) * (rx + cord), y, -4.6 + cos(a) * (rz + cord) + 0.9 * spread * neckline.min(2.0) * 0.3);
-            let under_chin = mix(0.42, 1.0, smoothstep(-8.0, -14.5, y));
+            let under_chin = mix(0.55, 1.0, smoothstep(-8.0, -14.5, y));
             (body.bend(p, smoothstep(-16.0, -5.0, y)), [u, v], under_chin)
         });
     }
@@ -317,7 +317,7 @@ impl Scene {
 
     /// A curtain around the neck, open in front.
     fn long_hair(&mut self, body: &Body<'_>, volume: f32) {
-        for (number, &(height, _)) in SHELLS.iter().enumerate().skip(1) {
+        for (number, &(height, _)) in SHELLS.iter().enumerate().skip(1).rev() {
             self.sheet(30, 12, Material::Hair(number as u8), |u, v| {
                 let a = mix(-1.12, 1.12, u) * std::f32::consts::PI * 0.56 + std::f32::consts::PI;
                 let y = mix(6.5, -19.0, v);
@@ -337,8 +337,8 @@ impl Scene {
     fn bun(&mut self, volume: f32) {
         let placement = self.placement;
         let centre = SKULL_CENTRE + v3(0.0, 10.6, -2.4);
-        for number in 1..SHELLS.len() {
-            let r = (2.3 + 0.9 * SHELLS[number].0) * volume;
+        for (number, &(height, _)) in SHELLS.iter().enumerate().skip(1).rev() {
+            let r = (2.3 + 0.9 * height) * volume;
             self.sheet(24, 12, Material::Hair(number as u8), |u, v| {
                 let (a, b) = (u * TAU, v * TAU * 0.5);
                 let p = centre + v3(cos(a) * sin(b) * r * 1.1, cos(b) * r * 0.85, -sin(a) * sin(b) * r);

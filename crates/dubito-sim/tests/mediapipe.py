@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 
 WIDTH, HEIGHT, STEP, FRAMES = 640, 480, 25, 8
 frames = detected = meshed = 0
-errors, by_landmark, lines = [], [], []
+errors, by_landmark, offsets, lines = [], [], [], []
 solutions = mp.solutions
 with solutions.face_detection.FaceDetection(model_selection=0) as detector, solutions.face_mesh.FaceMesh(
     static_image_mode=True, max_num_faces=1
@@ -49,6 +49,7 @@ with solutions.face_detection.FaceDetection(model_selection=0) as detector, solu
                     error = np.linalg.norm(points - true[:, :2], axis=1) / distance
                     wrong.append(error.mean())
                     by_landmark.append(error)
+                    offsets.append((points - true[:, :2])[152] / distance)
             errors += wrong
             lines.append(f"tone {tone:2} seed {seed}: {found}/{len(truths)} frames, error {np.mean(wrong) if wrong else np.nan:.3f}")
 print("\n".join(lines))
@@ -59,3 +60,4 @@ print("worst landmarks:", [(int(i), round(float(worst[i]), 3)) for i in np.argso
 for name, ids in dict(eyes=[33, 133, 159, 145, 362, 263, 386, 374], brows=[70, 63, 105, 66, 107], lips=[61, 291, 0, 17, 13, 14],
                       nose=[1, 4, 98, 327], oval=[10, 152, 234, 454, 172, 397, 54, 284]).items():
     print(f"  {name}: {worst[ids].mean():.3f}")
+print("MediaPipe's chin from the true one (right, down):", np.mean(offsets, axis=0).round(3).tolist())
