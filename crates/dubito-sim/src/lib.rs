@@ -57,9 +57,9 @@
 //!
 //! ## Measured
 //! `tests/mediapipe.py` (MediaPipe 0.10.21, two subjects of each of the ten tones, 160 frames of 640x480): BlazeFace and
-//! FaceMesh find a face in 160 of 160 frames; FaceMesh's landmarks lie 0.053 interocular distances from the truth
-//! on average, 0.118 in the worst frame: 0.028 at the eyes, 0.029 at the brows, 0.036 at the nose, 0.047 at the lips,
-//! 0.116 at the face's outline, which lies lower here than where MediaPipe sees a chin.
+//! FaceMesh find a face in 160 of 160 frames; FaceMesh's landmarks lie 0.049 interocular distances from the truth
+//! on average, 0.120 in the worst frame: 0.028 at the eyes, 0.030 at the brows, 0.034 at the nose, 0.044 at the lips,
+//! 0.108 at the face's outline: MediaPipe sees the chin 0.14 higher than it is.
 //!
 //! `examples/frames.rs` (`frames 5 4 N 480 480`, optimisation level 3): 0.086 s of processor time for a frame of 480x480
 //! and 0.7 s to make the subject, on two cores shared with other work: about 23 frames a second where both are free.
