@@ -6,7 +6,7 @@
 //! items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
 //! samples hold about 40 MB, however many frames they have).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use dubito_stats::probability::{FixedSum, entropy, excess};
@@ -576,12 +576,19 @@ impl Finish {
             |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name).map_or(NONE, |fact| fact.codes[unit]);
         let text = |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name)?.of(unit);
         // One origin for each combination of label, control and generator.
-        let mut known: std::collections::HashMap<(u16, u32, u32), u32> = Default::default();
+        let mut known: HashMap<(u16, u32, u32), u32> = HashMap::new();
+        let mut last = None;
         let mut origins: Vec<Origin> = Vec::new();
         let mut codes = Vec::with_capacity(labels.len());
         for (unit, &label) in labels.iter().enumerate() {
             let key = (label, code("control", unit), code("generator", unit));
-            codes.push(*known.entry(key).or_insert_with(|| {
+            if let Some((last_key, last_code)) = last
+                && last_key == key
+            {
+                codes.push(last_code);
+                continue;
+            }
+            let found = *known.entry(key).or_insert_with(|| {
                 let class = &self.task.classes[usize::from(label)];
                 let is_real = real_class(&self.task) == Some(usize::from(label));
                 let origin = match (text("control", unit), is_real, text("generator", unit)) {
@@ -593,7 +600,9 @@ impl Finish {
                     origins.push(origin);
                     origins.len() - 1
                 }) as u32
-            }));
+            });
+            last = Some((key, found));
+            codes.push(found);
         }
         let mut sorted = origins.clone();
         sorted.sort_unstable();
