@@ -13,7 +13,7 @@ use dubito_stats::probability::{FixedSum, entropy, excess};
 use dubito_stats::{Items, Scored, StatsError, Task, VideoSums};
 
 use crate::input::diagnose::diagnose;
-use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold};
+use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold, mixed};
 use crate::input::store::{Clash, Refusal, Store, ranks};
 use crate::input::{Layout, Scoring, Table, Texts};
 use crate::{Level, Options, ReportError};
@@ -241,12 +241,14 @@ impl Scores {
         let layouts: Vec<Layout> = tables.iter().map(|table| Layout::of(table, &request)).collect::<Result<_, _>>()?;
         let Some(first) = layouts.first() else { return Err(ReportError::Empty { path: PathBuf::new() }) };
         agree(&tables, &layouts)?;
+        given_once(paths)?;
         let raw = layouts.iter().any(|layout| layout.has_samples(request.input.as_ensemble));
         let has_videos = layouts.iter().any(|layout| layout.video.is_some());
         let names = request.facts();
         let facts: Vec<usize> =
             (0..names.len()).filter(|&at| layouts.iter().any(|layout| layout.facts[at].is_some())).collect();
         let kept = facts.iter().map(|&at| names[at].clone()).collect();
+        let nameless = layouts.iter().any(|layout| layout.item.is_none() && !layout.names_frames());
         let has_frames = layouts.iter().any(|layout| layout.frame.is_some());
         let mut store = Store::new(first.task.classes.len(), facts.len(), has_videos, raw);
         let context = Context { request: &request, task: &first.task, facts, has_videos, has_frames, raw };
@@ -282,7 +284,7 @@ impl Scores {
         }
         store.merge().map_err(|found| clash(found, &[]))?;
         let reduced = layouts.iter().any(|layout| matches!(layout.scoring, Scoring::Reduced { .. }));
-        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, facts: kept };
+        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, facts: kept, nameless };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
             Failure::Stats(place, source) => ReportError::Stats { place, source },
@@ -410,6 +412,18 @@ pub fn is_right(scored: &Scored) -> bool {
     predicted(scored) == scored.label
 }
 
+/// That no file is given twice: rows without names would count double.
+fn given_once(paths: &[PathBuf]) -> Result<(), ReportError> {
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        let canonical = path.canonicalize().map_err(|source| ReportError::Read { path: path.clone(), source })?;
+        if !seen.insert(canonical) {
+            return Err(ReportError::Layout { path: path.clone(), problem: "is given twice: give it once".into() });
+        }
+    }
+    Ok(())
+}
+
 /// That the files go together: the same classes, all reduced or none.
 fn agree(tables: &[Table], layouts: &[Layout]) -> Result<(), ReportError> {
     let is_reduced = |layout: &Layout| matches!(layout.scoring, Scoring::Reduced { .. });
@@ -464,6 +478,42 @@ struct Finish {
     reduced: bool,
     split: Option<String>,
     facts: Vec<String>,
+    /// Whether some items have no name but their row.
+    nameless: bool,
+}
+
+/// A number for each item that depends on what is said of it, and not on its row: so that the bootstrap
+/// draws the same whatever the order of rows without names. Items of the same content are
+/// interchangeable.
+fn by_content(store: &Store, units: &Units) -> Vec<u32> {
+    let detectors = ranks(store.detectors.names());
+    let scores = &store.scores;
+    let width = store.width();
+    let mut content: Vec<u64> = (0..units.len())
+        .map(|unit| {
+            let facts = units.facts.iter().map(|fact| fact.codes[unit]);
+            facts.fold(mixed(units.label(unit) as u64), |hash, code| mixed(hash ^ u64::from(code)))
+        })
+        .collect();
+    for &run in &store.order {
+        let run = run as usize;
+        let hash = &mut content[scores.items[run] as usize];
+        // Each detector's part is added, so that the order of detectors does not count.
+        let mut part = mixed(u64::from(detectors[scores.detectors[run] as usize]));
+        for at in run * width..(run + 1) * width {
+            let bits = match &scores.values {
+                Values::Sums(sums) => sums[at].mean(scores.counts[run].into()).to_bits(),
+                Values::Finals(values) => values[at].to_bits(),
+            };
+            part = mixed(part ^ bits);
+        }
+        *hash = hash.wrapping_add(part);
+    }
+    let mut order: Vec<u32> = (0..content.len() as u32).collect();
+    order.sort_by_key(|&unit| content[unit as usize]);
+    let mut numbers = vec![0; order.len()];
+    order.iter().zip(0..).for_each(|(&unit, number)| numbers[unit as usize] = number);
+    numbers
 }
 
 /// Why a video of reduced items has no split of its doubt.
@@ -482,8 +532,10 @@ impl Finish {
             (ClusteredBy::Identity, Some(identity)) => identity.values.len(),
             _ => units.len(),
         };
-        let cluster = |unit: usize| match (clustered_by, identity) {
-            (ClusteredBy::Identity, Some(identity)) => identity.codes[unit],
+        let numbers = (self.nameless && clustered_by == ClusteredBy::Item).then(|| by_content(&store, &units));
+        let cluster = |unit: usize| match (clustered_by, identity, &numbers) {
+            (ClusteredBy::Identity, Some(identity), _) => identity.codes[unit],
+            (_, _, Some(numbers)) => numbers[unit],
             _ => unit as u32,
         };
         let mut names: Vec<(usize, String)> = store.detectors.names().iter().cloned().enumerate().collect();
@@ -629,7 +681,7 @@ impl Finish {
         items.reserve(runs.len());
         let (width, nothing) = (self.task.classes.len() + 1, BTreeSet::new());
         let expected = store.samples.get(detector).unwrap_or(&nothing);
-        let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(crate::input::rows::mixed(sample)));
+        let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(mixed(sample)));
         let (mut least, mut most) = (u32::MAX, 0);
         let mut probs = vec![0.0; width - 1];
         for &run in runs {
