@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 
@@ -26,6 +27,20 @@ def example(crate, name):
     """Builds an example program of a crate; gives its path."""
     subprocess.run(["cargo", "build", "--quiet", "-p", crate, "--example", name], cwd=ROOT, check=True)
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "examples" / name
+
+
+def measured(command):
+    """Seconds and peak resident MiB of a command and its children, and what it printed."""
+    timed = (
+        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE,"
+        " stderr=subprocess.DEVNULL, text=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024);"
+        " print(done.stdout); sys.exit(done.returncode)"
+    )
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", timed, *map(str, command)], check=True, stdout=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - begun
+    memory, printed = done.stdout.split("\n", 1)
+    return seconds, float(memory), printed.strip()
 
 
 def report(name, ours, peer, unit, lower_is_better=False):

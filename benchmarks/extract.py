@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import common
@@ -53,20 +52,6 @@ print(saved)
 """
 
 
-def measured(command):
-    """Seconds and peak resident MiB of a command and its children, and what it printed."""
-    timed = (
-        "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE,"
-        " stderr=subprocess.DEVNULL, text=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024);"
-        " print(done.stdout); sys.exit(done.returncode)"
-    )
-    begun = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", timed, *map(str, command)], check=True, stdout=subprocess.PIPE, text=True)
-    seconds = time.perf_counter() - begun
-    memory, printed = done.stdout.split("\n", 1)
-    return seconds, float(memory), printed.strip()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     faces = common.ROOT.parent / "shared" / "faces"
@@ -91,8 +76,8 @@ def main():
         for round_ in range(arguments.rounds):
             out = folder / f"out-{round_}"
             out.mkdir()
-            ours = measured([dubito, "extract", folder / "videos", "--frames", FRAMES, "--size", SIZE, "-o", out, "-q"])
-            peer = measured([python, "-c", PEER, out, FRAMES, SIZE, *videos])
+            ours = common.measured([dubito, "extract", folder / "videos", "--frames", FRAMES, "--size", SIZE, "-o", out, "-q"])
+            peer = common.measured([python, "-c", PEER, out, FRAMES, SIZE, *videos])
             for side, result in zip((0, 1), (ours, peer)):
                 seconds[side].append(result[0])
                 memory[side].append(result[1])

@@ -524,7 +524,8 @@ fn ece_if_calibrated(items: &Items, options: &Options) -> Estimate {
     if options.bootstrap.is_none() {
         return Estimate::undefined("not simulated, as no intervals were asked for");
     }
-    let confidence: Vec<f64> = (0..items.len()).map(|i| items.probs(i)[items.predicted(i)]).collect();
+    let mut confidence: Vec<f64> = (0..items.len()).map(|i| items.probs(i)[items.predicted(i)]).collect();
+    confidence.sort_unstable_by(f64::total_cmp); // each draw belongs to a confidence, whatever the items' order
     let ones = vec![1u32; items.len()];
     let seed = options.bootstrap.as_ref().map_or(0, |bootstrap| bootstrap.seed);
     let mut values = Vec::with_capacity(SIMULATIONS as usize);

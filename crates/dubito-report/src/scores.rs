@@ -6,7 +6,7 @@
 //! items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
 //! samples hold about 40 MB, however many frames they have).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use dubito_stats::probability::{FixedSum, entropy, excess};
@@ -14,7 +14,7 @@ use dubito_stats::{Items, Scored, StatsError, Task, VideoSums};
 
 use crate::evaluate::{CALIBRATION_SPLITS, TEST_SPLITS};
 use crate::input::diagnose::diagnose;
-use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold};
+use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold, mixed};
 use crate::input::store::{Clash, Refusal, Store, ranks};
 use crate::input::{Layout, Scoring, Table, Texts};
 use crate::{Level, Options, ReportError};
@@ -244,12 +244,14 @@ impl Scores {
         let layouts: Vec<Layout> = tables.iter().map(|table| Layout::of(table, &request)).collect::<Result<_, _>>()?;
         let Some(first) = layouts.first() else { return Err(ReportError::Empty { path: PathBuf::new() }) };
         agree(&tables, &layouts)?;
+        given_once(paths)?;
         let raw = layouts.iter().any(|layout| layout.has_samples(request.input.as_ensemble));
         let has_videos = layouts.iter().any(|layout| layout.video.is_some());
         let names = request.facts();
         let facts: Vec<usize> =
             (0..names.len()).filter(|&at| layouts.iter().any(|layout| layout.facts[at].is_some())).collect();
         let kept = facts.iter().map(|&at| names[at].clone()).collect();
+        let nameless = layouts.iter().any(|layout| layout.item.is_none() && !layout.names_frames());
         let has_frames = layouts.iter().any(|layout| layout.frame.is_some());
         let mut store = Store::new(first.task.classes.len(), facts.len(), has_videos, raw);
         let context = Context { request: &request, task: &first.task, facts, has_videos, has_frames, raw };
@@ -286,7 +288,7 @@ impl Scores {
         }
         store.merge().map_err(|found| clash(found, &[]))?;
         let reduced = layouts.iter().any(|layout| matches!(layout.scoring, Scoring::Reduced { .. }));
-        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, splits, facts: kept };
+        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, splits, facts: kept, nameless };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
             Failure::Stats(place, source) => ReportError::Stats { place, source },
@@ -453,6 +455,18 @@ pub fn is_right(scored: &Scored) -> bool {
     predicted(scored) == scored.label
 }
 
+/// That no file is given twice: rows without names would count double.
+fn given_once(paths: &[PathBuf]) -> Result<(), ReportError> {
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        let canonical = path.canonicalize().map_err(|source| ReportError::Read { path: path.clone(), source })?;
+        if !seen.insert(canonical) {
+            return Err(ReportError::Layout { path: path.clone(), problem: "is given twice: give it once".into() });
+        }
+    }
+    Ok(())
+}
+
 /// That the files go together: the same classes, all reduced or none.
 fn agree(tables: &[Table], layouts: &[Layout]) -> Result<(), ReportError> {
     let is_reduced = |layout: &Layout| matches!(layout.scoring, Scoring::Reduced { .. });
@@ -508,6 +522,42 @@ struct Finish {
     split: Option<String>,
     splits: Vec<String>,
     facts: Vec<String>,
+    /// Whether some items have no name but their row.
+    nameless: bool,
+}
+
+/// A number for each item that depends on what is said of it, and not on its row: so that the bootstrap
+/// draws the same whatever the order of rows without names. Items of the same content are
+/// interchangeable.
+fn by_content(store: &Store, units: &Units) -> Vec<u32> {
+    let detectors = ranks(store.detectors.names());
+    let scores = &store.scores;
+    let width = store.width();
+    let mut content: Vec<u64> = (0..units.len())
+        .map(|unit| {
+            let facts = units.facts.iter().map(|fact| fact.codes[unit]);
+            facts.fold(mixed(units.label(unit) as u64), |hash, code| mixed(hash ^ u64::from(code)))
+        })
+        .collect();
+    for &run in &store.order {
+        let run = run as usize;
+        let hash = &mut content[scores.items[run] as usize];
+        // Each detector's part is added, so that the order of detectors does not count.
+        let mut part = mixed(u64::from(detectors[scores.detectors[run] as usize]));
+        for at in run * width..(run + 1) * width {
+            let bits = match &scores.values {
+                Values::Sums(sums) => sums[at].mean(scores.counts[run].into()).to_bits(),
+                Values::Finals(values) => values[at].to_bits(),
+            };
+            part = mixed(part ^ bits);
+        }
+        *hash = hash.wrapping_add(part);
+    }
+    let mut order: Vec<u32> = (0..content.len() as u32).collect();
+    order.sort_by_key(|&unit| content[unit as usize]);
+    let mut numbers = vec![0; order.len()];
+    order.iter().zip(0..).for_each(|(&unit, number)| numbers[unit as usize] = number);
+    numbers
 }
 
 /// Why a video of reduced items has no split of its doubt.
@@ -526,8 +576,10 @@ impl Finish {
             (ClusteredBy::Identity, Some(identity)) => identity.values.len(),
             _ => units.len(),
         };
-        let cluster = |unit: usize| match (clustered_by, identity) {
-            (ClusteredBy::Identity, Some(identity)) => identity.codes[unit],
+        let numbers = (self.nameless && clustered_by == ClusteredBy::Item).then(|| by_content(&store, &units));
+        let cluster = |unit: usize| match (clustered_by, identity, &numbers) {
+            (ClusteredBy::Identity, Some(identity), _) => identity.codes[unit],
+            (_, _, Some(numbers)) => numbers[unit],
             _ => unit as u32,
         };
         let mut names: Vec<(usize, String)> = store.detectors.names().iter().cloned().enumerate().collect();
@@ -621,12 +673,19 @@ impl Finish {
             |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name).map_or(NONE, |fact| fact.codes[unit]);
         let text = |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name)?.of(unit);
         // One origin for each combination of label, control and generator.
-        let mut known: std::collections::HashMap<(u16, u32, u32), u32> = Default::default();
+        let mut known: HashMap<(u16, u32, u32), u32> = HashMap::new();
+        let mut last = None;
         let mut origins: Vec<Origin> = Vec::new();
         let mut codes = Vec::with_capacity(labels.len());
         for (unit, &label) in labels.iter().enumerate() {
             let key = (label, code("control", unit), code("generator", unit));
-            codes.push(*known.entry(key).or_insert_with(|| {
+            if let Some((last_key, last_code)) = last
+                && last_key == key
+            {
+                codes.push(last_code);
+                continue;
+            }
+            let found = *known.entry(key).or_insert_with(|| {
                 let class = &self.task.classes[usize::from(label)];
                 let is_real = real_class(&self.task) == Some(usize::from(label));
                 let origin = match (text("control", unit), is_real, text("generator", unit)) {
@@ -638,7 +697,9 @@ impl Finish {
                     origins.push(origin);
                     origins.len() - 1
                 }) as u32
-            }));
+            });
+            last = Some((key, found));
+            codes.push(found);
         }
         let mut sorted = origins.clone();
         sorted.sort_unstable();
@@ -665,7 +726,7 @@ impl Finish {
         items.reserve(runs.len());
         let (width, nothing) = (self.task.classes.len() + 1, BTreeSet::new());
         let expected = store.samples.get(detector).unwrap_or(&nothing);
-        let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(crate::input::rows::mixed(sample)));
+        let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(mixed(sample)));
         let (mut least, mut most) = (u32::MAX, 0);
         let mut probs = vec![0.0; width - 1];
         for &run in runs {

@@ -271,6 +271,28 @@ fn items_without_names() {
 }
 
 #[test]
+fn rows_without_names_may_come_in_any_order() {
+    let lines: Vec<String> =
+        (0..50).map(|i| format!("{},{},g{}", i % 2, f64::from(i * 7 % 50) / 50.0, i % 3)).collect();
+    let intervals = |lines: &[String]| {
+        let scores = read(&format!("label,p_fake,generator\n{}\n", lines.join("\n")));
+        dubito_report::evaluate::metrics_from_scores(&scores, &[], serde_json::Value::Null, &Options::default())
+            .unwrap()
+    };
+    let mut shuffled = lines.clone();
+    (0..50).for_each(|i| shuffled[i] = lines[i * 11 % 50].clone());
+    assert_ne!(lines, shuffled);
+    let expected = intervals(&lines);
+    assert!(expected.group(&[], Level::Item).unwrap().metric("auroc").low.is_some());
+    assert_eq!(intervals(&shuffled), expected);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = put(folder.path(), "n.csv", b"label,p_fake\n0,0.5\n");
+    let twice = Scores::read(&[file.clone(), folder.path().join("./n.csv")], &options()).unwrap_err().to_string();
+    assert!(twice.contains("n.csv: is given twice"), "{twice}");
+}
+
+#[test]
 fn facts_are_kept_for_grouping() {
     let text = "item,label,p_fake,video,compression,dataset\na,0,0.1,v,c40,D\nb,0,0.2,v,c40,D\nc,1,0.7,w,,E\n";
     let by = |names: &[&str]| Options { by: names.iter().map(|n| n.to_string()).collect(), ..options() };

@@ -75,7 +75,11 @@ pub(crate) fn names(path: &Path, compression: Compression) -> Result<Vec<String>
     let mut names = Vec::with_capacity(archive.len());
     for at in 0..archive.len() {
         let entry = archive.by_index_raw(at).map_err(|e| corrupt(path, e))?;
-        names.push(String::from_utf8_lossy(entry.name_raw()).trim_end_matches(".npy").to_string());
+        let name = String::from_utf8_lossy(entry.name_raw());
+        if name == "[Content_Types].xml" {
+            return Err(corrupt(path, "is an Excel workbook (or another document): save the sheet as CSV"));
+        }
+        names.push(name.strip_suffix(".npy").unwrap_or(&name).to_string());
     }
     Ok(names)
 }

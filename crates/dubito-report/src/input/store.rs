@@ -143,9 +143,9 @@ impl Store {
         Ok(())
     }
 
-    /// Rank of each video by name.
-    pub fn video_ranks(&self) -> Vec<u32> {
-        ranks(self.videos.names())
+    /// Values of each run of scores.
+    pub fn width(&self) -> usize {
+        self.classes + 1
     }
 
     /// Put every item in its place, by (video, frame, name), merge what is equal, and find the order of
@@ -207,7 +207,7 @@ impl Store {
             self.order = order;
             return Ok(());
         };
-        let width = self.classes + 1;
+        let width = self.width();
         let (mut new, mut new_sums): (ScoreRuns, Vec<FixedSum>) = (ScoreRuns::new(true), Vec::new());
         let mut last = None;
         for run in order {
@@ -246,7 +246,7 @@ impl Store {
     /// The runs in the order of (video's name, frame, item's name); those without a frame first.
     fn order(&self) -> Vec<u32> {
         let items = &self.items;
-        let ranks = self.video_ranks();
+        let ranks = ranks(self.videos.names());
         let frame = |run: usize| items.frame(run).wrapping_add(1); // NO_FRAME is 0
         debug_assert_eq!(NO_FRAME.wrapping_add(1), 0);
         let shared = if self.has_videos { 0 } else { common_prefix(&items.names) };
