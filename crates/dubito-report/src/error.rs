@@ -79,8 +79,8 @@ pub enum ReportError {
         /// The first row, from 1.
         first_row: u64,
     },
-    /// More items than can be numbered.
-    #[error("{}: more than {most} items: evaluate them in parts", path.display())]
+    /// More items, or scores of them, than can be numbered.
+    #[error("{}: more than {most} items, or scores of items: evaluate them in parts", path.display())]
     TooMany {
         /// The file that had them.
         path: PathBuf,
@@ -160,9 +160,9 @@ pub enum ReportError {
         /// The row, from 1.
         row: u64,
         /// The column.
-        column: String,
+        column: Box<str>,
         /// The video or item.
-        what: String,
+        what: Box<str>,
         /// What the earlier row says.
         first: String,
         /// What this row says.

@@ -2,7 +2,7 @@
 //! each.
 //!
 //! Rows may come in any order and from any number of files; the result is the same bits. Memory grows with
-//! items, not with samples: about 130 bytes for an item while it is read and 75 afterwards, and, where
+//! items, not with samples: about 120 bytes for an item while it is read and 80 afterwards, and, where
 //! items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
 //! samples hold about 40 MB, however many frames they have).
 
@@ -136,7 +136,7 @@ impl Units {
 pub struct ScoreSet {
     /// The detector, where the predictions name one.
     pub detector: Option<String>,
-    /// The scored items, in the order of their indices.
+    /// The scored items, sorted by video, frame and name (so the frames of a video lie side by side).
     pub items: Items,
     /// Index of each scored item among all items; `None` where it scored all of them.
     item_ids: Option<Vec<u32>>,

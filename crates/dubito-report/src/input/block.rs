@@ -47,6 +47,7 @@ impl Texts {
     }
 
     /// Text `i`; panics where there is none, like indexing a slice.
+    #[inline]
     pub fn get(&self, i: usize) -> &str {
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
         &self.bytes[start..self.ends[i]]
@@ -180,7 +181,7 @@ fn whole(cell: &str) -> Option<Option<u64>> {
 /// A float that is a whole number, 0 or more, and exact.
 fn as_whole(value: f64) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
-    (value >= 0.0 && value <= EXACT && value.fract() == 0.0).then_some(value as u64)
+    ((0.0..=EXACT).contains(&value) && value.fract() == 0.0).then_some(value as u64)
 }
 
 /// What was expected, and what to do about a decimal comma.

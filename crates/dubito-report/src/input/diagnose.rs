@@ -117,8 +117,8 @@ fn named(clash: Clash, found: &[Found], tables: &[Table], request: &Request, sam
                 Some((row, at, first)) => ReportError::Conflict {
                     path: path(row),
                     row: row.row,
-                    column: columns[at].clone(),
-                    what,
+                    column: columns[at].as_str().into(),
+                    what: what.into(),
                     first,
                     second: row.says[at].clone(),
                 },

@@ -233,7 +233,12 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
             part.detectors.code(name);
             part.all_detectors.insert(name.clone());
         }),
+        // Without a column, every row is of the detector (and the split) without a name.
+        _ if layout.detector.is_none() => note(&mut part.all_detectors, ""),
         _ => {}
+    }
+    if layout.split().is_none() {
+        note(&mut part.all_splits, "");
     }
     let mut folder = Folder {
         context,
@@ -262,10 +267,12 @@ impl<'a> Folder<'a> {
         let (ensemble, logits) = (request.input.as_ensemble, request.input.logits);
         let is_wide = matches!(layout.scoring, Scoring::Wide(_));
         let detector = if is_wide || ensemble { "" } else { block.text(layout.detector, row) };
-        if !is_wide {
+        if layout.detector.is_some() {
             note(&mut self.part.all_detectors, detector);
         }
-        note(&mut self.part.all_splits, block.text(layout.split(), row));
+        if layout.split().is_some() {
+            note(&mut self.part.all_splits, block.text(layout.split(), row));
+        }
         if !wanted_row(block, layout, request, row) {
             return Ok(());
         }

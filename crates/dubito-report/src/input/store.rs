@@ -77,7 +77,8 @@ impl Store {
     /// Take a part. `row_name` names an item without a name by its row in the block.
     pub fn add(&mut self, part: Part, row_name: impl Fn(u32) -> String) -> Result<(), Refusal> {
         let before = self.items.labels.len();
-        if before + part.items.labels.len() >= NONE as usize {
+        let scores = self.scores.items.len() + part.scores.items.len();
+        if (before + part.items.labels.len()).max(scores) >= NONE as usize {
             return Err(Refusal::TooMany);
         }
         let to_global = |global: &mut Interner, local: &Interner| -> Vec<u32> {
