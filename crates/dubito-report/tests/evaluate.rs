@@ -209,5 +209,5 @@ fn contradictions_are_named() {
             .contains("has the same sample of the same detector here and in row 1")
     );
     assert!(changed(|rows| rows.extend(rows.clone())).contains("has the same sample of the same detector"));
-    assert!(changed(|rows| rows[0].split = Some("test".into())).contains("Options::split"));
+    assert!(changed(|rows| rows[0].split = Some("test".into())).contains("several values of split"));
 }
