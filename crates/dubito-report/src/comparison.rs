@@ -67,6 +67,9 @@ fn name(set: &ScoreSet) -> String {
     set.detector.clone().unwrap_or_default()
 }
 
+/// A metric of the first detector and of the second, to be resampled together.
+type Resampled = (&'static str, Box<dyn Weighted>, Box<dyn Weighted>);
+
 /// The items of one detector that the other scored too.
 struct Common {
     /// Index in the first's items and in the second's.
@@ -126,7 +129,7 @@ fn compare(scores: &Scores, first: &ScoreSet, second: &ScoreSet, options: &Optio
             .collect()
     };
     let share = |right: &[bool]| Mean(right.iter().map(|&r| f64::from(u8::from(r))).collect());
-    let mut resampled: Vec<(&'static str, Box<dyn Weighted>, Box<dyn Weighted>)> = vec![
+    let mut resampled: Vec<Resampled> = vec![
         ("brier", Box::new(Mean(brier(a, &|p| p.0))), Box::new(Mean(brier(b, &|p| p.1)))),
         ("accuracy", Box::new(share(&right_a)), Box::new(share(&right_b))),
     ];
