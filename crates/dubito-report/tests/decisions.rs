@@ -19,7 +19,7 @@ fn two_splits(folder: &Path) -> PathBuf {
     for row in &mut all {
         let person: usize =
             row.identity.as_deref().unwrap().trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
-        row.split = Some(if person % 3 == 0 { "test" } else { "calibration" }.into());
+        row.split = Some(if person.is_multiple_of(3) { "test" } else { "calibration" }.into());
     }
     let mouth = |row: &Row| row.generator.as_deref() == Some("mouth") || row.control.as_deref() == Some("mouth");
     all.retain(|row| row.split.as_deref() == Some("test") || !mouth(row));
@@ -112,7 +112,7 @@ fn detectors_are_set_side_by_side() {
             let mut row = row.clone();
             row.detector = Some("worse".into());
             // Every third video is misread.
-            if row.video.as_deref().unwrap().len() % 3 == 0 {
+            if row.video.as_deref().unwrap().len().is_multiple_of(3) {
                 row.probs.reverse();
             }
             row
