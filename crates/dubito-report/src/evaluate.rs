@@ -15,6 +15,7 @@
 //!
 //! Each is given by frame and by video, or by item where the predictions name no videos.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -270,7 +271,12 @@ pub fn metrics_from_scores(
         for set in &scores.sets {
             for &level in levels {
                 let all = set.of(level);
-                let items = all.select(|i| selection.holds_unit(&scores.units, scores.unit(set, level, i)));
+                let holds = |i: usize| selection.holds_unit(&scores.units, scores.unit(set, level, i));
+                // All items are not copied: there may be many.
+                let items = match selection {
+                    Selection::All => Cow::Borrowed(all),
+                    _ => Cow::Owned(all.select(holds)),
+                };
                 let mut by = selection.by();
                 if let (true, Some(detector)) = (scores.sets.len() > 1, &set.detector) {
                     by.insert("detector".into(), detector.clone());
@@ -287,13 +293,14 @@ pub fn metrics_from_scores(
                     unknown.for_each(|(_, estimate)| *estimate = Estimate::undefined(reason));
                 }
                 in_unit(&mut metrics, options.unit, scores.task.classes.len());
-                let mut videos: Vec<usize> = (0..all.len())
-                    .map(|i| scores.unit(set, level, i))
-                    .filter(|&unit| selection.holds_unit(&scores.units, unit))
-                    .collect();
-                videos.dedup(); // items are sorted by video
+                let (mut videos, mut last) = (0, None); // items are sorted by video
+                for i in (0..all.len()).filter(|&i| holds(i)) {
+                    let unit = Some(scores.unit(set, level, i));
+                    videos += usize::from(unit != last);
+                    last = unit;
+                }
                 let missing = missing.iter().filter(|m| selection.holds_missing(m)).count();
-                groups.push(Group { by, level, items: items.len(), videos: videos.len(), missing, metrics });
+                groups.push(Group { by, level, items: items.len(), videos, missing, metrics });
             }
         }
     }
@@ -475,8 +482,8 @@ fn selections(scores: &Scores, missing: &[Missing], by: &[String]) -> Vec<Select
 }
 
 /// How often each of these items is called anything but real.
-fn called_fake(items: &Items, which: impl Fn(usize) -> bool, real: usize) -> Rate {
-    let mut rate = Rate::default();
+fn called_fake(items: &Items, which: impl Fn(usize) -> bool, real: usize, clustered: bool) -> Rate {
+    let mut rate = Rate::new(clustered);
     (0..items.len()).filter(|&i| which(i)).for_each(|i| rate.push(items.cluster(i), items.predicted(i) != real));
     rate
 }
@@ -497,8 +504,9 @@ fn add_rates(
         }
         return;
     };
-    let alarms = called_fake(items, |i| items.label(i) == real, real);
-    let mut misses = Rate::default();
+    let clustered = bootstrap.is_some();
+    let alarms = called_fake(items, |i| items.label(i) == real, real, clustered);
+    let mut misses = Rate::new(clustered);
     (0..items.len())
         .filter(|&i| items.label(i) != real)
         .for_each(|i| misses.push(items.cluster(i), items.predicted(i) == real));
@@ -506,7 +514,7 @@ fn add_rates(
     metrics.insert("miss_rate".into(), misses.estimate(bootstrap, "there are no fakes"));
     if let Selection::Control(_) = selection {
         let is_untouched = |i: usize| *scores.units.origin(scores.unit(set, level, i)) == Origin::Real;
-        let untouched = called_fake(set.of(level), is_untouched, real);
+        let untouched = called_fake(set.of(level), is_untouched, real, clustered);
         let above = alarms.minus(&untouched, bootstrap, "there are no untouched reals (or no controls) to compare");
         metrics.insert("false_alarm_rate_above_real".into(), above);
     }

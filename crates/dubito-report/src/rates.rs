@@ -8,15 +8,27 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// Events and trials of each cluster.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rate {
+    clustered: bool,
     by_cluster: BTreeMap<u32, (u64, u64)>,
 }
 
+impl Default for Rate {
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
 impl Rate {
+    /// No trials yet. What is not `clustered` keeps totals only, which is enough without intervals.
+    pub fn new(clustered: bool) -> Self {
+        Self { clustered, by_cluster: BTreeMap::new() }
+    }
+
     /// One trial: the item's cluster, and whether the event happened.
     pub fn push(&mut self, cluster: u32, happened: bool) {
-        let (events, trials) = self.by_cluster.entry(cluster).or_default();
+        let (events, trials) = self.by_cluster.entry(if self.clustered { cluster } else { 0 }).or_default();
         *events += u64::from(happened);
         *trials += 1;
     }
