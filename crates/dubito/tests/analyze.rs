@@ -30,7 +30,7 @@ fn wide() -> String {
     let mut table = String::from("path,truth,source,prob_one,prob_two\n");
     for i in 0..60 {
         let fake = i % 2 == 1;
-        let p = if fake { 0.9 - f64::from(i) * 0.01 } else { 0.1 + f64::from(i) * 0.008 };
+        let p = if fake { 0.9 - f64::from(i) * 0.006 } else { 0.1 + f64::from(i) * 0.006 };
         let two = if i % 10 == 0 { String::new() } else { format!("{:.3}", 1.0 - p) };
         let (truth, source) = if fake { ("Fake", "swap") } else { ("REAL", "") };
         table += &format!("v{i}.mp4,{truth},{source},{p:.3},{two}\n");
