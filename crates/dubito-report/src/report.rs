@@ -447,7 +447,10 @@ fn page(scores: &Scores, metrics: &Metrics, tables: Vec<Shown>, figures: Vec<Fig
         verdict: sentences.into_iter().map(|sentence| Card { class: class(sentence.judgement), sentence }).collect(),
         facts: facts(scores, metrics, input),
         items: if scores.has_videos { "Frames" } else { "Items" },
-        origins: origins(scores, metrics),
+        origins: match scores.sets[0].detector.as_deref() {
+            Some(first) if scores.sets.len() > 1 => origins(scores, &metrics.of_detector(first)),
+            _ => origins(scores, metrics),
+        },
         missing: missing.into_iter().map(|((status, reason), count)| (status, reason, count)).collect(),
         tables,
         detectors,
@@ -491,8 +494,9 @@ fn subtitle(scores: &Scores) -> String {
 fn facts(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_string(), value));
-    if let Some(detector) = &scores.sets[0].detector {
-        fact("Detector", detector.clone());
+    let detectors: Vec<&str> = scores.sets.iter().filter_map(|set| set.detector.as_deref()).collect();
+    if !detectors.is_empty() {
+        fact(if detectors.len() == 1 { "Detector" } else { "Detectors" }, detectors.join(", "));
     }
     if let Some(split) = &scores.split {
         fact("Split", split.clone());
