@@ -7,18 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use dubito_stats::{Confidence, ReliabilityBin, Scored, StatsError, reliability_of};
+use dubito_stats::forensic::{CrossEntropy, TippettPoint};
+use dubito_stats::{Confidence, Items, ReliabilityBin, Scored, StatsError, reliability_of};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use dubito_stats::forensic::{CrossEntropy, TippettPoint};
-
 use crate::decisions::Decisions;
 use crate::rates::quantile;
-use crate::scores::{Origin, Scores, is_right, real_class};
+use crate::scores::{Origin, Scores, is_right, real_class, scored};
 use crate::{Level, ReportError};
 
 /// One figure, drawn.
@@ -76,7 +75,9 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
         &Reliability { panels, what },
     )?);
 
-    let top_items = scores.scored(&scores.sets[0], top);
+    let (set, all_top) = (&scores.sets[0], scores.sets[0].of(top));
+    let top_items: Vec<(usize, Scored)> =
+        drawn(all_top).map(|i| (scores.unit(set, top, i), scored(all_top, i))).collect();
     let origins: Vec<(Origin, Vec<&Scored>)> = by_origin(scores, &top_items);
     all.push(figure(
         "uncertainty_by_generator",
@@ -220,14 +221,22 @@ fn by_origin<'a>(scores: &Scores, items: &'a [(usize, Scored)]) -> Vec<(Origin, 
     groups.into_iter().collect()
 }
 
+/// Figures of single items are drawn of at most this many.
+const MOST_DRAWN: usize = 200_000;
+
+/// The items that a figure is drawn of: every one or, of more than [`MOST_DRAWN`], every k-th.
+fn drawn(items: &Items) -> impl Iterator<Item = usize> {
+    (0..items.len()).step_by(items.len().div_ceil(MOST_DRAWN).max(1))
+}
+
 /// The points of a curve.
 type Points = Vec<(f64, f64)>;
 
 /// Accuracy of what is kept, for each share set aside, by each kind of doubt; and by the best order.
 fn rejection(scores: &Scores, level: Level) -> CurvePanel {
     let items = scores.sets[0].of(level);
-    let errors: Vec<f64> =
-        (0..items.len()).map(|i| f64::from(u8::from(items.predicted(i) != items.label(i)))).collect();
+    let errors: Vec<f64> = drawn(items).map(|i| f64::from(u8::from(items.is_error(i)))).collect();
+    let doubt = |all: &[f64]| drawn(items).map(|i| all[i]).collect();
     let by = |name: &str, color, dash, doubt: Vec<f64>| Line {
         name: name.into(),
         color,
@@ -235,8 +244,8 @@ fn rejection(scores: &Scores, level: Level) -> CurvePanel {
         points: kept_accuracy(&doubt, &errors),
     };
     let lines = vec![
-        by("total", BLUE, SOLID, items.total().to_vec()),
-        by("epistemic", ORANGE, (7, 4), items.epistemic().to_vec()),
+        by("total", BLUE, SOLID, doubt(items.total())),
+        by("epistemic", ORANGE, (7, 4), doubt(items.epistemic())),
         by("best possible", GREY, (2, 3), errors.clone()),
     ];
     let lowest = lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)).fold(1.0, f64::min);
@@ -298,7 +307,7 @@ fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Resul
     let real = real_class(&scores.task).ok_or("no class is named real")?;
     let set = &scores.sets[0];
     let all = set.of(level);
-    let mut items: Vec<(f64, bool)> = (0..all.len())
+    let mut items: Vec<(f64, bool)> = drawn(all)
         .filter(|&i| chosen(scores.units.origin(scores.unit(set, level, i))))
         .map(|i| (scores.fakeness(all.probs(i)), all.label(i) != real))
         .collect();

@@ -605,6 +605,9 @@ fn limits(scores: &Scores, input: &ReportInput) -> Vec<String> {
     if most > MOST_TABLE_ITEMS && !input.all_items {
         limits.push(format!("There are {most} items, so their table is left out; `--all-items` writes it."));
     }
+    if most > MOST_TABLE_ITEMS {
+        limits.push("Boxes, rejection and ROC curves are drawn of every k-th item, 200,000 at most; every number is of all items.".into());
+    }
     match scores.splits.len() {
         0 | 1 if input.calibration.is_none() => limits.push(
             "The predictions name no calibration split, so nothing was chosen on one: no threshold, recalibration, prediction sets, guarantee of abstention or likelihood ratios. A column `split` with rows named `calibration` would give them.".into(),
