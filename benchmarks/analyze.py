@@ -13,7 +13,6 @@ its own; the median of the rounds counts. Memory is that of the largest process.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -97,8 +96,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=2, help="times each side runs; the median counts")
     arguments = parser.parse_args()
     python = common.environment("analyze", ["torch", "torchmetrics", "scikit-learn", "pandas", "pyarrow"])
-    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "dubito"], cwd=common.ROOT, check=True)
-    dubito = Path(os.environ.get("CARGO_TARGET_DIR", common.ROOT / "target")) / "release" / "dubito"
+    dubito = common.dubito()
     with tempfile.TemporaryDirectory() as folder:
         sizes = [str(n) for n in (arguments.rows, arguments.items, arguments.samples)]
         subprocess.run([python, "-c", MAKE, folder, *sizes], check=True)

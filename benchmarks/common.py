@@ -24,9 +24,15 @@ def environment(name, packages):
 
 
 def example(crate, name):
-    """Builds an example program of a crate; gives its path."""
-    subprocess.run(["cargo", "build", "--quiet", "-p", crate, "--example", name], cwd=ROOT, check=True)
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "examples" / name
+    """Builds an example program of a crate for release; gives its path."""
+    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", crate, "--example", name], cwd=ROOT, check=True)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / name
+
+
+def dubito():
+    """Builds the command for release; gives its path."""
+    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "dubito"], cwd=ROOT, check=True)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "dubito"
 
 
 def measured(command):

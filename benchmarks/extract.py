@@ -10,7 +10,6 @@ turn, each as a process of its own; the median of the rounds counts. Memory is t
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -62,8 +61,7 @@ def main():
         if not video.exists():
             sys.exit(f"{video}: no such file; give videos of faces")
     python = common.environment("extract", ["mediapipe==0.10.21"])
-    subprocess.run(["cargo", "build", "--quiet", "-p", "dubito"], cwd=common.ROOT, check=True)
-    dubito = Path(os.environ.get("CARGO_TARGET_DIR", common.ROOT / "target")) / "debug" / "dubito"
+    dubito = common.dubito()
 
     seconds, memory = ([], []), ([], [])
     with tempfile.TemporaryDirectory() as folder:

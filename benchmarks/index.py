@@ -80,8 +80,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="times each side runs; the median counts")
     arguments = parser.parse_args()
     python = common.environment("index", ["pandas", "pyarrow"])
-    subprocess.run(["cargo", "build", "--quiet", "-p", "dubito"], cwd=common.ROOT, check=True)
-    program = Path(os.environ.get("CARGO_TARGET_DIR", common.ROOT / "target")) / "debug" / "dubito"
+    program = common.dubito()
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "ffpp"
