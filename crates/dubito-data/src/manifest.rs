@@ -1,6 +1,6 @@
 //! The manifest: one row for every video (or face track) that was given, whatever became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
@@ -160,6 +160,8 @@ pub struct Row {
     pub control: Option<String>,
     /// The file that says which pixels were changed.
     pub mask: Option<String>,
+    /// Of a forged video: the frames that could not be forged and show what is true, e.g. `0-3 7`.
+    pub real_frames: Option<String>,
     /// The extracted clip.
     pub clip: Option<String>,
     /// The number of the face track in the video.
@@ -195,6 +197,16 @@ pub struct Row {
 }
 
 impl Row {
+    /// The frames named in [`Row::real_frames`]; what is no number or range is passed over.
+    pub fn frames_that_are_real(&self) -> BTreeSet<u64> {
+        let range = |text: &str| -> Option<std::ops::RangeInclusive<u64>> {
+            let (first, last) = text.split_once('-').unwrap_or((text, text));
+            let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+            (last < 1 << 20).then_some(first..=last)
+        };
+        self.real_frames.as_deref().unwrap_or_default().split(' ').filter_map(range).flatten().collect()
+    }
+
     /// Everyone who is in the video: whose it was, and who was put in. A split must keep them together.
     pub fn people(&self) -> impl Iterator<Item = &str> {
         [Some(&self.identity), self.donor.as_ref(), self.donor2.as_ref()].into_iter().flatten().map(String::as_str)
@@ -210,7 +222,7 @@ fn fields() -> Vec<FieldRef> {
     fields.extend(["dataset", "compression", "split", "status"].map(required));
     fields.push(optional("reason", Utf8));
     fields.push(required("video"));
-    fields.extend(["cell", "control", "mask", "clip"].map(|n| optional(n, Utf8) as FieldRef));
+    fields.extend(["cell", "control", "mask", "real_frames", "clip"].map(|n| optional(n, Utf8) as FieldRef));
     fields.extend(["track", "frames", "width", "height"].map(|n| optional(n, UInt32) as FieldRef));
     fields.push(optional("bytes", UInt64));
     fields.extend(["blake3", "decoder", "encoder", "source"].map(|n| optional(n, Utf8) as FieldRef));

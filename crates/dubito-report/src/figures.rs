@@ -36,7 +36,7 @@ pub struct Figure {
 }
 
 /// The family that SVG files name; what is embedded is Inter.
-const FAMILY: &str = "Inter, Helvetica, Arial, sans-serif";
+pub(crate) const FAMILY: &str = "Inter, Helvetica, Arial, sans-serif";
 const REGULAR: &[u8] = include_bytes!("../fonts/Inter-Regular.otf");
 const SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.otf");
 
@@ -352,6 +352,16 @@ fn said<E: std::fmt::Display>(error: E) -> String {
     error.to_string()
 }
 
+/// Makes the embedded fonts known to the drawing library.
+pub(crate) fn fonts() -> Result<(), String> {
+    static FONTS: OnceLock<bool> = OnceLock::new();
+    let registered = FONTS.get_or_init(|| {
+        register_font(FAMILY, FontStyle::Normal, REGULAR).is_ok()
+            && register_font(FAMILY, FontStyle::Bold, SEMIBOLD).is_ok()
+    });
+    if *registered { Ok(()) } else { Err("the embedded font cannot be read".into()) }
+}
+
 /// Draw one figure as SVG, and as PNG of twice the size.
 fn figure(
     name: &'static str,
@@ -361,14 +371,7 @@ fn figure(
     what: &impl Draw,
 ) -> Result<Figure, ReportError> {
     let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
-    static FONTS: OnceLock<bool> = OnceLock::new();
-    let registered = FONTS.get_or_init(|| {
-        register_font(FAMILY, FontStyle::Normal, REGULAR).is_ok()
-            && register_font(FAMILY, FontStyle::Bold, SEMIBOLD).is_ok()
-    });
-    if !registered {
-        return Err(failed("the embedded font cannot be read".into()));
-    }
+    fonts().map_err(failed)?;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();

@@ -31,6 +31,7 @@ pub mod predictions;
 pub mod rates;
 pub mod report;
 pub mod scores;
+pub mod sheet;
 mod tables;
 pub mod verdict;
 

@@ -9,6 +9,8 @@ pub mod predict;
 pub mod progress;
 pub mod provenance;
 pub mod report;
+pub mod sheet;
+pub mod simulate;
 pub mod train;
 
 pub use crops::StoreCrops;

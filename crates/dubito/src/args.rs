@@ -51,6 +51,8 @@ pub enum Command {
     /// Index, split, verify and count data sets of videos
     #[command(subcommand)]
     Data(crate::data::Data),
+    /// Render videos of simulated people, for a machine without any
+    Simulate(Simulate),
     /// Make counterfeits of real face videos, with the masks of what was changed
     Forge(Forge),
     /// Find the faces in videos and store them as clips
@@ -101,8 +103,15 @@ pub struct ForgeSettings {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Generators, by commas
-    #[arg(long, value_delimiter = ',', value_name = "NAMES", default_value = "faceswap,wav2lip")]
+    /// [default: the nine of the benchmark]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub generators: Vec<Generator>,
+    /// How easily the fakes are seen, from 0 (hardest) to 1 [default: each generator's standard]
+    #[arg(long, value_parser = unit_interval)]
+    pub strength: Option<f32>,
+    /// Null controls of each target: of so many generators, which take turns [default: all]
+    #[arg(long)]
+    pub controls: Option<u16>,
     /// Most donors for each target
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub donors: u16,
@@ -120,10 +129,48 @@ pub struct ForgeSettings {
     pub raw: bool,
 }
 
+/// `simulate`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Render videos of simulated people, for a machine without any.
+
+Writes OUT/person01.mp4 and so on, an identities.csv that says who is who, and person01.truth.jsonl with what is
+true of each frame (pulse, pose, mouth, blinks). `dubito forge OUT` takes the folder like one of real videos. What is
+measured on simulated people measures the method, not the world.")]
+pub struct Simulate {
+    /// People, one video each
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
+    pub subjects: u16,
+    /// Frames of each video
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    pub frames: u32,
+    /// Frames a second
+    #[arg(long, default_value_t = 25.0)]
+    pub frame_rate: f32,
+    /// Width in pixels
+    #[arg(long, default_value_t = 640)]
+    pub width: u32,
+    /// Height in pixels
+    #[arg(long, default_value_t = 480)]
+    pub height: u32,
+    /// Quantiser of the camera's own H.264
+    #[arg(long, default_value_t = 18, value_parser = clap::value_parser!(u8).range(1..=51))]
+    pub crf: u8,
+    /// Write lossless videos instead
+    #[arg(long, conflicts_with = "crf")]
+    pub raw: bool,
+    /// Seed of the people and of what they do
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// `forge`
 #[derive(Debug, Args)]
 #[command(long_about = "\
-Make counterfeits of real face videos, with the masks of what was changed.
+Make counterfeits of face videos, with the masks of what was changed, by nine generators.
 
 Takes a folder of real face videos, and beside them an identities.csv (file,identity) that says who is
 in which; without it each file is taken for another person. People are put into folds first, and
@@ -132,8 +179,11 @@ its fakes each video is written untouched, and for each generator as a null cont
 through the whole warp, blend and encoder.")]
 pub struct Forge {
     /// Folder of real face videos
-    #[arg(value_name = "FOLDER")]
-    pub faces: PathBuf,
+    #[arg(value_name = "FOLDER", required_unless_present = "list")]
+    pub faces: Option<PathBuf>,
+    /// Only draw OUT/contact-sheet.png: every generator's counterfeit of a simulated person, and say what each imitates
+    #[arg(long, conflicts_with_all = ["faces", "check"])]
+    pub list: bool,
     /// How fakes are made.
     #[command(flatten)]
     pub settings: ForgeSettings,
@@ -339,6 +389,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((ours, theirs)) if !ours.is_empty() && !theirs.is_empty() => Ok((ours.into(), theirs.into())),
         _ => Err("expected our name, =, and the file's name: label=truth".into()),
+    }
+}
+
+/// A number from 0 to 1.
+fn unit_interval(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".into()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dubito_data::extract::{ExtractOptions, extract};
 use dubito_data::follow::Sampling;
-use dubito_data::forge::{self, ForgeOptions};
+use dubito_data::forge::{self, ForgeOptions, Generator};
 use dubito_data::identities;
 use dubito_data::manifest::{self, Row};
 use dubito_face::FaceModels;
@@ -19,11 +19,13 @@ use dubito_stats::{Bootstrap, Unit};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
 use dubito_study::predict::{PredictOptions, find_runs, predict};
 use dubito_study::provenance::provenance;
+use dubito_study::sheet::contact_sheet;
+use dubito_study::simulate::{SimulateOptions, simulate};
 use dubito_study::train::{TrainOptions, train_rounds};
 use dubito_study::{Step, StudyError, check};
 use serde_json::{Value, json};
 
-use crate::args::{Analyze, Command, Common, Demo, Extract, Forge, Predict, Train, TrainSettings};
+use crate::args::{Analyze, Command, Common, Demo, Extract, Forge, ForgeSettings, Predict, Simulate, Train, TrainSettings};
 use crate::doctor::doctor;
 use crate::progress::Display;
 
@@ -32,6 +34,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
     match command {
         Command::Doctor(arguments) => doctor(&arguments.common, &tools()),
         Command::Data(arguments) => crate::data::run(&arguments, &tools()),
+        Command::Simulate(arguments) => run_simulate(&arguments),
         Command::Forge(arguments) => run_forge(&arguments),
         Command::Extract(arguments) => run_extract(&arguments),
         Command::Train(arguments) => run_train(&arguments),
@@ -91,8 +94,49 @@ fn say_rows(common: &Common, manifest: &Path, rows: &[Row], more: Value) {
     }
 }
 
+fn run_simulate(arguments: &Simulate) -> Result<(), StudyError> {
+    let Simulate { common, .. } = arguments;
+    let options = SimulateOptions {
+        seed: arguments.seed,
+        subjects: arguments.subjects.into(),
+        frames: arguments.frames as usize,
+        frame_rate: arguments.frame_rate,
+        width: arguments.width,
+        height: arguments.height,
+        quantiser: (!arguments.raw).then_some(arguments.crf),
+    };
+    let display = Display::new(common.quiet);
+    simulate(&common.out, &options, &tools(), Step::only("simulate"), &|p| display.show(p))?;
+    display.finish();
+    if common.json {
+        println!("{}", json!({ "folder": common.out, "options": options }));
+    } else {
+        println!("{}: {} videos of {} frames", common.out.display(), options.subjects, options.frames);
+        println!("next: dubito forge {} -o forged", common.out.display());
+    }
+    Ok(())
+}
+
+/// `forge --list`.
+fn list_generators(settings: &ForgeSettings, common: &Common) -> Result<(), StudyError> {
+    make_folder(common)?;
+    let path = common.out.join("contact-sheet.png");
+    contact_sheet(&path, settings.seed, settings.strength)?;
+    if common.json {
+        let standard: BTreeMap<_, _> = Generator::ALL.iter().map(|g| (g.name(), g.standard_strength())).collect();
+        println!("{}", json!({ "sheet": path, "standard_strength": standard }));
+    } else {
+        for generator in Generator::ALL {
+            println!("{:<15}{} (standard strength {})", generator.name(), generator.imitates(), generator.standard_strength());
+        }
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
 fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     let Forge { faces, settings, common, .. } = arguments;
+    let Some(faces) = faces else { return list_generators(settings, common) };
     let tools = tools();
     let folder = identities::index(faces, &tools)?;
     warn(&folder.warnings);
@@ -103,9 +147,13 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
         every: settings.every as usize,
         min_frames: ForgeOptions::default().min_frames.min(settings.frames as usize),
         donors: settings.donors.into(),
-        generators: settings.generators.clone(),
+        generators: match settings.generators.as_slice() {
+            [] => Generator::ALL.to_vec(),
+            chosen => chosen.to_vec(),
+        },
+        controls: settings.controls.map_or(Generator::ALL.len(), usize::from),
+        strength: settings.strength,
         quantiser: (!settings.raw).then_some(settings.crf),
-        ..ForgeOptions::default()
     };
     let display = Display::new(common.quiet);
     let step = if arguments.check { Step { share: 0.5, of: 2, ..Step::only("forge") } } else { Step::only("forge") };
@@ -115,6 +163,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     let mut how = provenance(settings.seed, &tools);
     how["forge"] = json!(options);
     manifest::write(&path, &rows, &how.to_string())?;
+    forge::card::write(&rows, &common.out, &options, &faces.display().to_string())?;
     let mut more = json!({});
     let mut shortcuts = Vec::new();
     if arguments.check {

@@ -1,43 +1,119 @@
-//! The generators: each makes one frame's counterfeit and the mask of what it changed.
+//! The generators by name, and what each imitates of the one it is named after.
 //!
-//! | name | imitates | does not imitate |
-//! |---|---|---|
-//! | `faceswap` | a graphics swap: the donor's texture on the target's mesh, colours transferred, feathered | a fitted 3D model, relighting |
-//! | `wav2lip` | another speaker's lower face driven in, made at 96 pixels at most and pasted | audio, a learned generator |
+//! | name | mechanism here | edge | does not imitate |
+//! |---|---|---|---|
+//! | `deepfakes` | an autoencoder of one encoder and two decoders, linear, trained on the pair; its low-resolution face on the target's mesh | soft mask | a network, its own colours |
+//! | `face2face` | another's expression moves the target's own mesh and texture, lit smoothly; the mouth comes from the target's own frame of the likest lips | feathered | a fitted 3D model and light |
+//! | `faceswap` | the donor's texture on the target's mesh in three dimensions, colours transferred | feathered | relighting |
+//! | `neuraltextures` | the lower face drawn again from a texture learned over the target's frames, another's expression | feathered | a network that renders it |
+//! | `faceshifter` | the donor's details over the target's light and colours, band by band | pyramid | an encoder of identity, the occlusion step |
+//! | `faceswap-gan` | the donor's face as a decoder of transposed convolutions paints it, with their pattern | soft mask | adversarial training, attention |
+//! | `fsgan` | the donor's face in the donor's proportions, what a frame does not show filled from others | Poisson | segmentation, a generator |
+//! | `wav2lip` | the lower face at 96 pixels or half its width, lips and what is between them driven by another speaker | feathered | sound |
+//! | `fsgan-wav2lip` | `fsgan`, and then `wav2lip` by the same donor | both | as its parents |
+//! | `self-blended` | the target's own face, changed in colour and sharpness and moved a little, under a random mask (Shiohara and Yamasaki, CVPR 2022): for training, no benchmark | soft mask | its full list of transforms |
 //!
-//! A null control is the same call with the target's own frame as the donor: it passes through every
-//! step (the shrinking, the warp, the transfer, the blend), and what it shows is still true.
+//! A null control is a video that has gone through the same drawing, at the same size and with the same edge, with the
+//! target's own face and nothing synthesised: what it shows is still true.
 
 use std::fmt;
 use std::str::FromStr;
 
-use dubito_face::{FACE_OVAL, LIPS_OUTER, Similarity, TRIANGLES};
-use image::{GrayImage, RgbImage};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
-
-use super::blend;
-use super::warp::{self, Point, Rect};
 
 /// A mechanism of forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Generator {
+    /// A face swap by a pair's autoencoder.
+    Deepfakes,
+    /// A reenactment by moving the target's own texture.
+    Face2face,
     /// A graphics face swap.
-    FaceSwap,
-    /// A mouth re-synthesis.
-    Wav2Lip,
+    Faceswap,
+    /// A mouth rendered again from a learned texture.
+    Neuraltextures,
+    /// A swap that keeps light and colours.
+    Faceshifter,
+    /// A swap with the pattern of transposed convolutions.
+    FaceswapGan,
+    /// A swap that keeps the donor's proportions, blended by gradients.
+    Fsgan,
+    /// A mouth driven by another's speech.
+    Wav2lip,
+    /// A swap whose mouth is driven too.
+    FsganWav2lip,
+    /// The target's own face over itself; for training.
+    SelfBlended,
 }
 
 impl Generator {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::FaceSwap, Self::Wav2Lip];
+    /// The nine of the benchmark.
+    pub const ALL: [Self; 9] = [
+        Self::Deepfakes,
+        Self::Face2face,
+        Self::Faceswap,
+        Self::Neuraltextures,
+        Self::Faceshifter,
+        Self::FaceswapGan,
+        Self::Fsgan,
+        Self::Wav2lip,
+        Self::FsganWav2lip,
+    ];
 
     /// The name in manifests, reports and on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Self::FaceSwap => "faceswap",
-            Self::Wav2Lip => "wav2lip",
+            Self::Deepfakes => "deepfakes",
+            Self::Face2face => "face2face",
+            Self::Faceswap => "faceswap",
+            Self::Neuraltextures => "neuraltextures",
+            Self::Faceshifter => "faceshifter",
+            Self::FaceswapGan => "faceswap-gan",
+            Self::Fsgan => "fsgan",
+            Self::Wav2lip => "wav2lip",
+            Self::FsganWav2lip => "fsgan-wav2lip",
+            Self::SelfBlended => "self-blended",
         }
+    }
+
+    /// What it imitates, in a line.
+    pub fn imitates(self) -> &'static str {
+        match self {
+            Self::Deepfakes => "a swap by an autoencoder trained on the pair, low in resolution, soft mask",
+            Self::Face2face => "another's expression on the target's own mesh and texture",
+            Self::Faceswap => "the donor's texture on the target's mesh, colours transferred, feathered",
+            Self::Neuraltextures => "the lower face rendered again from a learned texture",
+            Self::Faceshifter => "the donor's details in the target's light, blended band by band",
+            Self::FaceswapGan => "a swap with the pattern that transposed convolutions leave",
+            Self::Fsgan => "a swap in the donor's proportions, filled in and blended by gradients",
+            Self::Wav2lip => "the lower face at 96 pixels, driven by another speaker",
+            Self::FsganWav2lip => "fsgan, then wav2lip",
+            Self::SelfBlended => "the target's own face over itself, for training",
+        }
+    }
+
+    /// Strength of the standard tier, which is set so that a small ResNet-18 tells each generator's videos of
+    /// simulated subjects from real ones neither always nor never.
+    pub fn standard_strength(self) -> f32 {
+        match self {
+            Self::Deepfakes => 0.5,
+            Self::Face2face => 0.5,
+            Self::Faceswap => 0.5,
+            Self::Neuraltextures => 0.5,
+            Self::Faceshifter => 0.5,
+            Self::FaceswapGan => 0.5,
+            Self::Fsgan => 0.5,
+            Self::Wav2lip => 0.5,
+            Self::FsganWav2lip => 0.5,
+            Self::SelfBlended => 0.5,
+        }
+    }
+
+    /// Whether another person is needed.
+    pub fn needs_donor(self) -> bool {
+        self != Self::SelfBlended
     }
 }
 
@@ -50,120 +126,100 @@ impl fmt::Display for Generator {
 impl FromStr for Generator {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|g| g.name() == text).ok_or_else(|| {
+        Self::ALL.into_iter().chain([Self::SelfBlended]).find(|g| g.name() == text).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|g| g.name()).collect();
-            format!("generator {text:?} is none of {}", known.join(", "))
+            format!("generator {text:?} is none of {}, self-blended", known.join(", "))
         })
     }
 }
 
-/// A frame with the mesh of the face in it, in its pixels.
-#[derive(Clone, Copy)]
-pub struct FaceFrame<'a> {
-    /// The frame.
-    pub image: &'a RgbImage,
-    /// Its 468 points.
-    pub points: &'a [[f32; 3]],
+/// A face followed through a video.
+#[derive(Debug)]
+pub struct Face<'a> {
+    /// Its frames, all of one size.
+    pub frames: &'a [RgbImage],
+    /// The mesh in each frame: 468 points in the frame's pixels.
+    pub meshes: Vec<Vec<[f32; 3]>>,
+    /// Why a frame can't be forged (a profile, a covered face); `None` where it can.
+    pub unusable: Vec<Option<&'static str>>,
 }
 
-/// How hard the counterfeits are to see.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Look {
-    /// Share of the difference in colour that is removed, 0 to 1.
-    pub colour_match: f32,
-    /// Width of the blend at the edge, as a fraction of the face's width.
-    pub feather: f32,
-    /// Largest width in pixels at which a swapped face is drawn.
-    pub face_pixels: f32,
-    /// Largest width in pixels at which a mouth is drawn; never more than half its width.
-    pub mouth_pixels: f32,
-}
+/// The mesh's belief in a face below which the face counts as covered.
+const MIN_PRESENCE: f32 = 0.8;
+/// Where the nose's tip lies between the face's sides (0 to 1) in a profile: nearer to a side than this.
+const PROFILE: f32 = 0.12;
 
-impl Default for Look {
-    fn default() -> Self {
-        Self { colour_match: 0.35, feather: 0.06, face_pixels: 128.0, mouth_pixels: 96.0 }
+impl<'a> Face<'a> {
+    /// A face from its frames, meshes and the mesh's presence in each.
+    pub fn new(frames: &'a [RgbImage], meshes: Vec<Vec<[f32; 3]>>, presence: &[f32]) -> Self {
+        let unusable = meshes
+            .iter()
+            .enumerate()
+            .map(|(i, mesh)| match presence.get(i) {
+                Some(p) if *p < MIN_PRESENCE => Some("a covered or unclear face"),
+                _ => unusable(mesh),
+            })
+            .collect();
+        Self { frames, meshes, unusable }
+    }
+
+    /// Frames that have a mesh.
+    pub fn len(&self) -> usize {
+        self.frames.len().min(self.meshes.len())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The frames that can be forged, or all where none can.
+    pub fn usable(&self) -> Vec<usize> {
+        let usable: Vec<usize> = (0..self.len()).filter(|&i| self.unusable[i].is_none()).collect();
+        if usable.is_empty() { (0..self.len()).collect() } else { usable }
     }
 }
 
-/// Lower face: the jaw from ear to ear, then back over the cheeks and under the nose.
-const LOWER_FACE: [u16; 22] =
-    [58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 425, 327, 326, 2, 97, 98, 205];
-
-/// Points that the mouth does not move: the corners of the eyes, and the bridge of the nose.
-const STEADY: [u16; 9] = [33, 133, 362, 263, 168, 6, 197, 127, 356];
-
-impl Generator {
-    /// Makes the counterfeit of one frame: the donor's face (or mouth) in the target's, and the mask,
-    /// 255 where a pixel may have changed. `None` where a mesh is no face (points that are not finite
-    /// or outside the frame).
-    pub fn apply(self, target: FaceFrame, donor: FaceFrame, look: &Look) -> Option<(RgbImage, GrayImage)> {
-        if target.points.len() != donor.points.len() || target.points.len() <= max_index() {
-            return None;
-        }
-        match self {
-            Self::FaceSwap => swap(target, donor, look),
-            Self::Wav2Lip => mouth(target, donor, look),
-        }
+fn unusable(mesh: &[[f32; 3]]) -> Option<&'static str> {
+    const NOSE_TIP: usize = 1;
+    const SIDES: [usize; 2] = [234, 454];
+    if mesh.len() < dubito_face::MEAN_FACE.len() || mesh.iter().flatten().any(|v| !v.is_finite()) {
+        return Some("no whole mesh");
     }
+    let [left, right] = SIDES.map(|i| [mesh[i][0], mesh[i][1]]);
+    let (across, nose) = (
+        [right[0] - left[0], right[1] - left[1]],
+        [mesh[NOSE_TIP][0] - left[0], mesh[NOSE_TIP][1] - left[1]],
+    );
+    let width = across[0].powi(2) + across[1].powi(2);
+    let place = (across[0] * nose[0] + across[1] * nose[1]) / width.max(1e-6);
+    (!(PROFILE..=1.0 - PROFILE).contains(&place)).then_some("a profile")
 }
 
-fn max_index() -> usize {
-    TRIANGLES.iter().flatten().copied().max().unwrap_or(0) as usize
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn swap(target: FaceFrame, donor: FaceFrame, look: &Look) -> Option<(RgbImage, GrayImage)> {
-    paste(target, donor, target.points, &FACE_OVAL, look.face_pixels, look)
-}
-
-fn mouth(target: FaceFrame, donor: FaceFrame, look: &Look) -> Option<(RgbImage, GrayImage)> {
-    // The donor's points laid over the target's by what the mouth doesn't move.
-    let wide = |p: Point| p.map(f64::from);
-    let steady = |points: &[[f32; 3]]| STEADY.map(|i| wide(flat(points[i as usize])));
-    let laid = Similarity::estimate(&steady(donor.points), &steady(target.points))?;
-    let width = warp::spread(&target.points.iter().map(|&p| flat(p)).collect::<Vec<_>>());
-    let lips: Vec<Point> = LIPS_OUTER.iter().map(|&i| flat(target.points[i as usize])).collect();
-    // The lips follow the donor; the rest of the face follows less the farther it is from them, and
-    // the outline not at all.
-    let mut to = target.points.to_vec();
-    for (i, p) in to.iter_mut().enumerate() {
-        if FACE_OVAL.contains(&(i as u16)) {
-            continue;
+    #[test]
+    fn names_go_there_and_back() {
+        for generator in Generator::ALL.into_iter().chain([Generator::SelfBlended]) {
+            assert_eq!(generator.name().parse(), Ok(generator));
+            assert_eq!(serde_json::to_value(generator).ok(), Some(generator.name().into()));
         }
-        let here = flat(*p);
-        let away = lips.iter().map(|l| (l[0] - here[0]).hypot(l[1] - here[1])).fold(f32::INFINITY, f32::min);
-        let follow = (-(away / (0.25 * width)).powi(2)).exp();
-        let driven = laid.apply(wide(flat(donor.points[i]))).map(|v| v as f32);
-        p[0] += follow * (driven[0] - p[0]);
-        p[1] += follow * (driven[1] - p[1]);
+        assert!("sora".parse::<Generator>().is_err_and(|e| e.contains("deepfakes")));
     }
-    let outline = LOWER_FACE.map(|i| flat(to[i as usize]));
-    let across = outline.iter().map(|p| p[0]).fold(f32::NEG_INFINITY, f32::max)
-        - outline.iter().map(|p| p[0]).fold(f32::INFINITY, f32::min);
-    paste(target, donor, &to, &LOWER_FACE, look.mouth_pixels.min(across / 2.0), look)
-}
 
-fn flat(p: [f32; 3]) -> Point {
-    [p[0], p[1]]
-}
-
-/// Draws the donor's texture in the shape `to`, at most `pixels` wide, inside the polygon of the
-/// `outline`, in the target's colours, with a feathered edge.
-fn paste(
-    target: FaceFrame,
-    donor: FaceFrame,
-    to: &[[f32; 3]],
-    outline: &[u16],
-    pixels: f32,
-    look: &Look,
-) -> Option<(RgbImage, GrayImage)> {
-    let polygon: Vec<Point> = outline.iter().map(|&i| flat(to[i as usize])).collect();
-    let rect = Rect::around(polygon.iter().copied(), 2.0, target.image.dimensions())?;
-    let scale = (pixels / rect.width as f32).min(1.0);
-    let mut layer = warp::draw(donor.image, donor.points, to, &TRIANGLES, rect, scale)?;
-    let polygon: Vec<Point> = polygon.into_iter().map(|p| rect.inside(p)).collect();
-    let opacity = blend::feathered(&layer, &polygon, look.feather * rect.width as f32);
-    blend::transfer_colour(&mut layer.pixels, target.image, rect, &opacity, look.colour_match);
-    let mut image = target.image.clone();
-    let mask = blend::lay_over(&mut image, &layer.pixels, rect, &opacity);
-    Some((image, mask))
+    #[test]
+    fn a_turned_head_a_covered_face_and_a_broken_mesh_are_not_forged() {
+        let frontal: Vec<[f32; 3]> = super::super::texture::mean_points(100);
+        let mut turned = frontal.clone();
+        turned[1][0] = turned[454][0];
+        let mut broken = frontal.clone();
+        broken[7][1] = f32::NAN;
+        let frames = vec![RgbImage::new(100, 100); 4];
+        let face = Face::new(&frames, vec![frontal.clone(), turned, broken, frontal], &[1.0, 1.0, 1.0, 0.6]);
+        let expected = [None, Some("a profile"), Some("no whole mesh"), Some("a covered or unclear face")];
+        assert_eq!(face.unusable, expected);
+        assert_eq!(face.usable(), [0]);
+    }
 }

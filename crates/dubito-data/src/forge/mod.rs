@@ -5,7 +5,11 @@
 //! control, all through the same encoder.
 
 pub mod blend;
+pub mod card;
+mod forger;
 mod generators;
+mod pyramid;
+mod texture;
 pub mod warp;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +21,8 @@ use dubito_media::{Codec, EncodeSettings, Encoded, RgbImage, Tools, Writer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use generators::{FaceFrame, Generator, Look};
+pub use forger::Forger;
+pub use generators::{Face, Generator};
 
 use crate::clip::Clip;
 use crate::error::DataError;
@@ -30,7 +35,7 @@ use crate::split::{self, Cell};
 /// Name of the data set in the manifest.
 pub const DATASET: &str = "forged";
 /// What the mechanism was when a file was made: changes whenever the same options would give other pixels.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// What is forged and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,8 +52,10 @@ pub struct ForgeOptions {
     pub donors: usize,
     /// The generators.
     pub generators: Vec<Generator>,
-    /// How hard the fakes are to see.
-    pub look: Look,
+    /// Null controls of each target: of so many of the generators, which take turns from one target to the next.
+    pub controls: usize,
+    /// How easily the fakes are seen, 0 to 1; each generator's standard strength without it.
+    pub strength: Option<f32>,
     /// `None` for lossless, otherwise the quantiser: CRF through FFmpeg, constant QP through the
     /// embedded encoder.
     pub quantiser: Option<u8>,
@@ -63,7 +70,8 @@ impl Default for ForgeOptions {
             min_frames: 8,
             donors: 2,
             generators: Generator::ALL.to_vec(),
-            look: Look::default(),
+            controls: Generator::ALL.len(),
+            strength: None,
             quantiser: Some(23),
         }
     }
@@ -107,8 +115,7 @@ pub fn forge(
     };
 
     // Who is seen, and where. An estimate of the work serves until the cells are known.
-    let per_target = 1 + options.generators.len() * (1 + options.donors);
-    let estimate = usable.len() * (1 + per_target);
+    let estimate = usable.len() * (2 + options.generators.len() * (1 + options.donors));
     let found: Vec<Result<(Clip, f64), Row>> = usable
         .par_iter()
         .map(|source| {
@@ -134,14 +141,16 @@ pub fn forge(
         target.cell = cells.iter().find(|c| c.people.contains(&target.source.identity));
     }
     let plans: Vec<Vec<usize>> = (0..targets.len()).map(|i| donors(i, &targets, options)).collect();
-    let total = usable.len() + plans.iter().map(|d| 1 + options.generators.len() * (1 + d.len())).sum::<usize>();
+    let outputs: Vec<Vec<Output>> = plans
+        .iter()
+        .enumerate()
+        .map(|(i, donors)| outputs(i, &targets[i], donors.iter().map(|&d| &targets[d]).collect(), options))
+        .collect();
+    let total = usable.len() + outputs.iter().map(Vec::len).sum::<usize>();
     let made: Vec<Vec<Row>> = targets
         .par_iter()
-        .zip(&plans)
-        .map(|(target, donors)| {
-            let donors: Vec<&Target> = donors.iter().map(|&i| &targets[i]).collect();
-            forge_target(target, &donors, out, options, tools, &|item| advance(item, total))
-        })
+        .zip(&outputs)
+        .map(|(target, outputs)| forge_target(target, outputs, out, options, tools, &|item| advance(item, total)))
         .collect::<Result<_, DataError>>()?;
     rows.extend(made.into_iter().flatten());
     Ok(rows)
@@ -264,14 +273,8 @@ struct Output<'a> {
     donor: Option<&'a Target<'a>>,
 }
 
-fn forge_target(
-    target: &Target,
-    donors: &[&Target],
-    out: &Path,
-    options: &ForgeOptions,
-    tools: &Tools,
-    advance: &(dyn Fn(&str) -> Result<(), DataError> + Sync),
-) -> Result<Vec<Row>, DataError> {
+/// What is made of a target, `number` in the list: the untouched video, its null controls and its fakes.
+fn outputs<'a>(number: usize, target: &Target, donors: Vec<&'a Target<'a>>, options: &ForgeOptions) -> Vec<Output<'a>> {
     let base = Row {
         split: target.cell.map(|c| c.fold.clone()).unwrap_or_default(),
         cell: target.cell.map(|c| c.name.clone()),
@@ -279,48 +282,60 @@ fn forge_target(
         seed: Some(options.seed),
         ..target.source.row(DATASET)
     };
-    let mut outputs = vec![Output {
-        folder: "real".into(),
-        stem: target.stem.clone(),
-        row: base.clone(),
-        generator: None,
-        donor: None,
-    }];
-    for &generator in &options.generators {
+    let stem = &target.stem;
+    let mut outputs =
+        vec![Output { folder: "real".into(), stem: stem.clone(), row: base.clone(), generator: None, donor: None }];
+    let controlled: Vec<Generator> = options.generators.iter().copied().filter(|g| g.needs_donor()).collect();
+    let turns = options.controls.min(controlled.len());
+    for turn in 0..turns {
+        let generator = controlled[(number * turns + turn) % controlled.len()];
         outputs.push(Output {
             folder: format!("null-{generator}"),
-            stem: target.stem.clone(),
+            stem: stem.clone(),
             row: Row { control: Some(generator.to_string()), ..base.clone() },
             generator: Some(generator),
             donor: None,
         });
-        for &donor in donors {
+    }
+    for &generator in &options.generators {
+        let fake = Row { label: Label::Fake, generator: generator.to_string(), ..base.clone() };
+        if !generator.needs_donor() {
+            let folder = generator.to_string();
+            outputs.push(Output { folder, stem: stem.clone(), row: fake, generator: Some(generator), donor: None });
+            continue;
+        }
+        for &donor in &donors {
             outputs.push(Output {
                 folder: generator.to_string(),
-                stem: format!("{}__{}", target.stem, donor.stem),
-                row: Row {
-                    label: Label::Fake,
-                    generator: generator.to_string(),
-                    donor: Some(donor.source.identity.clone()),
-                    ..base.clone()
-                },
+                stem: format!("{stem}__{}", donor.stem),
+                row: Row { donor: Some(donor.source.identity.clone()), ..fake.clone() },
                 generator: Some(generator),
                 donor: Some(donor),
             });
         }
     }
+    outputs
+}
 
-    let settings = serde_json::to_string(&(options.look, options.quantiser)).unwrap_or_default();
-    let mut own_frames: Option<Vec<RgbImage>> = None;
-    let mut donor_frames: BTreeMap<&str, Vec<RgbImage>> = BTreeMap::new();
+fn forge_target(
+    target: &Target,
+    outputs: &[Output],
+    out: &Path,
+    options: &ForgeOptions,
+    tools: &Tools,
+    advance: &(dyn Fn(&str) -> Result<(), DataError> + Sync),
+) -> Result<Vec<Row>, DataError> {
+    let mut frames: BTreeMap<&str, Vec<RgbImage>> = BTreeMap::new();
     let mut rows = Vec::new();
     for output in outputs {
         let name = format!("{}/{}", output.folder, output.stem);
+        let strength = output.generator.map(|g| options.strength.unwrap_or(g.standard_strength()));
         let record = {
             let donor = output.donor.map_or("", |d| d.track.meta.blake3.as_str());
             let own = format!("{} {}", target.track.meta.blake3, target.source.name);
             let frames = format!("{} {}", options.frames, options.every);
             let cell = output.row.cell.clone().unwrap_or_default();
+            let settings = serde_json::to_string(&(strength, options.quantiser, options.seed)).unwrap_or_default();
             out.join("records").join(format!("{}.json", key(&[&name, &own, donor, &frames, &cell, &settings])))
         };
         if let Some(row) = read_record(&record, out) {
@@ -328,23 +343,30 @@ fn forge_target(
             advance(&name)?;
             continue;
         }
-        if own_frames.is_none() {
-            own_frames = Some(frames_of(target, tools)?);
+        for seen in [Some(target), output.donor].into_iter().flatten() {
+            if !frames.contains_key(seen.source.name.as_str()) {
+                frames.insert(&seen.source.name, frames_of(seen, tools)?);
+            }
         }
-        let own = own_frames.as_deref().unwrap_or_default();
-        if let Some(donor) = output.donor
-            && !donor_frames.contains_key(donor.source.name.as_str())
-        {
-            donor_frames.insert(&donor.source.name, frames_of(donor, tools)?);
-        }
-        let theirs = output.donor.map(|d| (d, donor_frames[d.source.name.as_str()].as_slice()));
-        let row = write_output(&output, &name, target, own, theirs, out, options, tools)?;
+        let face = |seen: &Target| -> Face<'_> { face(&frames[seen.source.name.as_str()], &seen.track) };
+        let (own, donor) = (face(target), output.donor.map(face));
+        let forger = output.generator.map(|generator| {
+            let seed = u64::from_le_bytes(blake3::hash(name.as_bytes()).as_bytes().first_chunk().copied().unwrap_or_default());
+            Forger::new(generator, &own, donor.as_ref(), strength.unwrap_or_default(), seed ^ options.seed)
+        });
+        let row = write_output(output, &name, target, own.frames, forger.as_ref(), out, options, tools)?;
         let json = serde_json::to_vec(&row).unwrap_or_default();
         crate::write_atomically(&record, &json)?;
         rows.push(row);
         advance(&name)?;
     }
     Ok(rows)
+}
+
+/// A track's frames with its meshes.
+fn face<'a>(frames: &'a [RgbImage], track: &Clip) -> Face<'a> {
+    let meshes = (0..frames.len()).map(|i| track.points(i).unwrap_or_default().to_vec()).collect();
+    Face::new(frames, meshes, &track.presence)
 }
 
 fn read_record(record: &Path, out: &Path) -> Option<Row> {
@@ -360,7 +382,7 @@ fn write_output(
     name: &str,
     target: &Target,
     own: &[RgbImage],
-    theirs: Option<(&Target, &[RgbImage])>,
+    forger: Option<&Forger>,
     out: &Path,
     options: &ForgeOptions,
     tools: &Tools,
@@ -380,32 +402,18 @@ fn write_output(
     };
     let codec = options.quantiser.map_or(Codec::Raw, |quantiser| Codec::H264 { quantiser });
     let mut video = writer(out.join("videos").join(name), codec)?;
-    let mut mask = output.generator.map(|_| writer(out.join("masks").join(name), Codec::Raw)).transpose()?;
-    let chosen = theirs.map(|(donor, _)| match output.generator {
-        Some(Generator::Wav2Lip) => in_turn(target.track.len(), donor.track.len()),
-        _ => alike(&target.track, &donor.track),
-    });
-    let mut changed = 0_u32;
+    let mut mask = forger.map(|_| writer(out.join("masks").join(name), Codec::Raw)).transpose()?;
+    let mut untouched: Vec<usize> = Vec::new();
     for (i, image) in own.iter().enumerate() {
-        let points = target.track.points(i).unwrap_or_default();
-        let here = FaceFrame { image, points };
-        let donor = match (theirs, &chosen) {
-            (Some((donor, frames)), Some(chosen)) => {
-                let j = chosen[i].min(frames.len().saturating_sub(1));
-                frames.get(j).zip(donor.track.points(j)).map(|(image, points)| FaceFrame { image, points })
-            }
-            _ => Some(here),
-        };
-        let forged = output.generator.zip(donor).and_then(|(g, donor)| g.apply(here, donor, &options.look));
-        match (forged, &mut mask) {
-            (Some((image, changed_pixels)), Some(mask)) => {
-                changed += 1;
+        match (forger.and_then(|f| f.frame(i)), &mut mask) {
+            (Some((image, changed)), Some(mask)) => {
                 video.write(&image)?;
-                mask.write(&image::DynamicImage::ImageLuma8(changed_pixels).into_rgb8())?;
+                mask.write(&image::DynamicImage::ImageLuma8(changed).into_rgb8())?;
             }
             (_, mask) => {
                 video.write(image)?;
                 if let Some(mask) = mask {
+                    untouched.push(i);
                     mask.write(&RgbImage::new(width, height))?;
                 }
             }
@@ -415,7 +423,6 @@ fn write_output(
     let mask = mask.map(Writer::finish).transpose()?;
     let below =
         |encoded: &Encoded| encoded.path.strip_prefix(out).unwrap_or(&encoded.path).to_string_lossy().into_owned();
-    let untouched = own.len() as u32 - changed;
     Ok(Row {
         path: below(&video),
         mask: mask.as_ref().map(below),
@@ -427,8 +434,8 @@ fn write_output(
         height: Some(height),
         bytes: Some(video.bytes),
         blake3: Some(video.blake3.clone()),
-        reason: (output.generator.is_some() && untouched > 0)
-            .then(|| format!("{untouched} of {} frames are untouched: no usable mesh", own.len())),
+        reason: why_untouched(&untouched, forger, own.len()),
+        real_frames: (!untouched.is_empty()).then(|| listed(&untouched)),
         ..output.row.clone()
     })
 }
@@ -441,37 +448,30 @@ fn compression(encoder: &str) -> String {
     }
 }
 
-/// For each target frame a donor frame, one after the other, back and forth.
-fn in_turn(targets: usize, donors: usize) -> Vec<usize> {
-    let period = (2 * donors).saturating_sub(2).max(1);
-    (0..targets).map(|i| i % period).map(|i| if i < donors { i } else { period - i }).collect()
+/// Says which frames were left as they are, and why.
+fn why_untouched(untouched: &[usize], forger: Option<&Forger>, frames: usize) -> Option<String> {
+    if untouched.is_empty() {
+        return None;
+    }
+    let mut why: BTreeMap<&str, usize> = BTreeMap::new();
+    for &i in untouched {
+        *why.entry(forger.and_then(|f| f.unusable(i)).unwrap_or("no mesh that can be drawn")).or_default() += 1;
+    }
+    let why: Vec<String> = why.iter().map(|(why, n)| format!("{n} show {why}")).collect();
+    Some(format!("{} of {frames} frames are untouched: {}", untouched.len(), why.join(", ")))
 }
 
-/// For each target frame the donor frame whose face has the most similar shape: least squared
-/// distance of the points after both are centred and scaled to the same spread.
-fn alike(target: &Clip, donor: &Clip) -> Vec<usize> {
-    let shapes = |clip: &Clip| -> Vec<Vec<[f32; 2]>> {
-        (0..clip.len())
-            .map(|i| {
-                let points: Vec<[f32; 2]> = clip.points(i).unwrap_or_default().iter().map(|p| [p[0], p[1]]).collect();
-                let n = points.len().max(1) as f32;
-                let centre = [0, 1].map(|k| points.iter().map(|p| p[k]).sum::<f32>() / n);
-                let spread = warp::spread(&points).max(1e-6);
-                points.iter().map(|p| [(p[0] - centre[0]) / spread, (p[1] - centre[1]) / spread]).collect()
-            })
-            .collect()
-    };
-    let (targets, donors) = (shapes(target), shapes(donor));
-    let distance = |a: &[[f32; 2]], b: &[[f32; 2]]| -> f32 {
-        a.iter().zip(b).map(|(p, q)| (p[0] - q[0]).powi(2) + (p[1] - q[1]).powi(2)).sum()
-    };
-    targets
-        .iter()
-        .map(|t| {
-            let best = donors.iter().enumerate().min_by(|a, b| distance(t, a.1).total_cmp(&distance(t, b.1)));
-            best.map_or(0, |(i, _)| i)
-        })
-        .collect()
+/// Numbers as a list with ranges: `0-3 7`.
+fn listed(numbers: &[usize]) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for &n in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == n => *last = n,
+            _ => ranges.push((n, n)),
+        }
+    }
+    let text = |&(a, b): &(usize, usize)| if a == b { a.to_string() } else { format!("{a}-{b}") };
+    ranges.iter().map(text).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -479,8 +479,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn donor_frames_go_back_and_forth() {
-        assert_eq!(in_turn(7, 3), [0, 1, 2, 1, 0, 1, 2]);
-        assert_eq!(in_turn(3, 1), [0, 0, 0]);
+    fn frames_are_listed_in_ranges() {
+        assert_eq!(listed(&[0, 1, 2, 5, 7, 8]), "0-2 5 7-8");
+        assert_eq!(listed(&[]), "");
     }
 }
