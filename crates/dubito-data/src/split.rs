@@ -27,26 +27,42 @@ pub struct Cell {
 /// Puts `people` into folds of (nearly) equal size, and each fold of four or more into two cells.
 ///
 /// There are as many folds as leave five people in each, from three to five: one to test on, the
-/// others to train on, one cell of which is kept for stopping early. The order is that of a keyed
-/// hash (BLAKE3 of seed and name): it depends neither on the order given nor on who else is there.
+/// others to train on, one cell of which is kept for stopping early. People are dealt out as pairs (where a cell's
+/// size is odd, its last group is a triple): the first in the order of a keyed hash (BLAKE3 of seed and name), and
+/// those of the others whom `unlike` finds most like it. So a donor from the same cell resembles the target, as forgers
+/// choose them, and every cell still holds all sorts of people. Equal distances leave the order of the hash, whatever
+/// the order given.
 ///
 /// # Errors
 /// [`DataError::TooFewPeople`] under [`MIN_PEOPLE`].
-pub fn cells(people: &BTreeSet<String>, seed: u64) -> Result<Vec<Cell>, DataError> {
+pub fn cells(
+    people: &BTreeSet<String>,
+    seed: u64,
+    unlike: &dyn Fn(&str, &str) -> f64,
+) -> Result<Vec<Cell>, DataError> {
     if people.len() < MIN_PEOPLE {
         return Err(DataError::TooFewPeople { found: people.len(), needed: MIN_PEOPLE });
     }
     let folds = (people.len() / MIN_PEOPLE_FOR_INTERVALS).clamp(3, 5);
-    let ordered = by_hash(people.iter().cloned(), seed);
+    let mut left = by_hash(people.iter().cloned(), seed);
     let mut cells = Vec::new();
-    for fold in 0..folds {
-        let members: Vec<String> = ordered.iter().skip(fold).step_by(folds).cloned().collect();
-        let first = if members.len() >= 4 { members.len().div_ceil(2) } else { members.len() };
-        for (letter, part) in ["a", "b"].iter().zip([&members[..first], &members[first..]]) {
-            if !part.is_empty() {
-                let fold = format!("fold{}", fold + 1);
-                cells.push(Cell { name: format!("{fold}.{letter}"), fold, people: part.to_vec() });
+    for k in 0..folds {
+        let members = people.len() / folds + usize::from(k < people.len() % folds);
+        let first = if members >= 4 { members.div_ceil(2) } else { members };
+        for (letter, size) in [("a", first), ("b", members - first)].into_iter().filter(|(_, size)| *size > 0) {
+            let mut part: Vec<String> = Vec::new();
+            while part.len() < size {
+                let anchor = left.remove(0);
+                let group = if size - part.len() == 3 { 3 } else { 2 };
+                part.push(anchor.clone());
+                for _ in 1..group.min(size - part.len() + 1) {
+                    let nearest = (0..left.len())
+                        .min_by(|&i, &j| unlike(&anchor, &left[i]).total_cmp(&unlike(&anchor, &left[j])));
+                    part.extend(nearest.map(|i| left.remove(i)));
+                }
             }
+            let fold = format!("fold{}", k + 1);
+            cells.push(Cell { name: format!("{fold}.{letter}"), fold, people: part });
         }
     }
     Ok(cells)
@@ -512,7 +528,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_identity_crosses_and_nobody_is_lost(n in 6_usize..60, seed: u64) {
-            let cells = cells(&people(n), seed).unwrap();
+            let cells = cells(&people(n), seed, &|_, _| 0.0).unwrap();
             let placed: Vec<_> = cells.iter().flat_map(|c| &c.people).collect();
             prop_assert_eq!(placed.len(), n);
             prop_assert!(cells.iter().all(|c| c.people.len() >= 2), "a cell without a donor");
@@ -532,13 +548,21 @@ mod tests {
 
     #[test]
     fn sixteen_people_leave_five_in_each_fold() {
-        let cells = cells(&people(16), 0).unwrap();
+        let cells = cells(&people(16), 0, &|_, _| 0.0).unwrap();
         let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
         for cell in &cells {
             *sizes.entry(&cell.fold).or_default() += cell.people.len();
         }
         assert_eq!(sizes.values().copied().collect::<Vec<_>>(), [6, 5, 5]);
-        assert!(matches!(super::cells(&people(5), 0), Err(DataError::TooFewPeople { found: 5, needed: 6 })));
+        // Whoever is alike shares a cell: here by the number in the name, which comes in no order from the hash.
+        let number = |name: &str| name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<f64>().unwrap();
+        let alike = super::cells(&people(40), 3, &|a, b| (number(a) - number(b)).abs()).unwrap();
+        let beside = |cell: &Cell| {
+            let numbers: Vec<f64> = cell.people.iter().map(|p| number(p)).collect();
+            numbers.iter().filter(|n| numbers.iter().any(|m| (*n - m).abs() == 1.0)).count()
+        };
+        assert!(alike.iter().map(beside).sum::<usize>() >= 30, "most have a neighbour in their cell");
+        assert!(matches!(super::cells(&people(5), 0, &|_, _| 0.0), Err(DataError::TooFewPeople { found: 5, needed: 6 })));
     }
 
     #[test]

@@ -16,13 +16,14 @@ use serde_json::{Value, json};
 use crate::StudyError;
 use crate::predict::{PredictOptions, predict};
 use crate::progress::{OnProgress, Progress, Step};
+use crate::simulate::{SimulateOptions, simulate};
 use crate::train::{TrainOptions, train_rounds};
 
 /// What the demo needs to be told.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
-    /// Folder of real face videos.
-    pub faces: PathBuf,
+    /// Folder of real face videos; without one, people are simulated.
+    pub faces: Option<PathBuf>,
     /// Folder of everything that is written.
     pub out: PathBuf,
     /// Seed of everything drawn at random.
@@ -37,6 +38,8 @@ pub struct Demo {
     pub warnings: Vec<String>,
 }
 
+/// Frames of each video.
+const FRAMES: usize = 12;
 /// Side of the demo's crops in pixels.
 const SIZE: u32 = 112;
 /// Posterior samples of each frame.
@@ -45,6 +48,7 @@ const SAMPLES: u32 = 50;
 const fn step(number: usize, name: &'static str, before: f64, share: f64) -> Step {
     Step { name, number, of: 5, before, share }
 }
+const SIMULATE: Step = step(0, "simulate", 0.0, 0.05);
 const FORGE: Step = step(1, "forge", 0.0, 0.25);
 const EXTRACT: Step = step(2, "extract", 0.25, 0.10);
 const TRAIN: Step = step(3, "train", 0.35, 0.55);
@@ -63,9 +67,26 @@ pub fn demo(
 ) -> Result<Demo, StudyError> {
     let DemoOptions { faces, out, seed } = options;
     let models = FaceModels::cpu()?;
-    let folder = identities::index(faces, tools)?;
+    // Simulated people are the same everywhere: only what is built in is used.
+    let embedded = Tools { ffmpeg: None, ..tools.clone() };
+    let (faces, tools) = match faces {
+        Some(faces) => (faces.clone(), tools),
+        None => {
+            let people = out.join("people");
+            simulate(&people, &simulated(*seed), &embedded, SIMULATE, on_progress)?;
+            (people, &embedded)
+        }
+    };
+    let folder = identities::index(&faces, tools)?;
 
-    let forge_options = ForgeOptions { seed: *seed, ..ForgeOptions::default() };
+    let forge_options = ForgeOptions {
+        seed: *seed,
+        frames: FRAMES,
+        every: if options.faces.is_some() { 8 } else { 1 },
+        donors: 1,
+        controls: 2,
+        ..ForgeOptions::default()
+    };
     let forged = out.join("forged");
     let rows = forge(&folder, &forged, &forge_options, tools, &models, &data_progress(FORGE, on_progress))?;
     manifest::write(&forged.join("manifest.parquet"), &rows, &provenance.to_string())?;
@@ -98,6 +119,19 @@ pub fn demo(
     let metrics = crate::report::report(&[predictions], &rows, Some(&store), title, how, out, &bootstrap(*seed))?;
     on_progress(&Progress { step: REPORT, done: 1, total: 1, item: "report.html".into() });
     Ok(Demo { metrics, warnings: folder.warnings })
+}
+
+/// The demo's people: each shown in a few frames, two seconds long.
+fn simulated(seed: u64) -> SimulateOptions {
+    SimulateOptions {
+        seed,
+        subjects: 24,
+        frames: FRAMES,
+        frame_rate: 6.0,
+        width: 480,
+        height: 360,
+        ..SimulateOptions::default()
+    }
 }
 
 fn bootstrap(seed: u64) -> Options {

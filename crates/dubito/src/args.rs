@@ -419,9 +419,9 @@ metrics.json, predictions.parquet, manifest.parquet). Takes about ten minutes on
 point, the same command goes on from there; the same seed gives the same numbers.")]
 pub struct Demo {
     /// Folder of real face videos, of six people at least; an identities.csv (file,identity) beside
-    /// them says who is who
+    /// them says who is who [default: simulated people]
     #[arg(long, value_name = "FOLDER")]
-    pub faces: PathBuf,
+    pub faces: Option<PathBuf>,
     /// Seed of everything drawn at random
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

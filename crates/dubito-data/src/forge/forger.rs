@@ -37,8 +37,10 @@ pub struct Forger<'a> {
     target: &'a Face<'a>,
     /// The other person; without one, a null control is made.
     donor: Option<&'a Face<'a>>,
-    /// For each of the target's frames the donor's frame that is used.
+    /// For each of the target's frames the donor's frame whose face is used.
     chosen: Vec<usize>,
+    /// For each of the target's frames the donor's frame whose speech is used.
+    spoken: Vec<usize>,
     /// For each of the target's frames the texture that is drawn onto it, of the generators that make one.
     textures: Vec<RgbImage>,
     /// For each of the target's frames the shape that its own mesh takes.
@@ -57,19 +59,20 @@ impl<'a> Forger<'a> {
         seed: u64,
     ) -> Self {
         use Generator::{Face2face, FsganWav2lip, Neuraltextures, Wav2lip};
-        let speaks = matches!(generator, Face2face | Neuraltextures | Wav2lip);
-        let chosen = donor.map_or_else(Vec::new, |d| if speaks { in_turn(target, d) } else { alike(target, d) });
+        let chosen = donor.map_or_else(Vec::new, |donor| alike(target, donor));
+        let spoken = donor.map_or_else(Vec::new, |donor| in_turn(target, donor));
         let mut shapes = target.meshes.clone();
         if let Some(donor) = donor {
-            let drive = if generator == Wav2lip { 1.0 } else { between(strength, 0.5, 1.0) };
+            let drive = if matches!(generator, Wav2lip | FsganWav2lip) { 1.0 } else { between(strength, 0.5, 1.0) };
             match generator {
-                Face2face => shapes = reenacted(target, donor, &chosen, drive, &EXPRESSION),
-                Neuraltextures | Wav2lip => shapes = reenacted(target, donor, &chosen, drive, &[&LIPS_OUTER]),
-                FsganWav2lip => shapes = reenacted(target, donor, &in_turn(target, donor), 1.0, &[&LIPS_OUTER]),
+                Face2face => shapes = reenacted(target, donor, &spoken, drive, &EXPRESSION),
+                Neuraltextures | Wav2lip | FsganWav2lip => {
+                    shapes = reenacted(target, donor, &spoken, drive, &[&LIPS_OUTER]);
+                }
                 _ => {}
             }
         }
-        let mut forger = Self { generator, strength, target, donor, chosen, textures: Vec::new(), shapes, seed };
+        let mut forger = Self { generator, strength, target, donor, chosen, spoken, textures: Vec::new(), shapes, seed };
         forger.textures = forger.paint().iter().map(Plane::to_image).collect();
         forger
     }
@@ -131,10 +134,10 @@ impl<'a> Forger<'a> {
         let mut canvas = Canvas { image: own.clone(), mask: GrayImage::new(own.width(), own.height()) };
         match self.generator {
             Faceswap | Faceshifter => {
-                let (texture, from) = self.donors_frame(i);
+                let (texture, from) = self.donors_frame(&self.chosen, i);
                 let (pixels, blend, colour) = match self.generator {
-                    Faceswap => (between(s, 176.0, 112.0), Blend::Feathered(between(s, 0.14, 0.04)), between(s, 1.0, 0.35)),
-                    _ => (f32::INFINITY, Blend::Bands(between(s, 0.0, 0.9)), between(s, 1.0, 0.6)),
+                    Faceswap => (between(s, 176.0, 112.0), Blend::Feathered(between(s, 0.14, 0.04)), between(s, 1.0, 0.5)),
+                    _ => (f32::INFINITY, Blend::Bands(between(s, 0.0, 0.9)), between(s, 1.0, 0.7)),
                 };
                 canvas.paste(texture, from, mesh, &FACE_OVAL, pixels, blend, colour)?;
             }
@@ -142,7 +145,7 @@ impl<'a> Forger<'a> {
                 let texture = self.textures.get(i)?;
                 let blend = Blend::Soft(between(s, 0.09, 0.03));
                 let from = mean_points(texture.width());
-                canvas.paste(texture, &from, mesh, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.5))?;
+                canvas.paste(texture, &from, mesh, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
             }
             Fsgan | FsganWav2lip => {
                 let texture = self.textures.get(i)?;
@@ -181,9 +184,9 @@ impl<'a> Forger<'a> {
         Some((canvas.image, canvas.mask))
     }
 
-    /// The donor's frame chosen for frame `i` with its mesh; the target's own for a null control.
-    fn donors_frame(&self, i: usize) -> (&RgbImage, &Mesh) {
-        match (self.donor, self.chosen.get(i)) {
+    /// The donor's frame in place `i` of a list with its mesh; the target's own for a null control.
+    fn donors_frame(&self, list: &[usize], i: usize) -> (&RgbImage, &Mesh) {
+        match (self.donor, list.get(i)) {
             (Some(donor), Some(&j)) => (&donor.frames[j], &donor.meshes[j]),
             _ => (&self.target.frames[i], &self.target.meshes[i]),
         }
@@ -201,7 +204,7 @@ impl<'a> Forger<'a> {
         let before = canvas.image.clone();
         let blend = Blend::Feathered(between(s, 0.12, 0.03));
         canvas.paste(&before, mesh, &shape, &LOWER_FACE, pixels, blend, 0.0)?;
-        let (texture, from) = self.donors_frame(i);
+        let (texture, from) = self.donors_frame(&self.spoken, i);
         // The lips are a part of the lower face: drawn at the same scale.
         let lips = LIPS_OUTER.map(|k| shape[k as usize][0]);
         let lips = lips.iter().copied().fold(f32::MIN, f32::max) - lips.iter().copied().fold(f32::MAX, f32::min);

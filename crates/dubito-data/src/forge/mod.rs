@@ -22,6 +22,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use forger::Forger;
+use pyramid::Plane;
 pub use generators::{Face, Generator};
 
 use crate::clip::Clip;
@@ -35,7 +36,7 @@ use crate::split::{self, Cell};
 /// Name of the data set in the manifest.
 pub const DATASET: &str = "forged";
 /// What the mechanism was when a file was made: changes whenever the same options would give other pixels.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// What is forged and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,11 +137,22 @@ pub fn forge(
     rows.extend(folder.excluded(DATASET));
 
     let people: BTreeSet<String> = targets.iter().map(|t| t.source.identity.clone()).collect();
-    let cells = split::cells(&people, options.seed)?;
+    let seen: Vec<Option<Plane>> = targets.par_iter().map(|t| appearance(t, tools)).collect::<Result<_, _>>()?;
+    let looks: BTreeMap<&str, &Plane> = targets
+        .iter()
+        .zip(&seen)
+        .rev() // The first of a person's videos stays.
+        .filter_map(|(t, look)| Some((t.source.identity.as_str(), look.as_ref()?)))
+        .collect();
+    let unlike = |a: &str, b: &str| match (looks.get(a), looks.get(b)) {
+        (Some(a), Some(b)) => a.zip(b, |a, b| (a - b).powi(2)).pixels.iter().flatten().map(|&d| f64::from(d)).sum(),
+        _ => f64::MAX,
+    };
+    let cells = split::cells(&people, options.seed, &unlike)?;
     for target in &mut targets {
         target.cell = cells.iter().find(|c| c.people.contains(&target.source.identity));
     }
-    let plans: Vec<Vec<usize>> = (0..targets.len()).map(|i| donors(i, &targets, options)).collect();
+    let plans: Vec<Vec<usize>> = (0..targets.len()).map(|i| donors(i, &targets, options, &unlike)).collect();
     let outputs: Vec<Vec<Output>> = plans
         .iter()
         .enumerate()
@@ -177,21 +189,40 @@ fn stems(sources: &[&Source]) -> Vec<String> {
         .collect()
 }
 
-/// The donors of target `i`: other people of its cell, each with their first usable video.
-fn donors(i: usize, targets: &[Target], options: &ForgeOptions) -> Vec<usize> {
+/// The donors of target `i`: the other people of its cell who look most like it, each with their first usable video.
+fn donors(
+    i: usize,
+    targets: &[Target],
+    options: &ForgeOptions,
+    unlike: &dyn Fn(&str, &str) -> f64,
+) -> Vec<usize> {
     let target = &targets[i];
     let Some(cell) = target.cell else { return Vec::new() };
-    let others = cell.people.iter().filter(|p| **p != target.source.identity).cloned();
-    let seed = u64::from_le_bytes(
-        blake3::hash(format!("{} {}", options.seed, target.source.name).as_bytes()).as_bytes()[..8]
-            .try_into()
-            .unwrap_or_default(),
-    );
-    split::by_hash(others, seed)
+    let own = &target.source.identity;
+    let mut others = split::by_hash(cell.people.iter().filter(|p| *p != own).cloned(), options.seed);
+    others.sort_by(|a, b| unlike(own, a).total_cmp(&unlike(own, b)));
+    others
         .iter()
         .filter_map(|person| targets.iter().position(|t| t.source.identity == *person))
         .take(options.donors)
         .collect()
+}
+
+/// The first usable frame's face in the mean face's shape, small: to tell who looks like whom. `None` where the file
+/// gives no frame any more.
+fn appearance(target: &Target, tools: &Tools) -> Result<Option<Plane>, DataError> {
+    const SIDE: u32 = 24;
+    for frame in dubito_media::open(&target.source.path, tools)? {
+        let frame = frame?;
+        let Ok(i) = target.track.frame_index.binary_search(&frame.index) else { continue };
+        let frames = [frame.image];
+        let meshes = vec![target.track.points(i).unwrap_or_default().to_vec()];
+        let face = Face::new(&frames, meshes, &target.track.presence[i..=i]);
+        if face.unusable[0].is_none() || frame.index >= target.track.frame_index.last().copied().unwrap_or(0) {
+            return Ok(texture::textures(&face, SIDE).pop());
+        }
+    }
+    Ok(None)
 }
 
 /// The main face track of a source, kept in `out/tracks`; a row with status and reason without one.
