@@ -30,7 +30,7 @@ impl Blend {
             Self::Feathered(width) => feathered(layer, polygon, width),
             Self::Soft(width) => soft(layer, polygon, width),
             // What these two leave of an edge is a trifle; a short ramp hides it.
-            Self::Bands(_) | Self::Gradient(_) => feathered(layer, polygon, 0.03 * rect.width as f32),
+            Self::Bands(_) | Self::Gradient(_) => feathered(layer, polygon, 0.04 * rect.width as f32),
         };
         transfer_colour(&mut layer.pixels, target, rect, &opacity, colour);
         let under = || {
@@ -56,7 +56,8 @@ impl Blend {
                 let over = Plane::from_image(&layer.pixels);
                 let mut difference = under().zip(&over, |u, o| u - o);
                 let (w, h) = (rect.width as usize, rect.height as usize);
-                let drawn = |x: usize, y: usize| opacity[y * w + x] > 0.0;
+                // Half way up the ramp: the outline itself may lie on what is behind the face.
+                let drawn = |x: usize, y: usize| opacity[y * w + x] > 0.5;
                 let known: Vec<Known> = (0..w * h)
                     .map(|i| {
                         let (x, y) = (i % w, i / w);

@@ -304,8 +304,12 @@ fn flat(mesh: &[[f32; 3]], i: usize) -> [f64; 2] {
     [f64::from(mesh[i][0]), f64::from(mesh[i][1])]
 }
 
-/// The map from a mesh's pixels to the mean face, by the points that speech does not move.
+/// The map from a mesh's pixels to the mean face, by the points that speech does not move; `None` of a mesh that
+/// lacks points.
 fn to_mean(mesh: &[[f32; 3]]) -> Option<Similarity> {
+    if mesh.len() < MEAN_FACE.len() {
+        return None;
+    }
     let from = STEADY.map(|i| flat(mesh, i as usize));
     Similarity::estimate(&from, &STEADY.map(|i| MEAN_FACE[i as usize].map(f64::from)))
 }
