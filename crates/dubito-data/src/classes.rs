@@ -58,7 +58,12 @@ pub struct Task {
     /// Its name, e.g. `binary`.
     pub name: String,
     /// Its classes, in the order of their numbers.
+    #[serde(default)]
     pub classes: Vec<Class>,
+    /// Whether each generator that is in the data, and that no class names, is a class of its own after these
+    /// ([`ClassList::written_out`]).
+    #[serde(default)]
+    pub each: bool,
 }
 
 /// One class of a task.
@@ -140,6 +145,14 @@ impl ClassList {
             }
         }
         for task in &list.tasks {
+            let rest = task.classes.iter().any(|c| c.generators.iter().any(|name| name == REST));
+            if task.each && rest {
+                let why = "has `each` and a class of \"*\": both take every other generator, keep one of them";
+                return Err(error(format!("the task {:?} {why}", task.name)));
+            }
+            if !task.each && task.classes.is_empty() {
+                return Err(error(format!("the task {:?} has neither classes nor `each = true`", task.name)));
+            }
             let mut seen = BTreeSet::new();
             for name in task.classes.iter().flat_map(|c| &c.generators) {
                 let known = name == REST || name == REAL || list.by_name.contains_key(&name.to_lowercase());
@@ -228,12 +241,39 @@ impl ClassList {
         &self.tasks
     }
 
+    /// The task of this name.
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.name == name)
+    }
+
+    /// The task for data with these fakes (pairs of data set and generator): where it asks for `each`, every generator
+    /// that no class names follows as a class of its own, in the order of their names. A generator's class has the
+    /// name that the list gives it (so FakeAVCeleb's own `faceswap` is `fakeavceleb/faceswap`).
+    pub fn written_out(&self, task: &Task, fakes: &BTreeSet<(String, String)>) -> Task {
+        let mut written = Task { each: false, ..task.clone() };
+        if task.each {
+            let others =
+                fakes.iter().filter(|(dataset, name)| name != REAL && self.class_of(task, dataset, name).is_none());
+            let names: BTreeSet<String> = others
+                .map(|(dataset, name)| {
+                    self.find(dataset, name).map_or_else(|| name.clone(), |found| found.name.clone())
+                })
+                .collect();
+            written.classes.extend(names.into_iter().map(|name| Class { generators: vec![name.clone()], name }));
+        }
+        written
+    }
+
     /// The class of a video in a task, as its number; `None` where the task leaves the generator out.
     pub fn class_of(&self, task: &Task, dataset: &str, generator: &str) -> Option<usize> {
         let same = |name: &str| match name {
             REAL | REST => name == generator,
             // A plain name in a task is the plain generator, not a data set's own of that name.
-            _ => self.find("", name).zip(self.find(dataset, generator)).is_some_and(|(a, b)| a.name == b.name),
+            _ => match (self.find("", name), self.find(dataset, generator)) {
+                (Some(a), Some(b)) => a.name == b.name,
+                (None, None) => name == generator,
+                _ => false,
+            },
         };
         let named = task.classes.iter().position(|c| c.generators.iter().any(|name| same(name)));
         let rest = || task.classes.iter().position(|c| c.generators.iter().any(|name| name == REST));
@@ -259,7 +299,7 @@ mod tests {
             assert!(!list.families("", &generator.name).is_empty(), "{}", generator.name);
         }
         let names: Vec<_> = list.tasks().iter().map(|t| t.name.as_str()).collect();
-        assert_eq!(names, ["binary", "multiclass", "source", "fakeavceleb"]);
+        assert_eq!(names, ["binary", "multiclass", "source", "ffpp", "fakeavceleb"]);
     }
 
     #[test]
@@ -292,13 +332,38 @@ mod tests {
         assert_eq!(list.canonical("folder", " My Own "), "my own");
         assert!(list.families("ffpp", "faceswap").contains("graphics-swap"));
         assert!(list.families("fakeavceleb", "faceswap").contains("autoencoder-swap"));
-        let task = |name: &str| list.tasks().iter().find(|t| t.name == name).unwrap().clone();
-        assert_eq!(list.class_of(&task("multiclass"), "ffpp", "faceswap"), Some(3));
-        assert_eq!(list.class_of(&task("multiclass"), "fakeavceleb", "faceswap"), None);
+        let task = |name: &str| list.task(name).unwrap().clone();
+        assert_eq!(list.class_of(&task("ffpp"), "ffpp", "faceswap"), Some(3));
+        assert_eq!(list.class_of(&task("ffpp"), "fakeavceleb", "faceswap"), None);
         assert_eq!(list.class_of(&task("fakeavceleb"), "fakeavceleb", "faceswap"), Some(1));
         assert_eq!(list.class_of(&task("binary"), "x", "never-heard-of"), Some(1));
         assert_eq!(list.class_of(&task("binary"), "x", "real"), Some(0));
         assert_eq!(list.class_of(&task("source"), "ffpp", "real"), None);
+    }
+
+    #[test]
+    fn a_task_of_each_generator_takes_its_classes_from_the_data() {
+        let list = ClassList::default();
+        let pair = |dataset: &str, name: &str| (dataset.to_owned(), name.to_owned());
+        let fakes = BTreeSet::from([
+            pair("ffpp", "faceswap"),
+            pair("forged", "faceswap"),
+            pair("fakeavceleb", "faceswap"),
+            pair("mine", "never-heard-of"),
+            pair("ffpp", "real"),
+        ]);
+        let task = list.written_out(list.task("multiclass").unwrap(), &fakes);
+        let names: Vec<_> = task.classes.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["real", "fakeavceleb/faceswap", "faceswap", "never-heard-of"]);
+        assert_eq!(list.class_of(&task, "ffpp", "faceswap"), Some(2));
+        assert_eq!(list.class_of(&task, "fakeavceleb", "faceswap"), Some(1));
+        assert_eq!(list.class_of(&task, "mine", "never-heard-of"), Some(3));
+        assert_eq!(list.class_of(&task, "mine", "wav2lip"), None);
+        assert_eq!(list.class_of(&task, "mine", "real"), Some(0));
+        let source = list.written_out(list.task("source").unwrap(), &fakes);
+        assert_eq!((source.classes.len(), list.class_of(&source, "mine", "real")), (3, None));
+        // A task whose classes are written out already stays as it is.
+        assert_eq!(list.written_out(list.task("ffpp").unwrap(), &fakes), *list.task("ffpp").unwrap());
     }
 
     #[test]
@@ -310,6 +375,8 @@ mod tests {
         fails("[[family]]\nname = \"f\"\nblends = true\n[[family]]\nname = \"f\"\nblends = true", "twice");
         fails("[[task]]\nname = \"t\"\nclasses = [{ name = \"c\", generators = [\"g\"] }]", "not in the list");
         fails("[[task]]\nname = \"t\"\nclasses = [{ name = \"c\", generators = [\"*\", \"*\"] }]", "two classes");
+        fails("[[task]]\nname = \"t\"", "neither classes nor");
+        fails("[[task]]\nname = \"t\"\neach = true\nclasses = [{ name = \"c\", generators = [\"*\"] }]", "keep one");
         fails("[[generator]]\nname = \"a\"\nfamilie = []", "familie");
         fails("no toml", "expected");
     }

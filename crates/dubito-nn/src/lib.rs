@@ -25,6 +25,6 @@ pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
 pub use posterior::{Deterministic, McDropoutPosterior, Posterior, Sink};
 pub use resnet::{HEAD, Init, ResNet, ResNetConfig, STAGES, stage_index};
-pub use run::{RUN_VERSION, Run, RunConfig};
+pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};
 pub use train::{CropError, Crops, EpochRecord, MemoryCrops, TrainConfig, TrainProgress, TrainReport, train};

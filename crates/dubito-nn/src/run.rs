@@ -15,6 +15,27 @@ use crate::state::write_atomic;
 /// The version of the run's format that is written, and the only one read.
 pub const RUN_VERSION: u32 = 1;
 
+/// What a detector's classes are made of, and what was kept from it. Training does not read it; those who label data for
+/// the detector do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainedOn {
+    /// Name of the task, e.g. `binary` or `multiclass`; empty where it is not known.
+    pub task: String,
+    /// For each class the generators that it was learned from, each as `DATASET/GENERATOR`; `DATASET/real` for videos
+    /// that nobody changed (null controls among them). Empty where it is not known.
+    pub generators: Vec<Vec<String>>,
+    /// The class of fakes whose generator is not among [`generators`](Self::generators), where the task has one (the
+    /// `fake` of the binary task).
+    pub rest: Option<usize>,
+    /// Generators that were left out on purpose, in the same form, their families' others among them: the detector never
+    /// saw how they work.
+    pub left_out: Vec<String>,
+    /// Generators that were kept out of training as well, since part of how they work is that of a generator left out;
+    /// the other part was seen, so they count neither as seen nor as unseen.
+    pub set_aside: Vec<String>,
+}
+
 /// Everything that is needed to use a detector, besides its weights: `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +48,9 @@ pub struct RunConfig {
     pub network: ResNetConfig,
     /// Names of the classes, in the order of the probabilities.
     pub class_names: Vec<String>,
+    /// What the classes are made of, and what was left out.
+    #[serde(default)]
+    pub trained_on: TrainedOn,
     /// Side of the crops that it was trained on, in pixels.
     pub input_size: u32,
     /// How crops are normalised.

@@ -1,6 +1,6 @@
 //! Training of a ResNet-18 on labelled crops: deterministic by its seed, exact to resume.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::layers::{Layout, Statistics, values_of};
 use crate::optim::{AdamW, scheduled_rate};
 use crate::resnet::{HEAD, Init, Pass, ResNet, ResNetConfig, STAGES, stage_index};
 use crate::rng::{Purpose, Stream};
-use crate::run::{RUN_VERSION, RunConfig, write_json};
+use crate::run::{RUN_VERSION, RunConfig, TrainedOn, write_json};
 use crate::state::{read_metadata, read_state, write_atomic, write_state, write_state_with};
 
 /// Why a crop could not be read.
@@ -39,6 +39,12 @@ pub trait Crops: Sync {
 
     /// Class of crop `i`, an index into [`TrainConfig::class_names`].
     fn class(&self, i: usize) -> usize;
+
+    /// What made crop `i`, as a number: 0 for a real crop, one above 0 for each generator. Balanced training
+    /// ([`TrainConfig::class_balance`]) goes by it; without more being known it is the class, class 0 being real.
+    fn source(&self, i: usize) -> u32 {
+        self.class(i) as u32
+    }
 
     /// Identity of crop `i`; training and validation must not share one.
     fn group(&self, i: usize) -> u32;
@@ -109,6 +115,8 @@ impl Crops for MemoryCrops {
 pub struct TrainConfig {
     /// Names of the classes; a crop's class is an index into them. 2 or more.
     pub class_names: Vec<String>,
+    /// What the classes are made of, and what was left out; kept in the run's `config.json`.
+    pub trained_on: TrainedOn,
     /// Most epochs, 1 or more.
     pub epochs: usize,
     /// Crops in a step, 2 or more.
@@ -133,7 +141,9 @@ pub struct TrainConfig {
     pub patience: usize,
     /// Seed of weights, order, augmentation and dropout.
     pub seed: u64,
-    /// Draw as many crops of each class in an epoch, repeating those of the rarer ones.
+    /// Draw one half of an epoch's crops from the real ones, and the other half evenly from the classes of fakes (in a
+    /// class evenly from its generators), repeating those of the rarer ones; evenly from the classes where all crops are
+    /// real, or none is ([`Crops::source`]). The validation loss weighs its crops in the same way.
     pub class_balance: bool,
     /// Channels of the first stage; 64 is torchvision's ResNet-18, less is faster by the square.
     pub width: usize,
@@ -150,6 +160,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             class_names: vec!["real".to_owned(), "fake".to_owned()],
+            trained_on: TrainedOn::default(),
             epochs: 20,
             batch: 32,
             learning_rate: 1e-3,
@@ -238,12 +249,13 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean loss over its training steps, with dropout and augmentation, in nats.
     pub train_loss: f64,
-    /// Mean negative log-likelihood on the validation set, without either, in nats, at the temperature
+    /// Mean negative log-likelihood on the validation set (weighed as [`TrainConfig::class_balance`] says), without
+    /// either, in nats, at the temperature
     /// (of a few between 0.5 and 16) that makes it lowest: a network that has learned more is not passed
     /// over because it is also surer of itself ("refine, then calibrate", Berta et al. 2025,
     /// arXiv:2501.19195). The temperature is not kept.
     pub valid_loss: f64,
-    /// Part of the validation set whose most probable class is its own.
+    /// Part of the validation set (weighed in the same way) whose most probable class is its own.
     pub valid_accuracy: f64,
 }
 
@@ -470,6 +482,48 @@ fn calibrate_batch_norm(net: &mut ResNet, stages: Range<usize>, maps: &Maps<'_>)
     Ok(())
 }
 
+/// Crops by what is drawn evenly: halves (real and fake), in a half its classes, in a class its sources.
+struct Strata(Vec<Vec<Vec<Vec<usize>>>>);
+
+impl Strata {
+    /// Of crops in this order.
+    fn new(crops: &dyn Crops, order: &[usize]) -> Self {
+        let mut halves: BTreeMap<bool, BTreeMap<usize, BTreeMap<u32, Vec<usize>>>> = BTreeMap::new();
+        for &i in order {
+            let (class, source) = (crops.class(i), crops.source(i));
+            halves.entry(source > 0).or_default().entry(class).or_default().entry(source).or_default().push(i);
+        }
+        let classes = |half: BTreeMap<usize, BTreeMap<u32, Vec<usize>>>| {
+            half.into_values().map(|sources| sources.into_values().collect()).collect()
+        };
+        Self(halves.into_values().map(classes).collect())
+    }
+
+    /// The `k`-th crop of an epoch: halves take turns, in a half its classes, in a class its sources.
+    fn draw(&self, k: usize) -> usize {
+        let half = &self.0[k % self.0.len()];
+        let k = k / self.0.len();
+        let class = &half[k % half.len()];
+        let k = k / half.len();
+        let source = &class[k % class.len()];
+        source[k / class.len() % source.len()]
+    }
+
+    /// The share of each of `n` crops (all those there are) in an endless epoch; they sum to 1.
+    fn weights(&self, n: usize) -> Vec<f64> {
+        let mut weights = vec![0.0; n];
+        for half in &self.0 {
+            for class in half {
+                for source in class {
+                    let strata = self.0.len() * half.len() * class.len();
+                    source.iter().for_each(|&i| weights[i] = 1.0 / (strata * source.len()) as f64);
+                }
+            }
+        }
+        weights
+    }
+}
+
 /// A training in progress.
 struct Trainer<'a> {
     config: &'a TrainConfig,
@@ -647,15 +701,8 @@ impl<'a> Trainer<'a> {
         let mut order: Vec<usize> = (0..crops.len()).collect();
         stream.shuffle(&mut order);
         if self.config.class_balance {
-            let classes = self.config.class_names.len();
-            let by_class: Vec<Vec<usize>> =
-                (0..classes).map(|c| order.iter().copied().filter(|&i| crops.class(i) == c).collect()).collect();
-            order = (0..crops.len())
-                .map(|k| {
-                    let items = &by_class[k % classes];
-                    items[(k / classes) % items.len()]
-                })
-                .collect();
+            let strata = Strata::new(crops, &order);
+            order = (0..crops.len()).map(|k| strata.draw(k)).collect();
             stream.shuffle(&mut order);
         }
         order
@@ -730,7 +777,11 @@ impl<'a> Trainer<'a> {
     fn validate(&self, valid: &Maps<'_>) -> Result<(f64, f64), NnError> {
         let classes = self.config.class_names.len();
         let items: Vec<usize> = (0..valid.crops.len()).collect();
-        let (mut rows, mut right) = (Vec::with_capacity(valid.crops.len()), 0usize);
+        let weights = match self.config.class_balance {
+            true => Strata::new(valid.crops, &items).weights(items.len()),
+            false => vec![1.0 / items.len() as f64; items.len()],
+        };
+        let (mut rows, mut right) = (Vec::with_capacity(valid.crops.len()), 0.0);
         for items in items.chunks(CHUNK) {
             let x = match &valid.cache {
                 Some(_) => valid.batch(items, 0)?,
@@ -742,14 +793,14 @@ impl<'a> Trainer<'a> {
             for (row, &i) in log_p.chunks_exact(classes).zip(items) {
                 let own = row[valid.crops.class(i)];
                 rows.push(row.iter().map(|&l| f64::from(l - own)).collect::<Vec<_>>());
-                right += usize::from(row.iter().all(|&other| other <= own));
+                right += if row.iter().all(|&other| other <= own) { weights[i] } else { 0.0 };
             }
         }
-        let n = rows.len() as f64;
         // The softmax at temperature T of logits is that of log-probabilities at T.
-        let at = |t: f64| rows.iter().map(|row| row.iter().map(|l| (l / t).exp()).sum::<f64>().ln()).sum::<f64>() / n;
+        let nll = |row: &Vec<f64>, t: f64| row.iter().map(|l| (l / t).exp()).sum::<f64>().ln();
+        let at = |t: f64| rows.iter().zip(&weights).map(|(row, w)| w * nll(row, t)).sum::<f64>();
         let loss = TEMPERATURES.map(at).into_iter().fold(f64::INFINITY, |a, b| if b.is_nan() { b } else { a.min(b) });
-        Ok((loss, right as f64 / n))
+        Ok((loss, right))
     }
 
     /// Writes what is needed to go on; and, after the best epoch so far, the run's weights.
@@ -777,6 +828,7 @@ impl<'a> Trainer<'a> {
             detector: "resnet18".to_owned(),
             network: self.net.config().clone(),
             class_names: config.class_names.clone(),
+            trained_on: config.trained_on.clone(),
             input_size: train.size(),
             normalisation: config.normalisation,
             dropout: config.dropout,
@@ -800,12 +852,26 @@ fn model_card(run: &RunConfig, state: &Progress) -> String {
         Some(stage) => format!("stages up to `{stage}` frozen"),
         None => "every stage trained".to_owned(),
     };
+    let TrainedOn { task, generators, left_out, set_aside, .. } = &run.trained_on;
+    let mut data = String::new();
+    if !generators.is_empty() {
+        data += &format!("| task | {task} |\n");
+        let fakes: Vec<&str> =
+            generators.iter().flatten().map(String::as_str).filter(|g| !g.ends_with("/real")).collect();
+        data += &format!("| generators learned | {} |\n", fakes.join(", "));
+    }
+    for (what, names) in [("generators left out", left_out), ("set aside, as part of them was left out", set_aside)] {
+        if !names.is_empty() {
+            data += &format!("| {what} | {} |\n", names.join(", "));
+        }
+    }
     format!(
         "# Detector: ResNet-18, {classes}\n\n\
          | | |\n|---|---|\n\
          | input | RGB face crops of {size} x {size} pixels |\n\
          | width | {width} channels in the first stage |\n\
          | classes | {classes} |\n\
+         {data}\
          | training | {n} crops, {epochs} epochs, {frozen}, AdamW at {rate}, seed {seed} |\n\
          | validation | {m} crops of other people: loss {loss:.4} nats, accuracy {accuracy:.3} (epoch {epoch}) |\n\
          | posterior | Monte Carlo dropout at rate {dropout} from `{boundary}` on |\n\
@@ -833,6 +899,57 @@ fn model_card(run: &RunConfig, state: &Progress) -> String {
 mod tests {
     use super::*;
     use crate::formula;
+
+    /// Crops of a class and a source each, without pixels.
+    struct Known(Vec<(usize, u32)>);
+
+    impl Crops for Known {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn size(&self) -> u32 {
+            1
+        }
+        fn class(&self, i: usize) -> usize {
+            self.0[i].0
+        }
+        fn source(&self, i: usize) -> u32 {
+            self.0[i].1
+        }
+        fn group(&self, _: usize) -> u32 {
+            0
+        }
+        fn read(&self, _: usize, _: &mut [u8]) -> Result<(), CropError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn half_is_real_and_the_fakes_are_even() {
+        // Six reals; fakes: 30 of class 1, 20 of them by one generator and 10 by another; 4 of class 2.
+        let kinds = [((0, 0), 6), ((1, 1), 20), ((1, 2), 10), ((2, 3), 4)];
+        let crops = Known(kinds.iter().flat_map(|&(kind, n)| std::iter::repeat_n(kind, n)).collect());
+        let all: Vec<usize> = (0..40).collect();
+        let strata = Strata::new(&crops, &all);
+        let drawn: Vec<usize> = (0..40).map(|k| strata.draw(k)).collect();
+        let count = |kind: (usize, u32)| drawn.iter().filter(|&&i| crops.0[i] == kind).count();
+        assert_eq!(kinds.map(|(kind, _)| count(kind)), [20, 5, 5, 10]);
+        // Each crop of a rare kind comes as often as any other of it; none of a common kind twice.
+        let times = |i: usize| drawn.iter().filter(|&&d| d == i).count();
+        assert!((0..6).all(|i| (3..=4).contains(&times(i))) && (36..40).all(|i| (2..=3).contains(&times(i))));
+        assert!((6..36).all(|i| times(i) <= 1));
+
+        let weights = strata.weights(40);
+        assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((weights[0] - 0.5 / 6.0).abs() < 1e-12 && (weights[6] - 0.125 / 20.0).abs() < 1e-12);
+        assert!((weights[30] - 0.125 / 10.0).abs() < 1e-12 && (weights[39] - 0.25 / 4.0).abs() < 1e-12);
+
+        // Without reals the classes are even.
+        let fakes = Known(crops.0[6..].to_vec());
+        let strata = Strata::new(&fakes, &(0..34).collect::<Vec<_>>());
+        let first = (0..34).filter(|&k| fakes.0[strata.draw(k)].0 == 1).count();
+        assert_eq!(first, 17);
+    }
 
     #[test]
     fn the_cached_variant_says_nothing_of_the_index() {

@@ -285,8 +285,9 @@ impl<'a> Part<'a> {
 fn decide(fit: &Part, judge: &Part, options: &Options) -> Result<Decisions, StatsError> {
     let promises = &options.promises;
     let known = fit.generators();
+    let named = |name: &String| promises.unseen.contains(name) || judge.scores.not_learned.unseen.contains(name);
     let unseen: Vec<String> =
-        judge.generators().into_iter().filter(|name| !known.contains(name) || promises.unseen.contains(name)).collect();
+        judge.generators().into_iter().filter(|name| !known.contains(name) || named(name)).collect();
     let is_unseen: Vec<bool> = (0..judge.items.len())
         .map(|i| matches!(judge.origin(i), Origin::Generator(name) if unseen.contains(name)))
         .collect();

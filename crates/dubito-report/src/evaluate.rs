@@ -9,6 +9,7 @@
 //! | `{"control": G}` | null controls of G: how often a real is called fake for having been resampled and encoded |
 //! | `{"fold": F}`, `{"dataset": D}` | where there is more than one |
 //! | `{C: V}` | of each value of a column that was asked for |
+//! | `{"task": "multiclass"}` | all items of the classes, as these classes; every other group is of real against fake, where one class is `real` |
 //! | `{"video_rule": R}` | all videos, their probability taken from their frames' in another way than by the mean of samples |
 //!
 //! With several detectors each group has `detector` in its `by` as well.
@@ -27,12 +28,14 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::classes::{Confusion, Predictions};
 use crate::comparison::{Pair, comparisons};
 use crate::decisions::{Decisions, Promises};
 use crate::generators::{AcrossGenerators, across_generators};
-use crate::input::{InputOptions, Request};
+use crate::input::{InputOptions, Request, View};
 use crate::rates::{Rate, quantile};
 use crate::scores::{Origin, ScoreSet, Scores, Units, real_class};
+use crate::unseen::{Unseen, unseen};
 
 /// What to evaluate, and how.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub struct Options {
     pub split: Option<String>,
     /// How the files' columns are to be understood, where their names don't say it.
     pub input: InputOptions,
+    /// As what probabilities of several classes are read.
+    pub view: View,
     /// More columns to give the numbers by.
     pub by: Vec<String>,
     /// The split on which everything is chosen that [`decisions`](mod@crate::decisions) judges; by default
@@ -66,6 +71,7 @@ impl Options {
     /// What is asked of every file.
     pub(crate) fn request(&self) -> Request {
         Request {
+            view: self.view,
             input: self.input.clone(),
             by: self.by.clone(),
             detector: self.detector.clone(),
@@ -82,6 +88,7 @@ impl Default for Options {
             detector: None,
             split: None,
             input: InputOptions::default(),
+            view: View::default(),
             by: Vec::new(),
             calibration_split: None,
             promises: Promises::default(),
@@ -177,6 +184,11 @@ pub struct Metrics {
     pub decisions: Vec<Decisions>,
     /// Every pair of detectors.
     pub comparisons: Vec<Pair>,
+    /// What each detector makes of generators that it never saw, as real against fake and, of several classes, as these;
+    /// empty where it is not known of any.
+    pub unseen: Vec<Unseen>,
+    /// What is called what, for each detector; empty with no more classes than real and fake.
+    pub confusion: Vec<Confusion>,
     /// The conventions of the numbers, by metric.
     pub conventions: BTreeMap<&'static str, &'static str>,
     /// How the predictions were made: seed, versions, command line, as the caller gives it.
@@ -209,7 +221,8 @@ impl Metrics {
             group.by.remove("detector");
             group
         };
-        Self { groups: self.groups.iter().filter(own).map(alone).collect(), ..self.clone() }
+        let unseen = self.unseen.iter().filter(|unseen| unseen.detector.as_deref() == Some(name)).cloned();
+        Self { groups: self.groups.iter().filter(own).map(alone).collect(), unseen: unseen.collect(), ..self.clone() }
     }
 
     /// The level at which a verdict is given: videos, or items where there are none.
@@ -254,7 +267,12 @@ pub fn evaluate(
     provenance: serde_json::Value,
     options: &Options,
 ) -> Result<Metrics, ReportError> {
-    metrics_from_scores(&Scores::read(paths, options)?, missing, provenance, options)
+    let Predictions { scores, classes, .. } = Predictions::read(paths, options)?;
+    let mut metrics = metrics_from_scores(&scores, missing, provenance, options)?;
+    if let Some(classes) = classes {
+        classes.add_to(&mut metrics, &scores, options)?;
+    }
+    Ok(metrics)
 }
 
 /// [`evaluate`], of what is read already.
@@ -321,13 +339,15 @@ pub fn metrics_from_scores(
         across_generators: across_generators(scores, options)?,
         decisions: Vec::new(),
         comparisons: comparisons(scores, options)?,
+        unseen: unseen(scores, &scores.not_learned, options)?,
+        confusion: Vec::new(),
         conventions: CONVENTIONS.into_iter().collect(),
         provenance,
     })
 }
 
 /// Mean uncertainties in the unit asked for.
-fn in_unit(metrics: &mut BTreeMap<String, Estimate>, unit: Unit, classes: usize) {
+pub(crate) fn in_unit(metrics: &mut BTreeMap<String, Estimate>, unit: Unit, classes: usize) {
     for name in ["total", "aleatoric", "between_frames", "epistemic"] {
         if let Some(estimate) = metrics.get_mut(name) {
             for value in [&mut estimate.value, &mut estimate.low, &mut estimate.high] {
@@ -525,7 +545,7 @@ const SIMULATIONS: u64 = 400;
 
 /// What the top-class ECE of these confidences would be if each were true: whether an item is right is
 /// drawn with its confidence, item by item.
-fn ece_if_calibrated(items: &Items, options: &Options) -> Estimate {
+pub(crate) fn ece_if_calibrated(items: &Items, options: &Options) -> Estimate {
     if items.is_empty() {
         return Estimate::undefined("there are no items");
     }

@@ -15,7 +15,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
+use crate::classes::Confusion;
 use crate::decisions::Decisions;
+use crate::evaluate::Metrics;
 use crate::rates::quantile;
 use crate::scores::{Origin, Scores, is_right, real_class, scored};
 use crate::{Level, ReportError};
@@ -200,6 +202,64 @@ pub fn ratio_figures(decisions: &Decisions) -> Result<Vec<Figure>, ReportError> 
             },
         )?,
     ])
+}
+
+/// A confusion matrix, the unseen generators below the classes. Errors: a fault in drawing.
+pub fn confusion_figure(confusion: &Confusion) -> Result<Figure, ReportError> {
+    let rows: Vec<(String, &[u64])> = confusion
+        .classes
+        .iter()
+        .cloned()
+        .zip(confusion.counts.iter().map(Vec::as_slice))
+        .chain(confusion.unseen.iter().map(|(name, counts)| (format!("{name} (never seen)"), counts.as_slice())))
+        .collect();
+    figure(
+        "confusion",
+        "What is called what",
+        format!(
+            "Each row holds the {} of one class, the fakes of one generator: how many are called what, by the largest probability, and the share of the row, which is also how dark the cell is. Right answers lie on the diagonal. A generator that was never seen has no column of its own: its row shows what it is taken for.",
+            confusion.level.plural()
+        ),
+        70 + 38 * rows.len() as u32,
+        &Matrix { columns: &confusion.classes, rows },
+    )
+}
+
+/// Doubt on reals, on the fakes of seen generators, and on those of each that was never seen; `None` where there are
+/// none. Errors: a fault in drawing.
+pub fn unseen_figure(scores: &Scores, metrics: &Metrics) -> Result<Option<Figure>, ReportError> {
+    let Some(unseen) = metrics.unseen.first() else { return Ok(None) };
+    let (set, level) = (&scores.sets[0], unseen.level);
+    let items = set.of(level);
+    let all: Vec<(usize, Scored)> = drawn(items).map(|i| (scores.unit(set, level, i), scored(items, i))).collect();
+    let names: BTreeSet<&str> = unseen.generators.iter().filter_map(|one| one.generator.as_deref()).collect();
+    let (mut reals, mut seen) = (Vec::new(), Vec::new());
+    let mut by_name: BTreeMap<&str, Vec<&Scored>> = BTreeMap::new();
+    for (unit, item) in &all {
+        match scores.units.origin(*unit) {
+            Origin::Generator(name) => match names.get(name.as_str()) {
+                Some(name) => by_name.entry(name).or_default().push(item),
+                None if unseen.set_aside.contains(name) => {}
+                None => seen.push(item),
+            },
+            Origin::Real | Origin::Control(_) => reals.push(item),
+        }
+    }
+    let mut rows =
+        vec![("reals".to_owned(), Mark::CIRCLE, reals), ("fakes, seen generators".to_owned(), Mark::SQUARE, seen)];
+    rows.extend(by_name.into_iter().map(|(name, items)| (format!("{name} (never seen)"), Mark::TRIANGLE, items)));
+    let height = 96 + 46 * rows.len() as u32;
+    let drawing = figure(
+        "unseen",
+        "Uncertainty on generators that were never seen",
+        format!(
+            "One mark is one of the {}, drawn as in the figure of uncertainty by generator. If the detector knows what it does not know, its doubt, and the epistemic part above all, lies further right on the fakes of generators that were left out of its training than on those that it learned.",
+            level.plural()
+        ),
+        height,
+        &Boxes::new(rows),
+    )?;
+    Ok(Some(drawing))
 }
 
 /// Ends of the axis of log10 likelihood ratios.
@@ -576,6 +636,57 @@ impl Draw for Reliability {
             chart.draw_series(bars).map_err(said)?;
             let dots = points.iter().map(|&(x, y, ..)| Circle::new((x, y), px(4.0), BLUE.filled()));
             chart.draw_series(dots).map_err(said)?;
+        }
+        Ok(())
+    }
+}
+
+/// Most classes that a matrix is drawn of.
+const MOST_CLASSES: usize = 24;
+
+/// Counts by row and column, shaded by their share of the row.
+struct Matrix<'a> {
+    columns: &'a [String],
+    rows: Vec<(String, &'a [u64])>,
+}
+
+impl Draw for Matrix<'_> {
+    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
+        if self.columns.len() > MOST_CLASSES {
+            let why = format!("{} classes are too many to see; tables/confusion.csv has them", self.columns.len());
+            return say_empty(area, &why, scale);
+        }
+        let px = |pixels: f64| (pixels * scale).round() as i32;
+        let (left, top, height) = (206.0, 54.0, 38.0);
+        let width = (f64::from(WIDTH) - left - 18.0) / self.columns.len() as f64;
+        // Names take turns on two lines, so that each has the room of two columns.
+        let letters = (2.0 * width / 7.0) as usize;
+        for (at_column, name) in self.columns.iter().enumerate() {
+            let x = left + (at_column as f64 + 0.5) * width;
+            let y = if at_column % 2 == 0 { 16.0 } else { 36.0 };
+            let style = at(text(12.0, &INK, false, scale), HPos::Center, VPos::Center);
+            area.draw(&Text::new(shortened(name, letters.max(4)), (px(x), px(y)), style)).map_err(said)?;
+        }
+        for (at_row, (name, counts)) in self.rows.iter().enumerate() {
+            let y = top + at_row as f64 * height;
+            let all: u64 = counts.iter().sum();
+            let style = at(text(13.0, &INK, false, scale), HPos::Right, VPos::Center);
+            let place = (px(left - 14.0), px(y + height / 2.0));
+            area.draw(&Text::new(shortened(name, 28), place, style)).map_err(said)?;
+            for (at_column, &count) in counts.iter().enumerate() {
+                let x = left + at_column as f64 * width;
+                let share = if all > 0 { count as f64 / all as f64 } else { 0.0 };
+                let corners = [(px(x + 1.0), px(y + 1.0)), (px(x + width - 1.0), px(y + height - 1.0))];
+                area.draw(&Rectangle::new(corners, RULE.mix(0.5).filled())).map_err(said)?;
+                area.draw(&Rectangle::new(corners, BLUE.mix(share).filled())).map_err(said)?;
+                let ink = if share > 0.55 { &WHITE } else { &INK };
+                let middle = px(x + width / 2.0);
+                let style = at(text(13.0, ink, at_row == at_column, scale), HPos::Center, VPos::Bottom);
+                area.draw(&Text::new(count.to_string(), (middle, px(y + height / 2.0 + 3.0)), style)).map_err(said)?;
+                let style = at(text(10.0, ink, false, scale), HPos::Center, VPos::Top);
+                let percent = format!("{:.0} %", 100.0 * share);
+                area.draw(&Text::new(percent, (middle, px(y + height / 2.0 + 3.0)), style)).map_err(said)?;
+            }
         }
         Ok(())
     }

@@ -10,16 +10,19 @@
 //! |---|---|
 //! | [`input`] | files of scores, from any framework: formats, columns, checks |
 //! | [`predictions`] | our own files of predictions, written |
+//! | [`classes`] | predictions of several classes as such, beside the view of real against fake |
 //! | [`scores`] | rows reduced over their samples: scored frames and videos |
 //! | [`evaluate`](mod@evaluate) | scored items by group: the content of `metrics.json` |
 //! | [`generators`] | whether doubt follows accuracy from generator to generator |
 //! | [`decisions`](mod@decisions) | thresholds, recalibration, sets, abstention, likelihood ratios: chosen on one split, judged on another |
 //! | [`comparison`] | whether detectors differ |
+//! | [`unseen`](mod@unseen) | what is made of generators that the detector never saw |
 //! | [`rates`] | how often something is called fake, with clustered intervals |
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
 //! | [`report`] | everything together, written to a folder |
 
+pub mod classes;
 pub mod comparison;
 pub mod decisions;
 pub mod error;
@@ -33,18 +36,20 @@ pub mod report;
 pub mod scores;
 pub mod sheet;
 mod tables;
+pub mod unseen;
 pub mod verdict;
 
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+pub use classes::{ClassView, Predictions};
 pub use error::ReportError;
 pub use evaluate::{Group, Level, Metrics, Missing, Options, evaluate};
-pub use input::{Explanation, InputOptions, explain};
+pub use input::{Explanation, InputOptions, View, explain};
 pub use predictions::{PredictionWriter, Row};
 pub use report::{Example, ReportInput, write_report};
-pub use scores::{Origin, ScoreSet, Scores};
+pub use scores::{NotLearned, Origin, ScoreSet, Scores};
 pub use verdict::{Judgement, Sentence};
 
 /// Give a finished temporary file its name, readable as any new file is.

@@ -23,6 +23,10 @@ use crate::input::rows::{SLACK, SUM_SLACK, class_list};
 /// Key of the Parquet metadata under which the provenance is kept, as JSON.
 pub const PROVENANCE_KEY: &str = "dubito.provenance";
 
+/// The label of a fake that is of none of the task's classes (of a generator that was left out of training): written as
+/// `fake`. Only a task that has a class `real` takes it.
+pub const OTHER_FAKE: usize = usize::MAX;
+
 /// Rows of one Parquet row group: what the writer holds in memory.
 const ROW_GROUP: usize = 65_536;
 /// Rows handed to the file at once.
@@ -33,7 +37,7 @@ const BATCH: usize = 8_192;
 pub struct Row {
     /// Name of the item, unique among the items.
     pub item: String,
-    /// Index of the true class in [`Task::classes`].
+    /// Index of the true class in [`Task::classes`], or [`OTHER_FAKE`].
     pub label: usize,
     /// Probability of each class, in the order of [`Task::classes`].
     pub probs: Vec<f64>,
@@ -230,8 +234,13 @@ fn column_names(task: &Task) -> Vec<String> {
     names
 }
 
+/// The label as the file has it.
+fn label<'a>(row: &Row, task: &'a Task) -> &'a str {
+    task.classes.get(row.label).map_or("fake", String::as_str)
+}
+
 fn csv_record(row: &Row, task: &Task) -> Vec<String> {
-    let mut cells = vec![row.item.clone(), task.classes[row.label].clone()];
+    let mut cells = vec![row.item.clone(), label(row, task).to_owned()];
     cells.extend(stored(row, task).iter().map(f64::to_string));
     cells.extend([row.sample.to_string(), row.frame.map(|f| f.to_string()).unwrap_or_default()]);
     cells.extend(row.texts().map(|text| text.clone().unwrap_or_default()));
@@ -249,7 +258,7 @@ fn schema(task: &Task) -> Arc<Schema> {
 fn record_batch(rows: &[Row], task: &Task) -> Result<RecordBatch, arrow_schema::ArrowError> {
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.item))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &task.classes[row.label]))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| label(row, task)))),
     ];
     for at in 0..probability_columns(task).len() {
         columns.push(Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| stored(row, task)[at]))));
@@ -271,7 +280,8 @@ fn check_row(row: &Row, task: &Task) -> Result<(), BadCell> {
     if row.item.is_empty() {
         return bad("item", "nothing".into(), "the name of the item");
     }
-    if row.label >= task.classes.len() {
+    let has_real = task.classes.iter().any(|class| class == "real");
+    if row.label >= task.classes.len() && !(row.label == OTHER_FAKE && has_real) {
         return bad("label", row.label.to_string(), &class_list(task));
     }
     if row.probs.len() != task.classes.len() {
@@ -290,7 +300,7 @@ fn check_row(row: &Row, task: &Task) -> Result<(), BadCell> {
     if !(1.0 - SUM_SLACK..=1.0 + SUM_SLACK).contains(&sum) {
         return bad("prob_*", format!("a sum of {sum}"), "probabilities that sum to 1 (are they logits?)");
     }
-    let real = task.classes[row.label] == "real";
+    let real = label(row, task) == "real";
     if let (Some(control), false) = (&row.control, real) {
         return bad("control", control.clone(), "nothing, as the label is not real: a null control is a real video");
     }

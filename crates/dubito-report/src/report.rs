@@ -8,11 +8,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dubito_stats::Confidence;
 
+use crate::classes::{ClassView, Predictions};
 use crate::decisions::decisions;
 use crate::evaluate::{CONVENTIONS, Level, Metrics, Missing, Options, metrics_from_scores};
-use crate::figures::{Figure, figures, ratio_figures};
+use crate::figures::{Figure, confusion_figure, figures, ratio_figures, unseen_figure};
 use crate::scores::{ClusteredBy, ScoreSet, Scores};
-use crate::tables::{Shown, across_table, comparison_tables, decision_tables, origin_groups, tables};
+use crate::tables::{
+    Shown, across_table, class_tables, comparison_tables, decision_tables, origin_groups, tables, unseen_table,
+};
 use crate::verdict::{Judgement, Sentence, summary, verdict};
 use crate::{ReportError, write_atomically};
 
@@ -32,8 +35,12 @@ pub struct ReportInput {
     pub examples: Vec<Example>,
     /// Paragraphs for "limits".
     pub notes: Vec<String>,
+    /// What was not done, a sentence each, for "not in this run".
+    pub not_in_this_run: Vec<String>,
     /// The split on which thresholds, recalibration and guarantees are chosen, where there is one.
     pub calibration: Option<Scores>,
+    /// The predictions as several classes, where they are.
+    pub classes: Option<ClassView>,
     /// Whether the tables of single items are written however many there are; otherwise of up to
     /// [`MOST_TABLE_ITEMS`].
     pub all_items: bool,
@@ -60,11 +67,12 @@ pub fn write_report(
     input: &ReportInput,
     options: &Options,
 ) -> Result<Metrics, ReportError> {
-    let (scores, calibration) = Scores::read_splits(predictions, options)?;
-    write_report_of(out, &scores, &ReportInput { calibration, ..input.clone() }, options)
+    let Predictions { scores, calibration, classes } = Predictions::read(predictions, options)?;
+    write_report_of(out, &scores, &ReportInput { calibration, classes, ..input.clone() }, options)
 }
 
-/// [`write_report`], of what is read already; `input.calibration` is the split to choose on.
+/// [`write_report`], of what [`Predictions::read`] read already; `input.calibration` is the split to choose on,
+/// `input.classes` the view of several classes.
 ///
 /// With several detectors the page sets them side by side, and each has a report of its own in
 /// `detectors/NAME`.
@@ -75,6 +83,9 @@ pub fn write_report_of(
     options: &Options,
 ) -> Result<Metrics, ReportError> {
     let mut metrics = metrics_from_scores(scores, &input.missing, input.provenance.clone(), options)?;
+    if let Some(classes) = &input.classes {
+        classes.add_to(&mut metrics, scores, options)?;
+    }
     if let Some(calibration) = &input.calibration {
         metrics.decisions = decisions(calibration, scores, options)?;
     }
@@ -90,6 +101,7 @@ pub fn write_report_of(
                     let own = calibration.sets.iter().position(|own| own.detector == set.detector)?;
                     Some(calibration.only(own))
                 }),
+                classes: input.classes.as_ref().and_then(|classes| classes.only(&set.detector)),
                 ..input.clone()
             };
             write_report_of(&out.join("detectors").join(folder_name(scores, at)), &scores.only(at), &alone, options)?;
@@ -117,6 +129,8 @@ pub fn write_report_of(
 
 fn tables_of_one(metrics: &Metrics) -> Vec<Shown> {
     let mut all = tables(metrics);
+    all.extend(class_tables(metrics));
+    all.extend(metrics.unseen.iter().map(unseen_table));
     all.extend(metrics.across_generators.iter().filter_map(across_table));
     all.extend(metrics.decisions.iter().flat_map(decision_tables));
     all
@@ -124,6 +138,10 @@ fn tables_of_one(metrics: &Metrics) -> Vec<Shown> {
 
 fn figures_of_one(scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>, ReportError> {
     let mut all = figures(scores)?;
+    for confusion in &metrics.confusion {
+        all.push(confusion_figure(confusion)?);
+    }
+    all.extend(unseen_figure(scores, metrics)?);
     for decisions in &metrics.decisions {
         all.extend(ratio_figures(decisions)?);
     }
@@ -175,6 +193,8 @@ fn write_tables(folder: &Path, scores: &Scores, metrics: &Metrics, input: &Repor
     }
     long.write(&folder.join("metrics.csv"))?;
 
+    write_confusion(&folder.join("confusion.csv"), metrics)?;
+    write_unseen(&folder.join("unseen.csv"), metrics)?;
     write_decided(folder, metrics, scores)?;
     write_pairs(&folder.join("comparisons.csv"), metrics)?;
     if scores.sets.len() > 1 {
@@ -270,6 +290,78 @@ fn write_tables(folder: &Path, scores: &Scores, metrics: &Metrics, input: &Repor
         }
     }
     bins.write(&folder.join("reliability.csv"))
+}
+
+/// Each confusion matrix, cell by cell; not written without one.
+fn write_confusion(path: &Path, metrics: &Metrics) -> Result<(), ReportError> {
+    if metrics.confusion.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["detector", "level", "origin", "unseen", "called", "items"]);
+    for confusion in &metrics.confusion {
+        let seen = confusion.classes.iter().zip(&confusion.counts).map(|(name, counts)| (name, counts, "no"));
+        for (name, counts, unseen) in seen.chain(confusion.unseen.iter().map(|(name, counts)| (name, counts, "yes"))) {
+            for (called, count) in confusion.classes.iter().zip(counts) {
+                let detector = confusion.detector.clone().unwrap_or_default();
+                let level = confusion.level.plural().trim_end_matches('s').to_owned();
+                table.row([detector, level, name.clone(), unseen.into(), called.clone(), count.to_string()]);
+            }
+        }
+    }
+    table.write(path)
+}
+
+/// Every number of unseen generators; not written without any.
+fn write_unseen(path: &Path, metrics: &Metrics) -> Result<(), ReportError> {
+    if metrics.unseen.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        "detector",
+        "task",
+        "level",
+        "generator",
+        "items",
+        "seen",
+        "metric",
+        "value",
+        "low",
+        "high",
+        "undefined_because",
+    ]);
+    let number = |value: Option<f64>| value.map(|v| v.to_string()).unwrap_or_default();
+    for unseen in &metrics.unseen {
+        for fakes in &unseen.generators {
+            let mut numbers = vec![("caught".to_owned(), &fakes.caught)];
+            for (name, doubt) in &fakes.doubts {
+                let detection = &doubt.detection;
+                numbers.extend([
+                    (format!("{name}_unseen"), &doubt.unseen),
+                    (format!("{name}_seen_fakes"), &doubt.seen_fakes),
+                    (format!("{name}_difference"), &doubt.difference),
+                    (format!("{name}_auroc"), &detection.auroc),
+                    (format!("{name}_average_precision"), &detection.average_precision),
+                    (format!("{name}_fpr_at_95_tpr"), &detection.fpr_at_95_tpr),
+                ]);
+            }
+            for (metric, estimate) in numbers {
+                table.row([
+                    unseen.detector.clone().unwrap_or_default(),
+                    unseen.task.to_owned(),
+                    unseen.level.plural().trim_end_matches('s').into(),
+                    fakes.generator.clone().unwrap_or_else(|| "all unseen".into()),
+                    fakes.items.to_string(),
+                    unseen.seen.to_string(),
+                    metric,
+                    number(estimate.value),
+                    number(estimate.low),
+                    number(estimate.high),
+                    estimate.undefined_because.clone().unwrap_or_default(),
+                ]);
+            }
+        }
+    }
+    table.write(path)
 }
 
 /// What was decided of each item, in `decisions.csv`; not written without decisions.
@@ -409,6 +501,7 @@ struct Page {
     provenance: Vec<(String, String)>,
     conventions: Vec<(String, String)>,
     limits: Vec<String>,
+    not_in_this_run: Vec<String>,
     font_regular: String,
     font_semibold: String,
 }
@@ -459,6 +552,7 @@ fn page(scores: &Scores, metrics: &Metrics, tables: Vec<Shown>, figures: Vec<Fig
         provenance: flattened(&input.provenance),
         conventions: CONVENTIONS.iter().map(|(name, words)| (name.to_string(), words.to_string())).collect(),
         limits: limits(scores, input),
+        not_in_this_run: input.not_in_this_run.clone(),
         font_regular: BASE64.encode(WOFF_REGULAR),
         font_semibold: BASE64.encode(WOFF_SEMIBOLD),
     }
@@ -531,6 +625,16 @@ fn facts(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<(String
                 bootstrap.replicates
             ),
         );
+    }
+    if let Some(classes) = &scores.classes {
+        fact("Classes", classes.join(", "));
+    }
+    if let Some(unseen) = metrics.unseen.first() {
+        let names: Vec<&str> = unseen.generators.iter().filter_map(|one| one.generator.as_deref()).collect();
+        fact("Never seen in training", names.join(", "));
+        if !unseen.set_aside.is_empty() {
+            fact("Partly like what was left out", format!("{}: neither seen nor unseen", unseen.set_aside.join(", ")));
+        }
     }
     facts.extend(input.facts.iter().cloned());
     facts

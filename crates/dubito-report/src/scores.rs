@@ -16,7 +16,7 @@ use crate::evaluate::{CALIBRATION_SPLITS, TEST_SPLITS};
 use crate::input::diagnose::diagnose;
 use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold, mixed};
 use crate::input::store::{Clash, Refusal, Store, ranks};
-use crate::input::{Layout, Scoring, Table, Texts};
+use crate::input::{Format, Layout, Scoring, Table, Texts, View};
 use crate::{Level, Options, ReportError};
 
 /// Where a video comes from, as far as the evaluation tells videos apart.
@@ -197,6 +197,8 @@ impl ClusteredBy {
 pub struct Scores {
     /// The classes.
     pub task: Task,
+    /// The classes of the files, where they are several and were read as real against fake.
+    pub classes: Option<Vec<String>>,
     /// The videos; where there are none, each item is a unit of its own.
     pub units: Units,
     /// Whether the predictions name videos.
@@ -211,10 +213,40 @@ pub struct Scores {
     pub split: Option<String>,
     /// Every split that the files hold, those that were not asked for too.
     pub splits: Vec<String>,
+    /// What the files' own provenance says of generators that the detectors did not learn from.
+    pub not_learned: NotLearned,
     /// By item, sorted by video, frame and name. Names and units are empty where each item is a unit.
     item_names: Texts,
     item_units: Vec<u32>,
     item_frames: Vec<u64>,
+}
+
+/// Generators that a detector did not learn from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotLearned {
+    /// It never saw how they work.
+    pub unseen: BTreeSet<String>,
+    /// It saw a part of how they work, in others: neither seen nor unseen.
+    pub set_aside: BTreeSet<String>,
+}
+
+impl NotLearned {
+    /// What a Parquet file of ours says (`generators.unseen` and `generators.set_aside` of its provenance); other files
+    /// say nothing.
+    fn of(tables: &[Table]) -> Self {
+        let mut all = Self::default();
+        for table in tables.iter().filter(|table| table.format == Format::Parquet) {
+            // What cannot be read is no reason to fail here: the rows are read next.
+            let Ok(Some(provenance)) = crate::input::provenance(&table.path) else { continue };
+            let names = |kind: &str| -> Vec<String> {
+                let list = provenance["generators"][kind].as_array();
+                list.into_iter().flatten().filter_map(|name| name.as_str().map(String::from)).collect()
+            };
+            all.unseen.extend(names("unseen"));
+            all.set_aside.extend(names("set_aside"));
+        }
+        all
+    }
 }
 
 /// One example worth showing, chosen by [`Scores::examples`].
@@ -288,7 +320,11 @@ impl Scores {
         }
         store.merge().map_err(|found| clash(found, &[]))?;
         let reduced = layouts.iter().any(|layout| matches!(layout.scoring, Scoring::Reduced { .. }));
-        let finish = Finish { task: first.task.clone(), has_videos, reduced, split, splits, facts: kept, nameless };
+        let not_learned = NotLearned::of(&tables);
+        let task = first.task.clone();
+        let is_reading_classes = layouts.iter().all(|layout| layout.real.is_some() && layout.classes == first.classes);
+        let classes = (request.view == View::RealFake && is_reading_classes).then(|| first.classes.classes.clone());
+        let finish = Finish { task, classes, has_videos, reduced, split, splits, facts: kept, nameless, not_learned };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
             Failure::Stats(place, source) => ReportError::Stats { place, source },
@@ -516,6 +552,7 @@ enum Failure {
 /// Makes scores of a store.
 struct Finish {
     task: Task,
+    classes: Option<Vec<String>>,
     has_videos: bool,
     /// Whether items were reduced over their samples before.
     reduced: bool,
@@ -524,6 +561,7 @@ struct Finish {
     facts: Vec<String>,
     /// Whether some items have no name but their row.
     nameless: bool,
+    not_learned: NotLearned,
 }
 
 /// A number for each item that depends on what is said of it, and not on its row: so that the bootstrap
@@ -597,6 +635,7 @@ impl Finish {
         let item_frames = std::mem::take(&mut store.items.frames);
         Ok(Scores {
             task: self.task,
+            classes: self.classes,
             units,
             has_videos: self.has_videos,
             clustered_by,
@@ -604,6 +643,7 @@ impl Finish {
             sets,
             split: self.split,
             splits: self.splits,
+            not_learned: self.not_learned,
             item_names,
             item_units,
             item_frames,

@@ -2,11 +2,13 @@
 
 use dubito_stats::Estimate;
 
+use crate::classes::MULTICLASS;
 use crate::comparison::Pair;
 use crate::decisions::Decisions;
 use crate::evaluate::{Group, Level, Metrics};
 use crate::generators::AcrossGenerators;
 use crate::scores::Origin;
+use crate::unseen::Unseen;
 
 /// One table of numbers, with the reasons for what it lacks below it.
 pub(crate) struct Shown {
@@ -327,6 +329,112 @@ pub(crate) fn across_table(across: &AcrossGenerators) -> Option<Shown> {
         table.row(name, small, cells);
     }
     Some(table.finish())
+}
+
+/// The view of several classes: its numbers, and what is called what.
+pub(crate) fn class_tables(metrics: &Metrics) -> Vec<Shown> {
+    let mut all = Vec::new();
+    let levels = [Level::Video, Level::Frame, Level::Item];
+    let by = [("task", MULTICLASS)];
+    let groups: Vec<&Group> = levels.iter().filter_map(|&level| metrics.group(&by, level)).collect();
+    if !groups.is_empty() {
+        let heads: Vec<String> =
+            groups.iter().map(|group| format!("{} {}", group.items, group.level.plural())).collect();
+        let mut header = vec!["Metric"];
+        header.extend(heads.iter().map(String::as_str));
+        let mut table = Rows::new(
+            "Several classes",
+            "The same predictions as the classes that they are, of those alone that are of one of them. Every other table is of real against fake. Uncertainties are of the whole vector of probabilities, in nats.",
+            &header,
+        );
+        for (name, words) in SEVERAL {
+            let cells = groups.iter().map(|group| table.cell(&group.metric(name))).collect();
+            table.row(name, words, cells);
+        }
+        all.push(table.finish());
+    }
+    for confusion in &metrics.confusion {
+        let mut header = vec!["Made by"];
+        header.extend(confusion.classes.iter().map(String::as_str));
+        let mut table = Rows::new(
+            "What is called what",
+            format!(
+                "How many {} of each class (rows) are called what (columns), by their largest probability. Rows of generators that were never seen have no right answer here but \"not real\".",
+                confusion.level.plural()
+            ),
+            &header,
+        );
+        let seen = confusion.classes.iter().zip(&confusion.counts).map(|(name, counts)| (name, counts, ""));
+        let unseen = confusion.unseen.iter().map(|(name, counts)| (name, counts, ", never seen"));
+        for (name, counts, remark) in seen.chain(unseen) {
+            let cells = counts.iter().map(|count| words(count.to_string())).collect();
+            table.row(name, format!("n = {}{remark}", counts.iter().sum::<u64>()), cells);
+        }
+        all.push(table.finish());
+    }
+    all
+}
+
+/// What the table of several classes shows.
+const SEVERAL: [(&str, &str); 11] = [
+    ("accuracy", "share of right answers"),
+    ("balanced_accuracy", "mean of the classes' recalls"),
+    ("auroc", "mean over the classes of one against the rest; 0.5 is guessing"),
+    ("nll", "negative log-likelihood, nats; smaller is better"),
+    ("brier", "squared error summed over the classes, 0 to 2; smaller is better"),
+    ("ece_top15", "calibration error of the confidence"),
+    ("ece_top15_if_calibrated", "what chance alone gives a calibrated detector"),
+    ("misclassification_auroc_total", "does total uncertainty find the errors? 0.5 is guessing"),
+    ("total", "mean total uncertainty, nats"),
+    ("aleatoric", "doubt that lies in the data, nats"),
+    ("epistemic", "doubt that lies in the model, nats"),
+];
+
+/// What is made of generators that the detector never saw.
+pub(crate) fn unseen_table(unseen: &Unseen) -> Shown {
+    let plural = unseen.level.plural();
+    let what = if unseen.task == MULTICLASS { "among all classes" } else { "between real and fake" };
+    let title = if unseen.task == MULTICLASS { "Unseen generators, several classes" } else { "Unseen generators" };
+    let mut table = Rows::new(
+        title,
+        format!(
+            "Doubt {what}, in nats, on the fakes of generators that were left out of training, against that on {} seen {plural}, {} of them fakes. Rise: mean doubt on unseen fakes less that on seen fakes. AUROC, average precision and false alarms at 95 % found are of telling unseen fakes from all that was seen, reals too; 0.5 (of the AUROC) is guessing. Of the fakes seen, {} are caught.",
+            unseen.seen,
+            unseen.seen_fakes,
+            unseen.seen_fakes_caught.value.map_or("–".into(), |v| format!("{v:.3}"))
+        ),
+        &[
+            "Generator and doubt",
+            "Caught",
+            "Mean, unseen",
+            "Mean, seen fakes",
+            "Rise",
+            "AUROC",
+            "Average precision",
+            "False alarms",
+        ],
+    );
+    for fakes in &unseen.generators {
+        let name = fakes.generator.as_deref().unwrap_or("all of them");
+        for (at, kind) in ["total", "aleatoric", "between_frames", "epistemic"].into_iter().enumerate() {
+            let Some(doubt) = fakes.doubts.get(kind) else { continue };
+            let detection = &doubt.detection;
+            let caught = if at == 0 { table.cell(&fakes.caught) } else { words("") };
+            let mut cells = vec![caught];
+            for estimate in [
+                &doubt.unseen,
+                &doubt.seen_fakes,
+                &doubt.difference,
+                &detection.auroc,
+                &detection.average_precision,
+                &detection.fpr_at_95_tpr,
+            ] {
+                cells.push(table.cell(estimate));
+            }
+            table.row(format!("{name}: {}", kind.replace('_', " ")), format!("n = {}", fakes.items), cells);
+        }
+    }
+    table.finish()
 }
 
 /// Everything decided, as tables.

@@ -59,6 +59,15 @@ fn percent(estimate: &Estimate) -> String {
     }
 }
 
+/// Names as they stand in a sentence.
+fn list(names: &[&str]) -> String {
+    match names.split_last() {
+        None => String::new(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
 /// Whether an interval lies above, below or around a value; `None` without an interval.
 fn side(estimate: &Estimate, of: f64) -> Option<std::cmp::Ordering> {
     use std::cmp::Ordering::{Equal, Greater, Less};
@@ -77,6 +86,7 @@ pub fn verdict(metrics: &Metrics, scores: &Scores) -> Vec<Sentence> {
     let Some(overall) = metrics.group(&[], metrics.top_level()) else { return Vec::new() };
     let view = View { metrics, scores, overall, level: metrics.intervals.bootstrap.as_ref().map_or(0.95, |b| b.level) };
     let mut sentences = vec![view.better_than_chance(), view.calibrated(), view.doubt_finds_errors()];
+    sentences.extend(view.unseen());
     sentences.extend(view.controls());
     sentences
 }
@@ -224,6 +234,56 @@ impl View<'_> {
             text,
             clause: clause.into(),
         }
+    }
+
+    /// Whether doubt is higher on generators that the detector never saw; `None` where none is known of.
+    fn unseen(&self) -> Option<Sentence> {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        let of = |task: &str| self.metrics.unseen.iter().find(|unseen| unseen.task == task);
+        let found = of("binary").or_else(|| self.metrics.unseen.first())?;
+        let together = found.generators.first()?;
+        let names: Vec<&str> = found.generators.iter().filter_map(|one| one.generator.as_deref()).collect();
+        let total = &together.doubts.get("total")?;
+        let auroc = &total.detection.auroc;
+        let (judgement, answer, clause) = match (auroc.value, side(auroc, 0.5)) {
+            (None, _) => (Judgement::Unclear, "Cannot be said", "cannot be asked what it makes of unseen generators"),
+            (_, Some(Greater)) => (Judgement::Good, "Yes", "doubts more where a generator is new to it"),
+            (_, Some(Equal)) => {
+                (Judgement::Bad, "Not shown", "is not shown to doubt more where a generator is new to it")
+            }
+            (_, Some(Less)) => (Judgement::Bad, "No, it falls", "doubts less where a generator is new to it"),
+            (_, None) => {
+                (Judgement::Unclear, "Cannot be said", "has no interval for whether it doubts new generators more")
+            }
+        };
+        let one = found.level.plural().trim_end_matches('s');
+        let mut text = format!(
+            "It never saw how {} {}, and calls {} of these fakes fake, of those of generators it learned {}. Of such an \
+             unseen fake and a seen {one}, the unseen one has the higher total uncertainty with probability {}; guessing \
+             gives 0.5.",
+            list(&names),
+            if names.len() == 1 { "works" } else { "work" },
+            percent(&together.caught),
+            percent(&found.seen_fakes_caught),
+            with_interval(auroc, self.level),
+        );
+        if let Some(epistemic) = together.doubts.get("epistemic") {
+            text +=
+                &format!(" For the epistemic part it is {}.", with_interval(&epistemic.detection.auroc, self.level));
+        }
+        if let Some(classes) = of(crate::classes::MULTICLASS).filter(|classes| classes.task != found.task)
+            && let Some(total) = classes.generators.first().and_then(|together| together.doubts.get("total"))
+        {
+            let number = with_interval(&total.detection.auroc, self.level);
+            text += &format!(" For the total uncertainty over all its classes it is {number}.");
+        }
+        Some(Sentence {
+            question: "Does doubt rise on generators it never saw?",
+            judgement,
+            answer: answer.into(),
+            text,
+            clause: clause.into(),
+        })
     }
 
     /// Whether being processed is enough to be called fake; `None` where there are no null controls.

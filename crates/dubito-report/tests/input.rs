@@ -164,9 +164,14 @@ fn labels_have_many_names() {
     let scores =
         read("item,label,p_fake\na,real,0.1\nb,FAKE,0.1\nc,0,0.1\nd,1,0.1\ne,False,0.1\nf,TRUE,0.1\ng,1.0,0.1\n");
     assert_eq!(scores.sets[0].items.labels(), [0, 1, 0, 1, 0, 1, 1]);
-    let scores = read("item,label,prob_real,prob_swap,prob_1\na,1,0.1,0.8,0.1\nb,swap,0.1,0.8,0.1\nc,0,0.1,0.8,0.1\n");
+    let text = "item,label,prob_real,prob_swap,prob_1\na,1,0.1,0.8,0.1\nb,swap,0.1,0.8,0.1\nc,0,0.1,0.8,0.1\n";
+    let scores = read_as(text, &Options { view: View::Classes, ..options() }).unwrap();
     // `1` is the name of a class before it is an index.
     assert_eq!((scores.sets[0].items.labels(), scores.task.positive), (&[2, 1, 0][..], None));
+    // As real against fake whatever is not real is fake.
+    let scores = read(text);
+    assert_eq!((scores.sets[0].items.labels(), scores.task.positive), (&[1, 1, 0][..], Some(1)));
+    assert_eq!(scores.classes.unwrap(), ["real", "swap", "1"]);
 }
 
 #[test]

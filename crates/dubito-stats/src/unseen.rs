@@ -1,7 +1,8 @@
 //! Whether doubt rises on what the detector never saw (unseen generators), and whether it is highest
 //! where the detector is worst.
 //!
-//! [`detects_unseen`] takes one doubt for each item and asks how well it tells unseen from seen;
+//! [`detects_unseen`] takes one doubt for each item and asks how well it tells unseen from seen, [`unseen_doubt`] also by
+//! how much it rises, both with intervals;
 //! [`by_group`] and [`correlation`] ask whether the mean doubt of a generator follows its accuracy.
 
 use rand_chacha::ChaCha8Rng;
@@ -9,9 +10,10 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::discrimination::{auroc, average_precision};
+use crate::probability::SignedSum;
 use crate::ranking::{Curve, Order, Ranking};
 use crate::weighted::{Undefined, Weighted};
-use crate::{Estimate, StatsError, check};
+use crate::{Bootstrap, Estimate, StatsError, check};
 
 /// False positive rate at a true positive rate of at least `tpr`: over the thresholds (the distinct
 /// scores, an item is called positive at its score or above) that find at least that share of the
@@ -94,6 +96,88 @@ pub fn detects_unseen(doubt: &[f64], unseen: &[bool]) -> Result<UnseenDetection,
         seen: unseen.len() - count,
         unseen: count,
     })
+}
+
+/// What an item is to a detector that some generators were kept from.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Real.
+    Real,
+    /// A fake by a generator that the detector learned from.
+    SeenFake,
+    /// A fake by a generator that it never saw.
+    UnseenFake,
+}
+
+/// One doubt on the fakes of unseen generators, beside that on what the detector knows.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
+pub struct UnseenDoubt {
+    /// Mean doubt on unseen fakes, in the doubt's own unit.
+    pub unseen: Estimate,
+    /// Mean doubt on seen fakes.
+    pub seen_fakes: Estimate,
+    /// The first minus the second: above 0 where doubt rises on what was never seen.
+    pub difference: Estimate,
+    /// How well the doubt tells unseen fakes from all that is seen, reals among it.
+    pub detection: UnseenDetection,
+}
+
+/// [`detects_unseen`] and the means that go with it, with intervals from resampled `clusters`, the same draws for every
+/// number (see [`bootstrap`](crate::bootstrap)).
+///
+/// Means are undefined without items to take them of. The same bits in whatever order the items come. Errors: lists of
+/// different length, a doubt that is not finite or not below 1e6 in size, bad parameters of the bootstrap.
+pub fn unseen_doubt(
+    doubt: &[f64],
+    kinds: &[Kind],
+    clusters: &[u32],
+    bootstrap: Option<&Bootstrap>,
+) -> Result<UnseenDoubt, StatsError> {
+    check::length("kinds", kinds.len(), doubt.len())?;
+    check::length("clusters", clusters.len(), doubt.len())?;
+    if let Some(value) = doubt.iter().find(|d| d.abs() >= 1e6) {
+        let value = value.to_string();
+        return Err(StatsError::BadParameter { name: "doubt", value, expected: "a number below 1e6 in size" });
+    }
+    let is_unseen: Vec<bool> = kinds.iter().map(|&kind| kind == Kind::UnseenFake).collect();
+    let mut detection = detects_unseen(doubt, &is_unseen)?;
+    let ranking = Ranking::new(doubt, &is_unseen);
+    let mean = |of: Kind, weights: Option<&[u32]>| -> Option<f64> {
+        let (mut sum, mut total) = (SignedSum::default(), 0u64);
+        for (i, (&doubt, _)) in doubt.iter().zip(kinds).enumerate().filter(|(_, (_, kind))| **kind == of) {
+            let weight = weights.map_or(1, |weights| u64::from(weights[i]));
+            sum.add(doubt, weight);
+            total += weight;
+        }
+        (total > 0).then(|| sum.value() / total as f64)
+    };
+    let means = |weights: Option<&[u32]>| {
+        let (unseen, seen) = (mean(Kind::UnseenFake, weights), mean(Kind::SeenFake, weights));
+        [unseen, seen, unseen.zip(seen).map(|(unseen, seen)| unseen - seen)]
+    };
+    let why = |kind: usize| match kind {
+        0 => "there are no fakes of unseen generators",
+        1 => "there are no fakes of seen generators",
+        _ => "the difference needs fakes of seen and of unseen generators",
+    };
+    let point = |(at, value): (usize, Option<f64>)| value.map_or_else(|| Estimate::undefined(why(at)), Estimate::point);
+    let mut estimates: Vec<Estimate> = means(None).into_iter().enumerate().map(point).collect();
+    estimates.extend([&detection.auroc, &detection.average_precision, &detection.fpr_at_95_tpr].map(Clone::clone));
+    if let Some(bootstrap) = bootstrap {
+        bootstrap.check()?;
+        let replicate = |weights: &[u32]| -> Vec<Option<f64>> {
+            let curve = ranking.curve(Some(weights), Order::Falling);
+            let of_curve = [auroc(&curve), average_precision(&curve), fpr_at_tpr(&curve, 0.95)];
+            means(Some(weights)).into_iter().chain(of_curve.map(Result::ok)).collect()
+        };
+        bootstrap.intervals(clusters, &replicate, &mut estimates);
+    }
+    let mut next = estimates.into_iter();
+    let mut take = || next.next().unwrap_or_else(|| Estimate::undefined("not computed"));
+    let (unseen, seen_fakes, difference) = (take(), take(), take());
+    (detection.auroc, detection.average_precision, detection.fpr_at_95_tpr) = (take(), take(), take());
+    Ok(UnseenDoubt { unseen, seen_fakes, difference, detection })
 }
 
 /// Mean doubt and accuracy of one group of items, for example of one generator.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use dubito_stats::unseen::{Kind, UnseenDetection, unseen_doubt};
 use dubito_stats::{Bootstrap, Scored, Task, metrics};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -94,6 +95,61 @@ fn weights_are_the_same_as_copying_and_starting_over() {
         }
         assert!(with_interval >= 18, "{with_interval} of {} metrics had an interval", found.len());
     }
+}
+
+/// Doubt on unseen fakes: resampled by weights as by copying people and starting over.
+#[test]
+fn doubt_on_the_unseen_is_resampled_by_people() {
+    let items = people(9, 6, 2, 2, 5);
+    let kind = |at: usize| [Kind::Real, Kind::SeenFake, Kind::UnseenFake, Kind::Real][at % 4];
+    let all: Vec<(f64, Kind, u32)> =
+        items.iter().enumerate().map(|(at, item)| (item.total, kind(at), item.cluster)).collect();
+    let of = |all: &[(f64, Kind, u32)], bootstrap: Option<&Bootstrap>| {
+        let (doubt, rest): (Vec<f64>, Vec<(Kind, u32)>) = all.iter().map(|&(d, k, c)| (d, (k, c))).unzip();
+        let (kinds, clusters): (Vec<Kind>, Vec<u32>) = rest.into_iter().unzip();
+        let found = unseen_doubt(&doubt, &kinds, &clusters, bootstrap).unwrap();
+        let UnseenDetection { auroc, average_precision, fpr_at_95_tpr, .. } = found.detection;
+        [found.unseen, found.seen_fakes, found.difference, auroc, average_precision, fpr_at_95_tpr]
+    };
+    let bootstrap = Bootstrap { replicates: 200, level: 0.9, seed: 4, min_clusters: 5 };
+    let found = of(&all, Some(&bootstrap));
+    let clusters: Vec<u32> = all.iter().map(|item| item.2).collect::<BTreeSet<_>>().into_iter().collect();
+    let replicates: Vec<_> = (0..200)
+        .map(|replicate| {
+            let mut random = ChaCha8Rng::seed_from_u64(4);
+            random.set_stream(replicate);
+            let mut copied = Vec::new();
+            for _ in &clusters {
+                let drawn = ((u128::from(random.next_u64()) * clusters.len() as u128) >> 64) as usize;
+                copied.extend(all.iter().filter(|item| item.2 == clusters[drawn]).copied());
+            }
+            of(&copied, None)
+        })
+        .collect();
+    for (at, estimate) in found.iter().enumerate() {
+        let mut values: Vec<f64> = replicates.iter().filter_map(|r| r[at].value).collect();
+        values.sort_by(f64::total_cmp);
+        let (low, high) = (quantile(&values, 0.05), quantile(&values, 0.95));
+        assert!((estimate.low.unwrap() - low).abs() < 1e-9, "{at}: {estimate:?}, expected {low}");
+        assert!((estimate.high.unwrap() - high).abs() < 1e-9, "{at}: {estimate:?}, expected {high}");
+    }
+    // Means by hand, and the same bits the other way round.
+    let mean = |of: Kind| {
+        let doubts: Vec<f64> = all.iter().filter(|item| item.1 == of).map(|item| item.0).collect();
+        doubts.iter().sum::<f64>() / doubts.len() as f64
+    };
+    let difference = mean(Kind::UnseenFake) - mean(Kind::SeenFake);
+    assert!((found[2].value.unwrap() - difference).abs() < 1e-12);
+    let backwards: Vec<_> = all.iter().rev().copied().collect();
+    assert_eq!(of(&backwards, Some(&bootstrap)), found);
+
+    let reals: Vec<_> = all.iter().filter(|item| item.1 == Kind::Real).copied().collect();
+    let why = of(&reals, Some(&bootstrap)).map(|estimate| estimate.undefined_because.unwrap());
+    assert!(
+        why[0].contains("no fakes of unseen") && why[1].contains("of seen") && why[3].contains("no item is unseen")
+    );
+    assert!(unseen_doubt(&[0.1], &[Kind::Real], &[], None).is_err());
+    assert!(unseen_doubt(&[1e7], &[Kind::Real], &[0], None).unwrap_err().to_string().contains("below 1e6"));
 }
 
 #[test]

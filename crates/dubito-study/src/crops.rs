@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use dubito_data::clip::ClipFrames;
-use dubito_data::manifest::{Label, Row};
+use dubito_data::manifest::Row;
 use dubito_nn::{CropError, Crops};
 
-use crate::StudyError;
+use crate::{Lesson, StudyError};
 
 /// The people (targets) of a manifest, sorted: a person's number is its place here.
 pub(crate) fn people(rows: &[Row]) -> Vec<&str> {
@@ -15,41 +15,52 @@ pub(crate) fn people(rows: &[Row]) -> Vec<&str> {
     people.into_iter().collect()
 }
 
+/// A clip to learn from.
+struct Taught {
+    frames: ClipFrames,
+    class: usize,
+    source: u32,
+    person: u32,
+}
+
 /// Frames of clips in a store, read from disk when they are asked for.
 pub struct StoreCrops {
-    clips: Vec<ClipFrames>,
+    clips: Vec<Taught>,
     size: u32,
-    /// Clip, frame, class and person of each item.
-    items: Vec<(u32, u32, u8, u32)>,
+    /// Clip and frame of each item.
+    items: Vec<(u32, u32)>,
 }
 
 impl StoreCrops {
-    /// Opens the clips of `rows` (all that have one) in `store`; classes are real 0 and fake 1. A
-    /// person's number is its place in `people`, sorted, the same for every set that is opened.
+    /// Opens in `store` the clips of those of `rows` that have one and that the lesson teaches. A person's number is its
+    /// place in `people`, sorted, the same for every set that is opened.
     ///
     /// # Errors
     /// A clip that can't be read; clips of different sizes; no clip at all.
-    pub fn open(rows: &[&Row], store: &Path, people: &[&str]) -> Result<Self, StudyError> {
+    pub fn open(rows: &[&Row], lesson: &Lesson, store: &Path, people: &[&str]) -> Result<Self, StudyError> {
         let (mut clips, mut items) = (Vec::new(), Vec::new());
         for row in rows {
-            let Some(clip) = &row.clip else { continue };
+            let (Some(clip), Some((class, source))) = (&row.clip, lesson.class_of(row)) else { continue };
             let frames = ClipFrames::open(&store.join(clip))?;
-            let class = u8::from(row.label == Label::Fake);
             let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
-            items.extend((0..frames.len()).map(|i| (clips.len() as u32, i as u32, class, person)));
-            clips.push(frames);
+            items.extend((0..frames.len()).map(|i| (clips.len() as u32, i as u32)));
+            clips.push(Taught { frames, class, source, person });
         }
-        let size = clips.first().map(ClipFrames::size).ok_or_else(|| StudyError::Input {
-            message: format!("{}: none of the {} rows has a clip", store.display(), rows.len()),
-            hint: "run `dubito extract` first".into(),
+        let size = clips.first().map(|clip| clip.frames.size()).ok_or_else(|| StudyError::Input {
+            message: format!("{}: none of the {} rows has a clip to learn from", store.display(), rows.len()),
+            hint: "run `dubito extract` first; or does the task take none of them?".into(),
         })?;
-        if let Some(other) = clips.iter().find(|c| c.size() != size) {
+        if let Some(other) = clips.iter().find(|clip| clip.frames.size() != size) {
             return Err(StudyError::Input {
-                message: format!("{}: clips of {size} and of {} pixels", store.display(), other.size()),
+                message: format!("{}: clips of {size} and of {} pixels", store.display(), other.frames.size()),
                 hint: "extract all of them again with one --size".into(),
             });
         }
         Ok(Self { clips, size, items })
+    }
+
+    fn clip(&self, i: usize) -> &Taught {
+        &self.clips[self.items[i].0 as usize]
     }
 }
 
@@ -63,15 +74,18 @@ impl Crops for StoreCrops {
     }
 
     fn class(&self, i: usize) -> usize {
-        usize::from(self.items[i].2)
+        self.clip(i).class
+    }
+
+    fn source(&self, i: usize) -> u32 {
+        self.clip(i).source
     }
 
     fn group(&self, i: usize) -> u32 {
-        self.items[i].3
+        self.clip(i).person
     }
 
     fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {
-        let (clip, frame, ..) = self.items[i];
-        Ok(self.clips[clip as usize].read(frame as usize, out)?)
+        Ok(self.clip(i).frames.read(self.items[i].1 as usize, out)?)
     }
 }

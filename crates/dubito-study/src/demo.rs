@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use dubito_data::classes::ClassList;
 use dubito_data::extract::{ExtractOptions, extract};
 use dubito_data::follow::Sampling;
 use dubito_data::forge::{ForgeOptions, forge};
@@ -13,11 +14,11 @@ use dubito_report::Metrics;
 use dubito_report::evaluate::Options;
 use serde_json::{Value, json};
 
-use crate::StudyError;
 use crate::predict::{PredictOptions, predict};
 use crate::progress::{OnProgress, Progress, Step};
 use crate::simulate::{SimulateOptions, simulate};
 use crate::train::{TrainOptions, train_rounds};
+use crate::{Lesson, StudyError};
 
 /// What the demo needs to be told.
 #[derive(Clone, Debug)]
@@ -104,7 +105,8 @@ pub fn demo(
     manifest::write(&out.join("manifest.parquet"), &rows, &provenance.to_string())?;
 
     let train_options = TrainOptions::demo(*seed);
-    let runs = train_rounds(&rows, &store, &out.join("runs"), &train_options, None, TRAIN, on_progress)?;
+    let lesson = Lesson::of(&rows, &ClassList::default(), "binary", &[])?;
+    let runs = train_rounds(&rows, &store, &out.join("runs"), &train_options, &lesson, None, TRAIN, on_progress)?;
 
     let predict_options = PredictOptions { samples: SAMPLES, seed: *seed, device: "cpu".into() };
     let predictions = predict(&rows, &store, &runs, out, &predict_options, &provenance, PREDICT, on_progress)?;
@@ -116,7 +118,8 @@ pub fn demo(
     how["train"] = json!(train_options);
     how["samples"] = json!(SAMPLES);
     let title = "What this detector can be believed for";
-    let metrics = crate::report::report(&[predictions], &rows, Some(&store), title, how, out, &bootstrap(*seed))?;
+    let options = bootstrap(*seed);
+    let metrics = crate::report::report(&[predictions], &rows, Some(&store), title, how, &[], out, &options)?;
     on_progress(&Progress { step: REPORT, done: 1, total: 1, item: "report.html".into() });
     Ok(Demo { metrics, warnings: folder.warnings })
 }

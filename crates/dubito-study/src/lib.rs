@@ -4,6 +4,7 @@ pub mod check;
 mod crops;
 pub mod demo;
 mod error;
+pub mod lesson;
 mod logistic;
 pub mod predict;
 pub mod progress;
@@ -15,4 +16,5 @@ pub mod train;
 
 pub use crops::StoreCrops;
 pub use error::StudyError;
+pub use lesson::Lesson;
 pub use progress::{OnProgress, Progress, Step};

@@ -1,5 +1,6 @@
 //! Posterior samples for every clip, each by a detector that never saw its people.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use dubito_data::clip::Clip;
@@ -7,8 +8,10 @@ use dubito_data::manifest::{Label, Row, Status};
 use dubito_nn::{Posterior, Run};
 use dubito_report::{PredictionWriter, predictions};
 use dubito_stats::Task;
+use serde_json::json;
 
 use crate::StudyError;
+use crate::lesson::{Known, class_for};
 use crate::progress::{OnProgress, Progress, Step};
 
 /// Most frames that go through the network together.
@@ -34,9 +37,43 @@ pub struct FoldRun {
     pub fold: Option<String>,
 }
 
-/// The task of telling real from fake.
-pub fn binary_task() -> Task {
-    Task { classes: vec!["real".into(), "fake".into()], positive: Some(1) }
+/// What a run's classes are to a file of predictions.
+fn task_of(run: &Run) -> Task {
+    let names = &run.config.class_names;
+    if *names == ["real", "fake"] { Task::binary() } else { Task::multiclass(names) }
+}
+
+/// Opens every run. Errors: one that can't be read, or that has other classes than the first.
+fn load_all(runs: &[FoldRun]) -> Result<Vec<Run>, StudyError> {
+    let loaded = runs.iter().map(|run| Run::load(&run.dir)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(first) = loaded.first() {
+        let taught = |run: &Run| (run.config.class_names.clone(), run.config.trained_on.clone());
+        if let Some(other) = loaded.iter().find(|run| taught(run) != taught(first)) {
+            return Err(StudyError::Input {
+                message: format!(
+                    "{} and {} were taught different things: {} and {}",
+                    first.dir.display(),
+                    other.dir.display(),
+                    first.config.class_names.join(", "),
+                    other.config.class_names.join(", ")
+                ),
+                hint: "train all folds with one --task and one --leave-out, or predict with one run at a time".into(),
+            });
+        }
+    }
+    Ok(loaded)
+}
+
+/// The generators of these rows by what the runs know of them, for the predictions' provenance. A name that is both (of
+/// two data sets) counts as seen.
+fn knowledge(run: &Run, rows: &[&Row]) -> serde_json::Value {
+    let of = |wanted: Known| -> BTreeSet<&str> {
+        let fakes = rows.iter().filter(|row| row.label == Label::Fake && class_for(&run.config, row).1 == wanted);
+        fakes.map(|row| row.generator.as_str()).collect()
+    };
+    let seen = of(Known::Seen);
+    let not_seen = |names: BTreeSet<&str>| names.difference(&seen).map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    json!({ "unseen": not_seen(of(Known::Unseen)), "set_aside": not_seen(of(Known::SetAside)) })
 }
 
 /// The runs in a folder that `train` wrote (one for each fold), or the folder itself where it is a
@@ -67,7 +104,9 @@ pub fn find_runs(dir: &Path) -> Result<Vec<FoldRun>, StudyError> {
 }
 
 /// Draws samples for the clips of `rows` (in `store`) and writes `predictions.parquet` in `out`, one
-/// row for each frame and sample. What was drawn before for the same weights, clip, samples and seed
+/// row for each frame and sample, with the probability of each class that the runs were taught. A fake of none of
+/// these classes has the label `fake`. Where no class is `real`, only fakes of the classes are predicted. The file's
+/// provenance names the generators that the runs never saw (`generators.unseen`). What was drawn before for the same weights, clip, samples and seed
 /// is kept in `out/samples` and not drawn again.
 ///
 /// # Errors
@@ -83,12 +122,23 @@ pub fn predict(
     step: Step,
     on_progress: OnProgress,
 ) -> Result<PathBuf, StudyError> {
-    let work: Vec<(&FoldRun, Vec<&Row>)> = runs
+    let loaded = load_all(runs)?;
+    let Some(task) = loaded.first().map(task_of) else {
+        return Err(StudyError::Input {
+            message: "no run to predict with".into(),
+            hint: "give --run the folder that `dubito train` wrote".into(),
+        });
+    };
+    let knows_real = task.classes.iter().any(|class| class == "real");
+    let takes = |run: &Run, fold: &Option<String>, row: &Row| {
+        let is_there = row.status == Status::Ok && row.clip.is_some();
+        let is_held_out = fold.as_ref().is_none_or(|f| *f == row.split);
+        is_there && is_held_out && (knows_real || class_for(&run.config, row).0.is_some())
+    };
+    let work: Vec<(&Run, Vec<&Row>)> = loaded
         .iter()
-        .map(|run| {
-            let chosen = rows.iter().filter(|r| r.status == Status::Ok && r.clip.is_some());
-            (run, chosen.filter(|r| run.fold.as_ref().is_none_or(|f| *f == r.split)).collect())
-        })
+        .zip(runs)
+        .map(|(run, of)| (run, rows.iter().filter(|row| takes(run, &of.fold, row)).collect()))
         .collect();
     let total = work.iter().map(|(_, rows)| rows.len()).sum();
     if total == 0 {
@@ -99,11 +149,13 @@ pub fn predict(
     }
     std::fs::create_dir_all(out).map_err(StudyError::io(out))?;
     let path = out.join("predictions.parquet");
-    let mut writer = PredictionWriter::create(&path, &binary_task(), provenance)?;
+    let mut provenance = provenance.clone();
+    let all: Vec<&Row> = work.iter().flat_map(|(_, rows)| rows.iter().copied()).collect();
+    provenance["generators"] = knowledge(&loaded[0], &all);
+    let mut writer = PredictionWriter::create(&path, &task, &provenance)?;
     let mut done = 0;
-    for (run_at, rows) in work {
-        let run = Run::load(&run_at.dir)?;
-        let weights = run_at.dir.join("weights.safetensors");
+    for (run, rows) in work {
+        let weights = run.dir.join("weights.safetensors");
         let weights = blake3::hash(&std::fs::read(&weights).map_err(StudyError::io(&weights))?).to_hex();
         let device = dubito_nn::device(&options.device)?;
         let posterior = run.posterior(&device)?;
@@ -113,16 +165,17 @@ pub fn predict(
             let text = format!("{weights} {name} {} {} {}", options.samples, options.seed, clip.len());
             let key = blake3::hash(text.as_bytes()).to_hex();
             let kept = out.join("samples").join(&key[..2]).join(format!("{}.f32", &key[..32]));
-            let values = match read_samples(&kept, clip.len() * options.samples as usize) {
+            let width = kept_classes(&task).len();
+            let values = match read_samples(&kept, clip.len() * options.samples as usize * width) {
                 Some(values) => values,
                 None => {
-                    let values = draw(&run, posterior.as_ref(), &clip, options)?;
+                    let values = draw(run, &task, posterior.as_ref(), &clip, options)?;
                     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                     dubito_data::write_atomically(&kept, &bytes)?;
                     values
                 }
             };
-            write_clip(&mut writer, row, &clip, &values, options.samples as usize, &run.config.detector)?;
+            write_clip(&mut writer, &task, row, &clip, &values, options.samples as usize, run)?;
             done += 1;
             if !on_progress(&Progress { step, done, total, item: row.video.clone() }) {
                 return Err(StudyError::stopped());
@@ -138,8 +191,19 @@ fn read_samples(path: &Path, count: usize) -> Option<Vec<f32>> {
     (bytes.len() == count * 4).then(|| bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
-/// Probability of "fake", `[frames, samples]`.
-fn draw(run: &Run, posterior: &dyn Posterior, clip: &Clip, options: &PredictOptions) -> Result<Vec<f32>, StudyError> {
+/// The classes whose probabilities are kept: of two, those of the second are the rest.
+fn kept_classes(task: &Task) -> std::ops::Range<usize> {
+    if task.positive == Some(1) { 1..2 } else { 0..task.classes.len() }
+}
+
+/// Probabilities of the kept classes, `[frames, samples, kept]`.
+fn draw(
+    run: &Run,
+    task: &Task,
+    posterior: &dyn Posterior,
+    clip: &Clip,
+    options: &PredictOptions,
+) -> Result<Vec<f32>, StudyError> {
     if clip.meta.size != run.config.input_size {
         return Err(StudyError::Input {
             message: format!(
@@ -162,26 +226,32 @@ fn draw(run: &Run, posterior: &dyn Posterior, clip: &Clip, options: &PredictOpti
             message: format!("samples could not be read from the device: {e:?}"),
             hint: "run again with --device cpu".into(),
         })?;
-        values.extend(drawn.chunks_exact(classes).map(|p| p[1]));
+        values.extend(drawn.chunks_exact(classes).flat_map(|p| &p[kept_classes(task)]));
     }
     Ok(values)
 }
 
 fn write_clip(
     writer: &mut PredictionWriter,
+    task: &Task,
     row: &Row,
     clip: &Clip,
     values: &[f32],
     samples: usize,
-    detector: &str,
+    run: &Run,
 ) -> Result<(), StudyError> {
-    for (frame, drawn) in clip.frame_index.iter().zip(values.chunks_exact(samples)) {
-        for (sample, &p) in drawn.iter().enumerate() {
-            let p = f64::from(p);
+    let width = kept_classes(task).len();
+    let label = class_for(&run.config, row).0.unwrap_or(predictions::OTHER_FAKE);
+    for (frame, drawn) in clip.frame_index.iter().zip(values.chunks_exact(samples * width)) {
+        for (sample, p) in drawn.chunks_exact(width).enumerate() {
+            let probs = match *p {
+                [p] => vec![1.0 - f64::from(p), f64::from(p)],
+                _ => p.iter().map(|&p| f64::from(p)).collect(),
+            };
             writer.push(&predictions::Row {
                 item: item_name(&row.video, *frame),
-                label: usize::from(row.label == Label::Fake),
-                probs: vec![1.0 - p, p],
+                label,
+                probs,
                 sample: sample as u64,
                 frame: Some(*frame),
                 video: Some(row.video.clone()),
@@ -189,7 +259,7 @@ fn write_clip(
                 control: row.control.clone(),
                 identity: Some(row.identity.clone()),
                 donor: row.donor.clone(),
-                detector: Some(detector.to_owned()),
+                detector: Some(run.config.detector.clone()),
                 dataset: Some(row.dataset.clone()),
                 split: None,
                 fold: (!row.split.is_empty()).then(|| row.split.clone()),

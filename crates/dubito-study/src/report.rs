@@ -9,26 +9,29 @@ use dubito_data::manifest::{Label, Row, Status};
 use dubito_data::split::MIN_PEOPLE_FOR_INTERVALS;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
-use dubito_report::{Example, Metrics, ReportInput, Scores, evaluate::Missing};
+use dubito_report::{Example, Metrics, Predictions, ReportInput, evaluate::Missing};
 use serde_json::Value;
 
 use crate::StudyError;
 
 /// Writes the report of `predictions` to `out`. With the manifest's `rows` (and their `store`) it
-/// also counts what is missing and shows example frames.
+/// also counts what is missing and shows example frames. `not_in_this_run` are sentences on what was not
+/// done. What the runs never saw is known from the predictions' own provenance.
 ///
 /// # Errors
 /// Predictions that can't be read, an `out` that can't be written to.
+#[allow(clippy::too_many_arguments)] // one call, each argument a different thing
 pub fn report(
     predictions: &[PathBuf],
     rows: &[Row],
     store: Option<&Path>,
     title: &str,
     provenance: Value,
+    not_in_this_run: &[String],
     out: &Path,
     options: &Options,
 ) -> Result<Metrics, StudyError> {
-    let (scores, calibration) = Scores::read_splits(predictions, options)?;
+    let Predictions { scores, calibration, classes } = Predictions::read(predictions, options)?;
     let clips: BTreeMap<&str, &str> =
         rows.iter().filter_map(|r| Some((r.video.as_str(), r.clip.as_deref()?))).collect();
     let mut examples = Vec::new();
@@ -60,6 +63,8 @@ pub fn report(
         examples,
         notes: notes(rows).into_iter().chain(few).collect(),
         calibration,
+        classes,
+        not_in_this_run: not_in_this_run.to_vec(),
         ..ReportInput::default()
     };
     Ok(write_report_of(out, &scores, &input, &options)?)

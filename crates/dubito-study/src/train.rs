@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
-use crate::{StoreCrops, StudyError};
+use crate::{Lesson, StoreCrops, StudyError};
 
 /// Parts that the training of a fold is counted in.
 const PARTS: usize = 1000;
@@ -20,7 +20,7 @@ const PARTS: usize = 1000;
 /// How detectors are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainOptions {
-    /// The network, its schedule and augmentation.
+    /// The network, its schedule and augmentation; the classes are those of the lesson.
     pub config: TrainConfig,
     /// `cpu` or `gpu`.
     pub device: String,
@@ -48,7 +48,6 @@ impl TrainOptions {
                     noise: 0.02,
                     ..AugmentConfig::default()
                 },
-                class_names: vec!["real".into(), "fake".into()],
                 ..TrainConfig::default()
             },
             device: "cpu".into(),
@@ -56,16 +55,19 @@ impl TrainOptions {
     }
 }
 
-/// Trains a detector for each round of cross-fitting (or for `only` that fold) in `out/FOLD`. A
-/// finished one whose data and settings are the same is kept; a stopped one goes on.
+/// Trains a detector for each round of cross-fitting (or for `only` that fold) in `out/FOLD`, on the
+/// videos that the lesson teaches. A finished one whose data and settings are the same is kept; a stopped
+/// one goes on.
 ///
 /// # Errors
 /// Those of [`split::rounds`] and of training.
+#[allow(clippy::too_many_arguments)] // one call, each argument a different thing
 pub fn train_rounds(
     rows: &[Row],
     store: &Path,
     out: &Path,
     options: &TrainOptions,
+    lesson: &Lesson,
     only: Option<&str>,
     step: Step,
     on_progress: OnProgress,
@@ -81,6 +83,14 @@ pub fn train_rounds(
             });
         }
     }
+    let options = &TrainOptions {
+        config: TrainConfig {
+            class_names: lesson.class_names.clone(),
+            trained_on: lesson.trained_on.clone(),
+            ..options.config.clone()
+        },
+        device: options.device.clone(),
+    };
     // The folds are independent, and small networks leave cores idle: they are trained side by side.
     let parts: Vec<AtomicUsize> = rounds.iter().map(|_| AtomicUsize::new(0)).collect();
     let total = rounds.len() * PARTS;
@@ -89,7 +99,7 @@ pub fn train_rounds(
         .enumerate()
         .map(|(k, round)| {
             let dir = out.join(&round.fold);
-            train_round(rows, store, &dir, round, options, &mut |done, of, epoch| {
+            train_round(rows, store, &dir, round, options, lesson, &mut |done, of, epoch| {
                 parts[k].store(done * PARTS / of.max(1), Ordering::Relaxed);
                 let done = parts.iter().map(|p| p.load(Ordering::Relaxed)).sum();
                 on_progress(&Progress { step, done, total, item: format!("{}, epoch {epoch}", round.fold) })
@@ -106,16 +116,17 @@ fn train_round(
     dir: &Path,
     round: &Round,
     options: &TrainOptions,
+    lesson: &Lesson,
     told: &mut dyn FnMut(usize, usize, usize) -> bool,
 ) -> Result<(), StudyError> {
     let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
     let people = crate::crops::people(rows);
-    let train = StoreCrops::open(&pick(&round.train), store, &people)?;
-    let valid = StoreCrops::open(&pick(&round.valid), store, &people)?;
+    let train = StoreCrops::open(&pick(&round.train), lesson, store, &people)?;
+    let valid = StoreCrops::open(&pick(&round.valid), lesson, store, &people)?;
     // What the run depends on: other data or settings are another run.
     let clips: Vec<_> = [&round.train, &round.valid]
         .into_iter()
-        .flat_map(|part| part.iter().map(|&i| (&rows[i].clip, rows[i].label)))
+        .flat_map(|part| part.iter().map(|&i| (&rows[i].clip, lesson.class_of(&rows[i]))))
         .collect();
     let text = serde_json::to_string(&(options, clips)).unwrap_or_default();
     let key = blake3::hash(text.as_bytes()).to_hex().to_string();

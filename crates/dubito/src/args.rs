@@ -253,6 +253,12 @@ pub struct TrainSettings {
 #[command(long_about = "\
 Train a detector on clips, cross-fitted over the people in them.
 
+--task says what is told apart: `binary` (real, fake), `multiclass` (real, and each generator in the data),
+`source` (which generator, of fakes alone), or any task of the class list. --leave-out keeps a generator and
+its family from training and validation, to see what the detector makes of the unknown: the run's
+config.json records it, and `predict` and `analyze` report it. Half of what is learned from is real, the
+rest is spread evenly over the fakes.
+
 Each fold of people is left out once: the detector that is tested on it has never seen them, neither as
 a target nor as a donor. One part of the next fold is kept for stopping early. Writes OUT/FOLD/ for each
 fold: weights.safetensors, config.json, model_card.md, history.json.")]
@@ -263,6 +269,15 @@ pub struct Train {
     /// Leave out only this fold (e.g. fold1) instead of each in turn
     #[arg(long)]
     pub fold: Option<String>,
+    /// Task of the class list: binary, multiclass, source, ...
+    #[arg(long, value_name = "NAME", default_value = "binary")]
+    pub task: String,
+    /// A class list (TOML) in place of the one that comes with the program
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Generators to leave out of training and validation with their families, by commas
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub leave_out: Vec<String>,
     /// Seed of weights, order and augmentation
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -351,7 +366,8 @@ pub struct Analyze {
     /// More columns to give the numbers by, by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub by: Vec<String>,
-    /// Generators that the detector never saw, by commas; those that the calibration split has none of count too
+    /// Generators that the detector never saw, by commas; `predict` writes those it knows of into its file, and those
+    /// that the calibration split has none of count for the promises too
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub unseen: Vec<String>,
     /// What is promised: share of errors among the answers, and share of sets that miss the truth

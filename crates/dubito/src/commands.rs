@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use dubito_data::classes::ClassList;
 use dubito_data::extract::{ExtractOptions, extract};
 use dubito_data::follow::Sampling;
 use dubito_data::forge::{self, ForgeOptions, Generator};
@@ -14,7 +15,7 @@ use dubito_media::Tools;
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
-use dubito_report::{InputOptions, Metrics, ReportInput, Scores, explain};
+use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, View, explain};
 use dubito_stats::{Bootstrap, Unit};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
 use dubito_study::predict::{PredictOptions, find_runs, predict};
@@ -22,7 +23,7 @@ use dubito_study::provenance::provenance;
 use dubito_study::sheet::contact_sheet;
 use dubito_study::simulate::{SimulateOptions, simulate};
 use dubito_study::train::{TrainOptions, train_rounds};
-use dubito_study::{Step, StudyError, check};
+use dubito_study::{Lesson, Step, StudyError, check};
 use serde_json::{Value, json};
 
 use crate::args::{Analyze, Command, Common, Demo, Extract, Forge, ForgeSettings, Predict, Simulate, Train, TrainSettings};
@@ -236,15 +237,22 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
     let rows = manifest::read(path)?;
     let store = path.parent().map(Path::to_owned).unwrap_or_default();
     let options = train_options(&arguments.settings, arguments.seed)?;
+    let list = arguments.classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
+    let lesson = Lesson::of(&rows, &list, &arguments.task, &arguments.leave_out)?;
     make_folder(common)?;
     let display = Display::new(common.quiet);
     let show = |p: &_| display.show(p);
     let fold = arguments.fold.as_deref();
-    let runs = train_rounds(&rows, &store, &common.out, &options, fold, Step::only("train"), &show)?;
+    if !common.json {
+        println!("classes: {}", lesson.class_names.join(", "));
+        lesson.notes.iter().for_each(|note| println!("{note}"));
+    }
+    let runs = train_rounds(&rows, &store, &common.out, &options, &lesson, fold, Step::only("train"), &show)?;
     display.finish();
     if common.json {
         let dirs: Vec<_> = runs.iter().map(|r| json!({ "fold": r.fold, "run": r.dir })).collect();
-        println!("{}", json!({ "runs": dirs }));
+        let (classes, notes) = (&lesson.class_names, &lesson.notes);
+        println!("{}", json!({ "runs": dirs, "classes": classes, "trained_on": lesson.trained_on, "notes": notes }));
     } else {
         for run in &runs {
             println!("{}: trained without {}", run.dir.display(), run.fold.as_deref().unwrap_or("nobody"));
@@ -308,11 +316,12 @@ fn run_analyze(arguments: &Analyze) -> Result<(), StudyError> {
         return Ok(());
     }
     make_folder(common)?;
-    let (scores, calibration) = Scores::read_splits(files, &options)?;
+    let Predictions { scores, calibration, classes } = Predictions::read(files, &options)?;
     let input = ReportInput {
         title: arguments.title.clone(),
         provenance: provenance(arguments.seed, &tools()),
         calibration,
+        classes,
         all_items: arguments.all_items,
         ..ReportInput::default()
     };
@@ -329,6 +338,7 @@ fn analyze_options(arguments: &Analyze) -> Options {
         split: arguments.split.clone(),
         calibration_split: arguments.calibration_split.clone(),
         by: arguments.by.clone(),
+        view: View::default(),
         unit: match arguments.unit.as_str() {
             "bits" => Unit::Bits,
             "normalised" => Unit::Normalised,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::layout::{Layout, Request, Scoring};
-use super::rows::{NO_FRAME, class_of, member, wanted_row};
+use super::layout::{Labelled, Layout, Request, Scoring};
+use super::rows::{NO_FRAME, member, wanted_row};
 use super::store::Clash;
 use super::{Block, Table};
 use crate::ReportError;
@@ -44,7 +44,10 @@ fn find(clash: &Clash, tables: &[Table], layouts: &[Layout], request: &Request) 
                     .flat_map(|row| {
                         // Another word for the same class is no clash.
                         let label = block.text(Some(layout.label), row);
-                        let class = class_of(label, &layout.task).map_or(label, |at| layout.task.classes[at].as_str());
+                        let class = match layout.labelled(label) {
+                            Some(Labelled::Class(at)) => layout.task.classes[at].as_str(),
+                            _ => label,
+                        };
                         let facts = layout.facts.iter().map(|&slot| block.text(slot, row));
                         let says: Vec<String> = std::iter::once(class).chain(facts).map(String::from).collect();
                         let samples = samples_of(&block, layout, request, row);

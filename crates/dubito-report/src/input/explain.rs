@@ -155,7 +155,11 @@ impl Explanation {
 
     fn look(&mut self, table: &Table, layout: &Layout, request: &Request) {
         let ensemble = request.input.as_ensemble;
-        self.classes = layout.task.classes.clone();
+        self.classes = layout.classes.classes.clone();
+        if layout.real.is_some() {
+            self.notes
+                .push("read as real against fake, P(fake) = 1 - prob_real, and as the classes that they are".into());
+        }
         self.columns = layout.uses.clone();
         self.layout = Some(
             match (&layout.scoring, layout.sample) {

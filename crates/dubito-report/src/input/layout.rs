@@ -4,15 +4,29 @@ use dubito_stats::Task;
 use serde::Serialize;
 
 use super::block::{Kind, Wanted};
+use super::rows::class_of;
 use super::{InputOptions, Table};
 use crate::ReportError;
 
 /// What may be known about a video (or an item), as text, besides its label.
 pub const FACTS: [&str; 7] = ["generator", "control", "identity", "donor", "dataset", "split", "fold"];
 
+/// As what the probabilities of several classes, one of them `real`, are read. Other files are read as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// As real against fake: P(fake) = 1 - P(real), in each sample; every label but `real` is fake.
+    #[default]
+    RealFake,
+    /// As the classes that they are. Fakes of none of them (label `fake`) are left out.
+    Classes,
+    /// The same, and those fakes too, under a label that means nothing (of the first class that is not `real`).
+    Everything,
+}
+
 /// What is asked of every file of one evaluation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
+    pub view: View,
     pub input: InputOptions,
     /// More columns to keep, for grouping.
     pub by: Vec<String>,
@@ -62,7 +76,13 @@ pub(crate) enum Scoring {
 /// A file's columns by what they are; each is a slot of the blocks that are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
+    /// What the scores are read as.
     pub task: Task,
+    /// The classes of the file.
+    pub classes: Task,
+    /// Index of `real` among several classes.
+    pub real: Option<usize>,
+    pub view: View,
     pub wanted: Vec<Wanted>,
     pub item: Option<usize>,
     pub label: usize,
@@ -76,7 +96,29 @@ pub(crate) struct Layout {
     pub uses: Vec<Use>,
 }
 
+/// What a label says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Labelled {
+    /// A class of the task.
+    Class(usize),
+    /// A fake that the view leaves out.
+    LeftOut,
+}
+
 impl Layout {
+    /// What a label says; `None` where it is no class.
+    pub fn labelled(&self, label: &str) -> Option<Labelled> {
+        let class = class_of(label, &self.classes);
+        let Some(real) = self.real else { return class.map(Labelled::Class) };
+        let is_other = class.is_none() && label.eq_ignore_ascii_case("fake");
+        match self.view {
+            _ if class.is_none() && !is_other => None,
+            View::RealFake => Some(Labelled::Class(usize::from(class != Some(real)))),
+            View::Classes if is_other => Some(Labelled::LeftOut),
+            View::Classes | View::Everything => Some(Labelled::Class(class.unwrap_or(usize::from(real == 0)))),
+        }
+    }
+
     /// The slot of the column `split`.
     pub fn split(&self) -> Option<usize> {
         self.facts[5]
@@ -315,8 +357,13 @@ impl<'a> Finder<'a> {
             }
             facts.push(slot);
         }
+        let real = task.classes.iter().position(|class| class == "real").filter(|_| task.positive.is_none());
+        let is_real_fake = real.is_some() && self.request.view == View::RealFake;
         Ok(Layout {
-            task,
+            task: if is_real_fake { Task::binary() } else { task.clone() },
+            classes: task,
+            real,
+            view: self.request.view,
             wanted: self.wanted,
             item,
             label,

@@ -18,7 +18,7 @@
 //! | column | what it holds |
 //! |---|---|
 //! | `item` | name of what was scored: a frame, or a whole video; without the column each row is an item of its own (or each `frame` of a `video`) |
-//! | `label` | the truth: the name of a class or its index; in a binary task `real` or `fake` in any case, `0` or `1`, `false` or `true` |
+//! | `label` | the truth: the name of a class or its index; in a binary task `real` or `fake` in any case, `0` or `1`, `false` or `true`; among more classes, one of them `real`, `fake` is a fake of none of them |
 //! | `p_fake`, or one `prob_<class>` for each class | probabilities, 0 to 1; those of the classes sum to 1 |
 //! | `p_mean`, `expected_entropy`, `samples` | instead of them, samples that are reduced already: mean of `p_fake`, mean entropy in nats, and how many |
 //! | `sample` | which draw from the posterior, a whole number; without the column every row is sample 0 |
@@ -31,6 +31,9 @@
 //!
 //! **Wide**: the same with one column of P(fake) for each detector, chosen by
 //! [`InputOptions::detector_columns`]. An empty cell or NaN is a missing score, counted, never 0.
+//!
+//! Probabilities of several classes, one of them `real`, are read in two views ([`View`]): as real against fake,
+//! which all that is binary is computed from, and as the classes that they are.
 //!
 //! Only the label and the probabilities are needed. Other columns are not read, unless grouping by them
 //! was asked for.
@@ -57,7 +60,7 @@ use serde::{Deserialize, Serialize};
 pub use block::Texts;
 pub use explain::{Explanation, explain};
 pub use file::{Compression, Format};
-pub use layout::{FACTS, Use};
+pub use layout::{FACTS, Use, View};
 pub use parquet::provenance;
 
 pub(crate) use block::{Block, Fault};

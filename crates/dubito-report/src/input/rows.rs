@@ -7,7 +7,7 @@ use dubito_stats::probability::{FixedSum, entropy, normalise};
 use dubito_stats::{Task, VideoSums};
 
 use super::block::{Block, Fault, Texts, cut};
-use super::layout::{Layout, Request, Scoring};
+use super::layout::{Labelled, Layout, Request, Scoring, View};
 
 /// Probabilities may leave [0, 1] by this much, as rounding does.
 pub(crate) const SLACK: f64 = 1e-6;
@@ -205,7 +205,7 @@ struct Folder<'a> {
     part: Part,
     /// The last run of each detector.
     last: Vec<Option<usize>>,
-    last_label: Option<(&'a str, usize)>,
+    last_label: Option<(&'a str, Labelled)>,
     /// Memory used again: the row's facts, its probabilities as given and as they count.
     codes: Vec<u32>,
     given: Vec<f64>,
@@ -276,7 +276,8 @@ impl<'a> Folder<'a> {
         if !wanted_row(block, layout, request, row) {
             return Ok(());
         }
-        let item = self.item(row)?;
+        let Labelled::Class(label) = self.label(row)? else { return Ok(()) };
+        let item = self.item(row, label)?;
         let sample = match layout.sample {
             Some(slot) => block.whole(layout.sample, row).ok_or_else(|| self.nothing(slot, row))?,
             None => 0,
@@ -303,7 +304,14 @@ impl<'a> Folder<'a> {
                     softmax(&mut probs);
                 }
                 let detector = self.part.detectors.code(detector);
-                self.add(row, item, detector, sample, &probs)?;
+                match layout.real {
+                    Some(real) if layout.view == View::RealFake => {
+                        self.normalised(row, &probs)?;
+                        let p = self.probs[real];
+                        self.add(row, item, detector, sample, &[p, 1.0 - p])?;
+                    }
+                    _ => self.add(row, item, detector, sample, &probs)?,
+                }
                 self.given = probs;
                 Ok(())
             }
@@ -358,19 +366,23 @@ impl<'a> Folder<'a> {
         self.bad(slot, row, "nothing".into())
     }
 
-    /// The run of the row's item: the last one, or a new one.
-    fn item(&mut self, row: usize) -> Result<u32, Fault> {
-        let (block, layout, task) = (self.block, self.layout, self.context.task);
-        let text = block.text(Some(layout.label), row);
-        let label = match self.last_label {
-            Some((last, label)) if last == text => label,
-            _ if text.is_empty() => return Err(self.nothing(layout.label, row)),
+    /// What the row's label says.
+    fn label(&mut self, row: usize) -> Result<Labelled, Fault> {
+        let text = self.block.text(Some(self.layout.label), row);
+        match self.last_label {
+            Some((last, label)) if last == text => Ok(label),
+            _ if text.is_empty() => Err(self.nothing(self.layout.label, row)),
             _ => {
-                let label = class_of(text, task).ok_or_else(|| self.unknown_label(row, text))?;
+                let label = self.layout.labelled(text).ok_or_else(|| self.unknown_label(row, text))?;
                 self.last_label = Some((text, label));
-                label
+                Ok(label)
             }
-        };
+        }
+    }
+
+    /// The run of the row's item: the last one, or a new one.
+    fn item(&mut self, row: usize, label: usize) -> Result<u32, Fault> {
+        let (block, layout, task) = (self.block, self.layout, self.context.task);
         let control = block.text(layout.facts[1], row);
         if !control.is_empty() && task.classes[label] != "real" {
             let expected = "nothing, as the label is not real: a null control is a real video";
@@ -438,7 +450,7 @@ impl<'a> Folder<'a> {
     }
 
     fn unknown_label(&self, row: usize, text: &str) -> Fault {
-        let task = self.context.task;
+        let task = &self.layout.classes;
         let looks_binary = class_of(text, &Task::binary()).is_some();
         let hint = if task.positive.is_none() && looks_binary {
             " (if each column is a detector: --detector-column 'prob_*')"
@@ -448,15 +460,15 @@ impl<'a> Folder<'a> {
         self.bad(self.layout.label, row, format!("\"{}\"", cut(text))).expecting(class_list(task) + hint)
     }
 
+    /// Checks a row's probabilities, which then are `self.probs`.
+    fn normalised(&mut self, row: usize, probs: &[f64]) -> Result<(), Fault> {
+        normalise(probs, probs.len(), &mut self.probs, String::new).map_err(|_| bad_sum(row, probs))
+    }
+
     /// Add one sample of a detector to the item's run.
     fn add(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
         let classes = probs.len();
-        let sum: f64 = probs.iter().sum();
-        let bad_sum = || {
-            let expected = "probabilities that sum to 1 (logits: --logits; one detector in each column: --detector-column 'prob_*')";
-            Fault::cell(row, "prob_*", format!("a sum of {sum}"), expected)
-        };
-        normalise(probs, classes, &mut self.probs, String::new).map_err(|_| bad_sum())?;
+        self.normalised(row, probs)?;
         let (run, is_new) = self.run(item, detector, 1);
         let doubt = entropy(&self.probs);
         let scores = &mut self.part.scores;
@@ -480,7 +492,7 @@ impl<'a> Folder<'a> {
                 if self.context.has_videos {
                     let video = self.part.items.videos[item as usize];
                     let sums = self.part.video_sums.entry((detector, video)).or_insert_with(|| VideoSums::new(classes));
-                    sums.push(sample, &self.probs).map_err(|_| bad_sum())?;
+                    sums.push(sample, &self.probs).map_err(|_| bad_sum(row, probs))?;
                 }
             }
         }
@@ -541,6 +553,13 @@ impl<'a> Folder<'a> {
             }
         }
     }
+}
+
+fn bad_sum(row: usize, probs: &[f64]) -> Fault {
+    let sum: f64 = probs.iter().sum();
+    let expected =
+        "probabilities that sum to 1 (logits: --logits; one detector in each column: --detector-column 'prob_*')";
+    Fault::cell(row, "prob_*", format!("a sum of {sum}"), expected)
 }
 
 /// Whether a row is of the detector and split that were asked for.

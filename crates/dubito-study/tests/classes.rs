@@ -1,0 +1,172 @@
+//! From clips to a report with several classes and a generator left out: what each step writes is all that the next needs.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use dubito_data::classes::ClassList;
+use dubito_data::clip::{Clip, ClipMeta, POINTS};
+use dubito_data::manifest::{Label, Row};
+use dubito_nn::rng::{Purpose, Stream};
+use dubito_nn::{Run, TrainConfig};
+use dubito_report::{Level, Options, Predictions};
+use dubito_stats::Bootstrap;
+use dubito_study::predict::{PredictOptions, find_runs, predict};
+use dubito_study::train::{TrainOptions, train_rounds};
+use dubito_study::{Lesson, Progress, Step, report};
+use serde_json::json;
+
+const SIZE: usize = 32;
+const FRAMES: usize = 4;
+
+/// Noise; a fake's is tinted, by each generator in another colour.
+fn clip(video: &str, seed: u64, tint: [f32; 3]) -> Clip {
+    let mut stream = Stream::new(Purpose::Other, seed, 0, 0);
+    let frames =
+        (0..FRAMES * SIZE * SIZE * 3).map(|i| (stream.range(90.0, 130.0) + tint[i % 3]) as u8).collect::<Vec<u8>>();
+    Clip {
+        meta: ClipMeta { video: video.into(), size: SIZE as u32, ..ClipMeta::default() },
+        frame_index: (0..FRAMES as u64).map(|i| 3 * i).collect(),
+        timestamps: (0..FRAMES).map(|i| i as f64 / 25.0).collect(),
+        boxes: vec![[0.0; 4]; FRAMES],
+        transforms: vec![[0.0; 6]; FRAMES],
+        presence: vec![1.0; FRAMES],
+        landmarks: vec![[0.0; 3]; FRAMES * POINTS],
+        frames,
+    }
+}
+
+/// Three folds of two people, of each a real video, and of three generators a null control and a fake.
+fn store(folder: &Path) -> Vec<Row> {
+    let generators = [("faceswap", [40.0, 0.0, -40.0]), ("wav2lip", [-40.0, 0.0, 40.0]), ("fsgan", [0.0, 50.0, 0.0])];
+    let mut rows = Vec::new();
+    for person in 0..6u64 {
+        let mut add = |generator: &str, control: Option<&str>, tint: [f32; 3]| {
+            let video = format!("p{person}-{generator}-{}", control.unwrap_or_default());
+            let name = format!("{video}.safetensors");
+            clip(&video, 100 * person + rows.len() as u64, tint).write(&folder.join(&name)).unwrap();
+            let fold = format!("fold{}", person / 2 + 1);
+            rows.push(Row {
+                label: if generator == "real" { Label::Real } else { Label::Fake },
+                generator: generator.into(),
+                control: control.map(String::from),
+                identity: format!("p{person}"),
+                dataset: "forged".into(),
+                cell: Some(format!("{fold}.a")),
+                split: fold,
+                video,
+                clip: Some(name),
+                ..Row::default()
+            });
+        };
+        add("real", None, [0.0; 3]);
+        for (generator, tint) in generators {
+            add("real", Some(generator), [0.0; 3]);
+            add(generator, None, tint);
+        }
+    }
+    rows
+}
+
+fn options() -> TrainOptions {
+    let config = TrainConfig {
+        epochs: 6,
+        batch: 16,
+        width: 8,
+        learning_rate: 3e-3,
+        patience: 0,
+        seed: 1,
+        ..TrainConfig::default()
+    };
+    TrainOptions { config, device: "cpu".into() }
+}
+
+#[test]
+fn several_classes_and_a_generator_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let rows = store(folder.path());
+    let go_on = |_: &Progress| true;
+    let step = Step::only("test");
+    let lesson = Lesson::of(&rows, &ClassList::default(), "multiclass", &["fsgan".to_owned()]).unwrap();
+    assert_eq!(lesson.class_names, ["real", "faceswap", "wav2lip"]);
+    let train = || train_rounds(&rows, folder.path(), &at("runs"), &options(), &lesson, None, step, &go_on).unwrap();
+    let runs = train();
+    assert_eq!(runs.len(), 3);
+    let run = Run::load(&runs[0].dir).unwrap();
+    assert_eq!(run.config.class_names, lesson.class_names);
+    assert_eq!(run.config.trained_on.left_out, ["forged/fsgan"]);
+    assert_eq!(run.config.trained_on.task, "multiclass");
+    let card = std::fs::read_to_string(runs[0].dir.join("model_card.md")).unwrap();
+    assert!(card.contains("| generators left out | forged/fsgan |"), "{card}");
+    // Two people to learn from, with four real clips and two fakes each; nothing of fsgan.
+    assert!(card.contains(&format!("| training | {} crops", 2 * 6 * FRAMES)), "{card}");
+    let weights = |fold: &str| std::fs::read(at("runs").join(fold).join("weights.safetensors")).unwrap();
+    let before = weights("fold2");
+    train();
+    assert!(before == weights("fold2"), "trained anew for nothing");
+
+    // The folder of runs is all that prediction needs.
+    let found = find_runs(&at("runs")).unwrap();
+    let how = PredictOptions { samples: 4, seed: 0, device: "cpu".into() };
+    let draw = |out: &str| predict(&rows, folder.path(), &found, &at(out), &how, &json!({}), step, &go_on).unwrap();
+    let predictions = draw("out");
+    let bytes = std::fs::read(&predictions).unwrap();
+    assert!(bytes == std::fs::read(draw("out")).unwrap(), "kept samples gave another file");
+    assert!(bytes == std::fs::read(draw("again")).unwrap(), "the same seed gave another file");
+    let bootstrap = Some(Bootstrap { replicates: 50, ..Bootstrap::default() });
+    let options = Options { bootstrap, ..Options::default() };
+    let read = Predictions::read(std::slice::from_ref(&predictions), &options).unwrap();
+    assert_eq!(read.scores.not_learned.unseen.iter().collect::<Vec<_>>(), ["fsgan"]);
+    let known = read.classes.unwrap().known;
+    assert_eq!((known.task.classes.len(), known.items(), read.scores.items()), (3, 6 * 6 * FRAMES, 6 * 7 * FRAMES));
+
+    // And the predictions are all that the report needs.
+    let said = ["No attack was tried.".to_owned()];
+    let out = at("report");
+    let metrics =
+        report::report(&[predictions], &rows, Some(folder.path()), "Test", json!({}), &said, &out, &options).unwrap();
+    let several = metrics.group(&[("task", "multiclass")], Level::Video).unwrap();
+    assert_eq!(several.items, 6 * 6);
+    assert!(several.metric("accuracy").value.unwrap() > 0.8, "{:?}", several.metric("accuracy"));
+    let overall = metrics.group(&[], Level::Video).unwrap();
+    assert_eq!(overall.items, 6 * 7);
+    assert!(overall.metric("auroc").value.unwrap() > 0.8);
+    for unseen in &metrics.unseen {
+        let counted = (unseen.generators[0].items, unseen.seen, unseen.seen_fakes);
+        assert_eq!(counted, (6, 6 * 6, 6 * 2), "{}", unseen.task);
+    }
+    assert_eq!(metrics.unseen.iter().map(|unseen| unseen.task).collect::<Vec<_>>(), ["binary", "multiclass"]);
+    assert_eq!(metrics.confusion[0].unseen["fsgan"].iter().sum::<u64>(), 6);
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Not in this run") && page.contains("No attack was tried."));
+    assert!(page.contains("Does doubt rise on generators it never saw?"));
+
+    // Runs that were taught different things are not mixed.
+    let other = Lesson::of(&rows, &ClassList::default(), "multiclass", &[]).unwrap();
+    let quick = TrainOptions { config: TrainConfig { epochs: 1, ..self::options().config }, device: "cpu".into() };
+    let fold = Some("fold1");
+    train_rounds(&rows, folder.path(), &at("runs"), &quick, &other, fold, step, &go_on).unwrap();
+    let error =
+        predict(&rows, folder.path(), &find_runs(&at("runs")).unwrap(), &at("mixed"), &how, &json!({}), step, &go_on)
+            .unwrap_err()
+            .to_string();
+    assert!(error.contains("taught different things"), "{error}");
+}
+
+/// A task of fakes alone has no real to compare with: reals are not predicted, and the numbers are of the classes.
+#[test]
+fn the_source_of_fakes_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = store(folder.path());
+    let go_on = |_: &Progress| true;
+    let step = Step::only("test");
+    let lesson = Lesson::of(&rows, &ClassList::default(), "source", &[]).unwrap();
+    let options = TrainOptions { config: TrainConfig { epochs: 2, ..options().config }, device: "cpu".into() };
+    let out = folder.path().join("runs");
+    let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
+    let how = PredictOptions { samples: 2, seed: 0, device: "cpu".into() };
+    let path = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap();
+    let read = Predictions::read(&[path], &Options { bootstrap: None, ..Options::default() }).unwrap();
+    assert!(read.classes.is_none());
+    assert_eq!((read.scores.task.classes.join(" "), read.scores.units.len()), ("faceswap fsgan wav2lip".into(), 18));
+}
