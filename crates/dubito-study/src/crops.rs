@@ -15,7 +15,8 @@ pub(crate) fn people(rows: &[Row]) -> Vec<&str> {
     people.into_iter().collect()
 }
 
-/// Frames of clips in a store, read from disk when they are asked for.
+/// Frames of clips in a store, read through memory maps when they are asked for. Opening looks into the first clip alone:
+/// how many frames each has is what the manifest says, and is checked when a clip is first read.
 pub struct StoreCrops {
     clips: Vec<ClipFrames>,
     size: u32,
@@ -28,27 +29,22 @@ impl StoreCrops {
     /// person's number is its place in `people`, sorted, the same for every set that is opened.
     ///
     /// # Errors
-    /// A clip that can't be read; clips of different sizes; no clip at all.
+    /// The first clip can't be read; no clip at all. Clips of different sizes are an error when they are read.
     pub fn open(rows: &[&Row], store: &Path, people: &[&str]) -> Result<Self, StudyError> {
         let (mut clips, mut items) = (Vec::new(), Vec::new());
         for row in rows {
             let Some(clip) = &row.clip else { continue };
-            let frames = ClipFrames::open(&store.join(clip))?;
+            let frames = ClipFrames::open(&store.join(clip), row.frames)?;
             let class = u8::from(row.label == Label::Fake);
             let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
             items.extend((0..frames.len()).map(|i| (clips.len() as u32, i as u32, class, person)));
             clips.push(frames);
         }
-        let size = clips.first().map(ClipFrames::size).ok_or_else(|| StudyError::Input {
+        let first = clips.first().ok_or_else(|| StudyError::Input {
             message: format!("{}: none of the {} rows has a clip", store.display(), rows.len()),
             hint: "run `dubito extract` first".into(),
         })?;
-        if let Some(other) = clips.iter().find(|c| c.size() != size) {
-            return Err(StudyError::Input {
-                message: format!("{}: clips of {size} and of {} pixels", store.display(), other.size()),
-                hint: "extract all of them again with one --size".into(),
-            });
-        }
+        let size = first.size()?;
         Ok(Self { clips, size, items })
     }
 }
