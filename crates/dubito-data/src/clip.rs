@@ -1,18 +1,18 @@
 //! The clip: what is kept of one face track, in one safetensors file.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use image::RgbImage;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::mapped::StoredFile;
 
 /// Version of the layout below. A file of another version is refused, never guessed at.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Points of a face mesh.
 pub const POINTS: usize = 468;
 /// Largest clip that is read.
@@ -58,6 +58,8 @@ pub struct Clip {
     pub transforms: Vec<[f32; 6]>,
     /// The mesh's belief that there is a face, in [0, 1].
     pub presence: Vec<f32>,
+    /// Number of the window that each frame belongs to, from 0; all 0 where frames were not sampled in windows.
+    pub windows: Vec<u32>,
     /// 468 points for each frame, in the crop's pixels (z in the same scale).
     pub landmarks: Vec<[f32; 3]>,
     /// RGB pixels of each frame: `[frames, size, size, 3]`.
@@ -93,10 +95,16 @@ impl Clip {
 
     /// Writes the clip atomically.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
+        crate::write_atomically(path, &self.encode(path)?)
+    }
+
+    /// The bytes of the clip's file; `path` is what an error names.
+    pub(crate) fn encode(&self, path: &Path) -> Result<Vec<u8>, DataError> {
         let wrong = |message: String| DataError::Clip { path: path.to_owned(), message };
         let (t, size) = (self.len(), self.meta.size as usize);
         let index: Vec<u8> = self.frame_index.iter().flat_map(|v| v.to_le_bytes()).collect();
         let times: Vec<u8> = self.timestamps.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let windows: Vec<u8> = self.windows.iter().flat_map(|v| v.to_le_bytes()).collect();
         let bytes = |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
         let boxes = bytes(&mut self.boxes.iter().flatten().copied());
         let transforms = bytes(&mut self.transforms.iter().flatten().copied());
@@ -110,6 +118,7 @@ impl Clip {
             ("boxes", Dtype::F32, vec![t, 4], &boxes),
             ("transforms", Dtype::F32, vec![t, 2, 3], &transforms),
             ("presence", Dtype::F32, vec![t], &presence),
+            ("windows", Dtype::U32, vec![t], &windows),
         ];
         let views = tensors
             .into_iter()
@@ -121,8 +130,7 @@ impl Clip {
         let meta = serde_json::to_string(&ClipMeta { version: VERSION, ..self.meta.clone() })
             .map_err(|e| wrong(e.to_string()))?;
         let header = HashMap::from([("dubito".to_owned(), meta)]);
-        let encoded = safetensors::serialize(views, Some(header)).map_err(|e| wrong(e.to_string()))?;
-        crate::write_atomically(path, &encoded)
+        safetensors::serialize(views, Some(header)).map_err(|e| wrong(e.to_string()))
     }
 
     /// Reads a clip.
@@ -184,15 +192,29 @@ impl Clip {
             boxes: floats("boxes", &[t, 4])?.as_chunks().0.to_vec(),
             transforms: floats("transforms", &[t, 2, 3])?.as_chunks().0.to_vec(),
             presence: floats("presence", &[t])?,
+            windows: data("windows", Dtype::U32, &[t])?.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect(),
             meta,
         })
     }
 }
 
-/// The frames of a clip on disk, read one by one: only the header is looked at first.
-#[derive(Clone, Debug)]
+/// The frames of a clip on disk, read one by one through a memory map.
+///
+/// Nothing is read before it is asked for, so that a store of very many clips opens at once. What is trusted without a
+/// look: that the clip is there and has as many frames as the manifest says, until its first frame is read; and that the
+/// pixels are those that were written, since a hash would cost more than the read.
+#[derive(Debug)]
 pub struct ClipFrames {
     path: PathBuf,
+    /// Frames that the manifest promises.
+    promised: Option<u32>,
+    opened: OnceLock<Opened>,
+}
+
+/// A clip's file with what its header says of the frames.
+#[derive(Debug)]
+struct Opened {
+    file: StoredFile,
     size: u32,
     count: usize,
     /// Where the first frame begins in the file.
@@ -200,65 +222,97 @@ pub struct ClipFrames {
 }
 
 impl ClipFrames {
-    /// Reads the header of a clip.
+    /// The frames of the clip at `path`, of which there are `promised` (a manifest's `frames`). With a promise nothing
+    /// is read yet; without one the header is.
     ///
     /// # Errors
-    /// [`DataError::Clip`] where there is none, or the file is shorter than it says.
-    pub fn open(path: &Path) -> Result<Self, DataError> {
-        let wrong = |message: &str| DataError::Clip { path: path.to_owned(), message: message.into() };
-        let mut file = File::open(path).map_err(DataError::io(path))?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|_| wrong("shorter than a safetensors header"))?;
-        let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER {
-            return Err(wrong("not a safetensors file: its header is too long"));
+    /// Without a promise, [`DataError::Clip`] where there is no header, or the file is shorter than it says.
+    pub fn open(path: &Path, promised: Option<u32>) -> Result<Self, DataError> {
+        let frames = Self { path: path.to_owned(), promised, opened: OnceLock::new() };
+        if promised.is_none() {
+            frames.opened()?;
         }
-        let mut header = vec![0; length as usize];
-        file.read_exact(&mut header).map_err(|_| wrong("shorter than its header"))?;
-        let header: serde_json::Value =
-            serde_json::from_slice(&header).map_err(|e| wrong(&format!("not a safetensors file: {e}")))?;
-        let frames = &header["frames"];
-        let number = |v: &serde_json::Value| v.as_u64().ok_or_else(|| wrong("tensor frames: no shape or offset"));
-        let (count, size) = (number(&frames["shape"][0])?, number(&frames["shape"][1])?);
-        let (from, to) = (number(&frames["data_offsets"][0])?, number(&frames["data_offsets"][1])?);
-        let bytes = size.checked_mul(size).and_then(|b| b.checked_mul(3)).and_then(|b| b.checked_mul(count));
-        let end = to.checked_add(8 + length);
-        let there = file.metadata().map_err(DataError::io(path))?.len();
-        if bytes != to.checked_sub(from) || end.is_none_or(|end| end > there) || size > 16_384 {
-            return Err(wrong("tensor frames: its shape is not that of its bytes"));
-        }
-        Ok(Self { path: path.to_owned(), size: size as u32, count: count as usize, begin: 8 + length + from })
+        Ok(frames)
     }
 
-    /// Side of the crops in pixels.
-    pub fn size(&self) -> u32 {
-        self.size
+    /// Side of the crops in pixels; reads the header.
+    ///
+    /// # Errors
+    /// [`DataError::Clip`] where there is no header, the file is shorter than it says, or the number of frames is not
+    /// what was promised.
+    pub fn size(&self) -> Result<u32, DataError> {
+        Ok(self.opened()?.size)
     }
 
-    /// Frames in the clip.
+    /// Frames in the clip: those promised, else what the header says.
     pub fn len(&self) -> usize {
-        self.count
+        self.promised.map_or_else(|| self.opened.get().map_or(0, |o| o.count), |n| n as usize)
     }
 
     /// Whether there is no frame.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// Reads frame `i` into `out`, `[size, size, 3]`.
     ///
     /// # Errors
-    /// [`DataError::Clip`] where there is no such frame or `out` has another length.
+    /// Those of [`ClipFrames::size`]; [`DataError::Clip`] where there is no such frame, `out` has another length (the
+    /// clip's crops are of another size), or the file was changed since it was opened.
     pub fn read(&self, i: usize, out: &mut [u8]) -> Result<(), DataError> {
-        let bytes = (self.size as usize).pow(2) * 3;
-        if i >= self.count || out.len() != bytes {
-            let message = format!("frame {i} of {} asked for in {} bytes of {bytes}", self.count, out.len());
+        let Opened { file, size, count, begin } = self.opened()?;
+        let bytes = (*size as usize).pow(2) * 3;
+        if i >= *count || out.len() != bytes {
+            let message = format!(
+                "frame {i} in {} bytes was asked for; there are {count} of {size} x {size} pixels, {bytes} bytes each",
+                out.len()
+            );
             return Err(DataError::Clip { path: self.path.clone(), message });
         }
-        let mut file = File::open(&self.path).map_err(DataError::io(&self.path))?;
-        file.seek(SeekFrom::Start(self.begin + (i * bytes) as u64)).map_err(DataError::io(&self.path))?;
-        file.read_exact(out).map_err(DataError::io(&self.path))
+        file.read_at(begin + (i * bytes) as u64, out)
+            .map_err(|e| DataError::Clip { path: self.path.clone(), message: e.to_string() })
     }
+
+    fn opened(&self) -> Result<&Opened, DataError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = read_header(&self.path)?;
+        if let Some(promised) = self.promised.filter(|n| *n as usize != opened.count) {
+            let message = format!("{} frames, and the manifest says {promised}", opened.count);
+            return Err(DataError::Clip { path: self.path.clone(), message });
+        }
+        // Another thread may have been faster; both read the same.
+        Ok(self.opened.get_or_init(|| opened))
+    }
+}
+
+fn read_header(path: &Path) -> Result<Opened, DataError> {
+    let wrong = |message: &str| DataError::Clip { path: path.to_owned(), message: message.into() };
+    let file = StoredFile::open(path).map_err(DataError::io(path))?;
+    let mut length = [0; 8];
+    file.read_at(0, &mut length).map_err(|_| wrong("shorter than a safetensors header"))?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER {
+        return Err(wrong("not a safetensors file: its header is too long"));
+    }
+    if file.len() < 8 + length {
+        return Err(wrong("shorter than its header"));
+    }
+    let mut header = vec![0; length as usize];
+    file.read_at(8, &mut header).map_err(|e| wrong(&e.to_string()))?;
+    let header: serde_json::Value =
+        serde_json::from_slice(&header).map_err(|e| wrong(&format!("not a safetensors file: {e}")))?;
+    let frames = &header["frames"];
+    let number = |v: &serde_json::Value| v.as_u64().ok_or_else(|| wrong("tensor frames: no shape or offset"));
+    let (count, size) = (number(&frames["shape"][0])?, number(&frames["shape"][1])?);
+    let (from, to) = (number(&frames["data_offsets"][0])?, number(&frames["data_offsets"][1])?);
+    let bytes = size.checked_mul(size).and_then(|b| b.checked_mul(3)).and_then(|b| b.checked_mul(count));
+    let end = to.checked_add(8 + length);
+    if bytes != to.checked_sub(from) || end.is_none_or(|end| end > file.len()) || size > 16_384 {
+        return Err(wrong("tensor frames: its shape is not that of its bytes"));
+    }
+    Ok(Opened { file, size: size as u32, count: count as usize, begin: 8 + length + from })
 }
 
 #[cfg(test)]
@@ -275,6 +329,7 @@ mod tests {
             boxes: vec![[1.0, 2.0, 3.0, 4.0]; t],
             transforms: vec![[1.0, 0.0, 0.5, 0.0, 1.0, -0.5]; t],
             presence: vec![0.9; t],
+            windows: vec![0, 0, 1],
             landmarks: (0..t * POINTS).map(|i| [i as f32, 0.5, -1.0]).collect(),
             frames: (0..t * 75).map(|i| (i % 251) as u8).collect(),
         }
@@ -289,11 +344,17 @@ mod tests {
         assert_eq!(back, clip());
         assert_eq!(back.image(2).unwrap().get_pixel(4, 4)[2], (3 * 75 - 1) as u8);
         assert!(back.frame(3).is_none() && back.points(3).is_none());
-        let frames = ClipFrames::open(&path).unwrap();
         let mut out = vec![0; 75];
-        frames.read(1, &mut out).unwrap();
-        assert_eq!((frames.len(), frames.size(), out.as_slice()), (3, 5, clip().frame(1).unwrap()));
-        assert!(frames.read(3, &mut out).is_err());
+        for promised in [None, Some(3)] {
+            let frames = ClipFrames::open(&path, promised).unwrap();
+            frames.read(1, &mut out).unwrap();
+            assert_eq!((frames.len(), frames.size().unwrap(), out.as_slice()), (3, 5, clip().frame(1).unwrap()));
+            assert!(frames.read(3, &mut out).is_err());
+            let message = frames.read(0, &mut [0; 12]).unwrap_err().to_string();
+            assert!(message.contains("clip.safetensors") && message.contains("5 x 5"), "{message}");
+        }
+        let message = ClipFrames::open(&path, Some(4)).unwrap().read(0, &mut out).unwrap_err().to_string();
+        assert!(message.contains("3 frames") && message.contains("says 4"), "{message}");
     }
 
     #[test]
@@ -307,10 +368,19 @@ mod tests {
             std::fs::write(&bad, &good[..cut]).unwrap();
             let message = Clip::read(&bad).unwrap_err().to_string();
             assert!(message.contains("bad.safetensors"), "{message}");
-            assert!(ClipFrames::open(&bad).is_err());
+            assert!(ClipFrames::open(&bad, None).is_err());
+            let promised = ClipFrames::open(&bad, Some(3)).unwrap();
+            assert!(promised.read(0, &mut [0; 75]).unwrap_err().to_string().contains("bad.safetensors"));
         }
+        // Cut while it is open: an error, no crash.
+        std::fs::write(&bad, &good).unwrap();
+        let frames = ClipFrames::open(&bad, None).unwrap();
+        frames.read(2, &mut [0; 75]).unwrap();
+        std::fs::File::options().write(true).open(&bad).unwrap().set_len(100).unwrap();
+        let message = frames.read(2, &mut [0; 75]).unwrap_err().to_string();
+        assert!(message.contains("bad.safetensors") && message.contains("changed"), "{message}");
         // Another version, in place: the header keeps its length.
-        let text = b"\\\"version\\\":1";
+        let text = b"\\\"version\\\":2";
         let at = good.windows(text.len()).position(|w| w == text).unwrap();
         let mut other = good.clone();
         other[at + text.len() - 1] = b'9';

@@ -47,6 +47,14 @@ pub enum DataError {
         /// What was expected and what was found.
         message: String,
     },
+    /// The parts of a manifest that several processes wrote are not all there, or don't belong together.
+    #[error("{path}: {message}")]
+    Shards {
+        /// The store.
+        path: PathBuf,
+        /// What was found.
+        message: String,
+    },
     /// There are not enough people to keep those that are tested apart from those that are learned.
     #[error("{found} people, but at least {needed} are needed to test on people never trained on")]
     TooFewPeople {
@@ -110,6 +118,11 @@ impl DataError {
             Self::Clip { .. } => {
                 Some("delete the file and run `dubito extract` again: it makes what is missing".into())
             }
+            Self::Shards { .. } => Some(
+                "run `dubito extract --shard i/N` again for each part that is missing or another job's (what is there is \
+                 not made again), and delete the manifest.i-of-N.parquet of other jobs"
+                    .into(),
+            ),
             Self::TooFewPeople { .. } => Some(
                 "add videos of other people, or an identities.csv (file,identity) if several people were taken for one"
                     .into(),

@@ -10,6 +10,8 @@ pub mod forge;
 pub mod identities;
 pub mod layouts;
 pub mod manifest;
+mod mapped;
+pub mod shard;
 pub mod split;
 pub mod stats;
 pub mod verify;

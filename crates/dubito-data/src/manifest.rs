@@ -31,6 +31,8 @@ pub enum Status {
     NoFace,
     /// A face was followed for fewer frames than were asked for.
     TooShort,
+    /// A face was followed for long enough, but too few frames are as good as was asked for.
+    LowQuality,
     /// The file could not be decoded.
     Unreadable,
     /// A table names the file, and it is not there.
@@ -42,10 +44,11 @@ pub enum Status {
 }
 
 impl Status {
-    const NAMES: [(Self, &str); 7] = [
+    const NAMES: [(Self, &str); 8] = [
         (Self::Ok, "ok"),
         (Self::NoFace, "no_face"),
         (Self::TooShort, "too_short"),
+        (Self::LowQuality, "low_quality"),
         (Self::Unreadable, "unreadable"),
         (Self::Missing, "missing"),
         (Self::Duplicate, "duplicate"),
@@ -351,6 +354,24 @@ pub fn merge(parts: Vec<Vec<Row>>) -> (Vec<Row>, Vec<String>) {
     (rows, disagreements)
 }
 
+/// The provenance that a Parquet manifest was written with, see [`write()`]; nothing where there is none.
+///
+/// # Errors
+/// A file that is no Parquet file.
+pub fn provenance(path: &Path) -> Result<serde_json::Value, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    let read = || -> Result<serde_json::Value, DataError> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+            .map_err(|e| table_error(path, None, format!("not a Parquet file: {e}")))?;
+        let metadata = builder.metadata().file_metadata().key_value_metadata();
+        let text =
+            metadata.and_then(|all| all.iter().find(|kept| kept.key == "dubito")).and_then(|kept| kept.value.as_ref());
+        Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(table_error(path, None, "the file is not readable as Parquet")))
+}
+
 fn check_columns(path: &Path, present: &[&str]) -> Result<(), DataError> {
     let required = ["path", "generator", "identity", "dataset", "compression"];
     let missing: Vec<&str> = required.into_iter().filter(|name| !present.contains(name)).collect();
@@ -422,6 +443,8 @@ mod tests {
             write(&path, &rows(), "{\"seed\":7}").unwrap();
             assert_eq!(read(&path).unwrap(), rows(), "{name}");
         }
+        assert_eq!(provenance(&folder.path().join("m.parquet")).unwrap()["seed"], 7);
+        assert!(provenance(&folder.path().join("m.csv")).is_err());
     }
 
     #[test]

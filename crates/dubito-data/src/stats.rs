@@ -135,11 +135,13 @@ fn csv(stats: &Stats, path: &Path) -> Result<Vec<u8>, DataError> {
     writer.into_inner().map_err(|e| failed(&e))
 }
 
-fn escape(text: &str) -> String {
+/// Text as it may stand in a page.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-const STYLE: &str = "\
+/// How the pages of `dubito data` look.
+pub const STYLE: &str = "\
 :root { --ink: #1f2430; --grey: #5d6675; --rule: #e2e5ea; --real: #2c6fb3; --fake: #c8570c; }
 body { margin: 0 auto; padding: 56px 32px; max-width: 900px; color: var(--ink);
   font: 400 16px/1.55 Inter, Helvetica, Arial, sans-serif; font-variant-numeric: tabular-nums; }

@@ -23,7 +23,8 @@ struct Taught {
     person: u32,
 }
 
-/// Frames of clips in a store, read from disk when they are asked for.
+/// Frames of clips in a store, read through memory maps when they are asked for. Opening looks into the first clip alone:
+/// how many frames each has is what the manifest says, and is checked when a clip is first read.
 pub struct StoreCrops {
     clips: Vec<Taught>,
     size: u32,
@@ -36,26 +37,21 @@ impl StoreCrops {
     /// place in `people`, sorted, the same for every set that is opened.
     ///
     /// # Errors
-    /// A clip that can't be read; clips of different sizes; no clip at all.
+    /// The first clip can't be read; no clip at all. Clips of different sizes are an error when they are read.
     pub fn open(rows: &[&Row], lesson: &Lesson, store: &Path, people: &[&str]) -> Result<Self, StudyError> {
         let (mut clips, mut items) = (Vec::new(), Vec::new());
         for row in rows {
             let (Some(clip), Some((class, source))) = (&row.clip, lesson.class_of(row)) else { continue };
-            let frames = ClipFrames::open(&store.join(clip))?;
+            let frames = ClipFrames::open(&store.join(clip), row.frames)?;
             let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
             items.extend((0..frames.len()).map(|i| (clips.len() as u32, i as u32)));
             clips.push(Taught { frames, class, source, person });
         }
-        let size = clips.first().map(|clip| clip.frames.size()).ok_or_else(|| StudyError::Input {
+        let first = clips.first().ok_or_else(|| StudyError::Input {
             message: format!("{}: none of the {} rows has a clip to learn from", store.display(), rows.len()),
             hint: "run `dubito extract` first; or does the task take none of them?".into(),
         })?;
-        if let Some(other) = clips.iter().find(|clip| clip.frames.size() != size) {
-            return Err(StudyError::Input {
-                message: format!("{}: clips of {size} and of {} pixels", store.display(), other.frames.size()),
-                hint: "extract all of them again with one --size".into(),
-            });
-        }
+        let size = first.frames.size()?;
         Ok(Self { clips, size, items })
     }
 

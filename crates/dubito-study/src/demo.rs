@@ -156,11 +156,9 @@ pub fn data_progress<'a>(
 /// Paths below `root` as seen from there, so that the folder can be moved.
 pub fn relative_to(rows: Vec<Row>, root: &Path) -> Vec<Row> {
     let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-    rows.into_iter()
-        .map(|row| {
-            let path = std::path::absolute(&row.path).unwrap_or_else(|_| PathBuf::from(&row.path));
-            let path = path.strip_prefix(&absolute).map_or_else(|_| path.clone(), Path::to_owned);
-            Row { path: path.to_string_lossy().into_owned(), ..row }
-        })
-        .collect()
+    let relative = |path: String| {
+        let path = std::path::absolute(&path).unwrap_or_else(|_| PathBuf::from(&path));
+        path.strip_prefix(&absolute).unwrap_or(&path).to_string_lossy().into_owned()
+    };
+    rows.into_iter().map(|row| Row { path: relative(row.path), mask: row.mask.map(relative), ..row }).collect()
 }

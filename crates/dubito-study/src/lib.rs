@@ -1,6 +1,6 @@
 //! The study: steps that resume, each of which can be entered from a file and left to a file.
 
-pub mod check;
+pub mod audit;
 mod crops;
 pub mod demo;
 mod error;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use dubito_data::follow::Sampling;
 use dubito_data::forge::Generator;
+use dubito_data::shard::Shard;
 
 /// Measures how far a deepfake detector can be trusted.
 #[derive(Debug, Parser)]
@@ -203,17 +205,36 @@ Find the faces in videos and store them as clips: aligned crops with 468 landmar
 
 Takes a manifest (Parquet or CSV with the columns path, label, generator, identity, dataset and
 compression) or a folder of videos. Every video ends as a row of OUT/manifest.parquet with a status
-(ok, no_face, too_short, unreadable, missing, duplicate) and, where it isn't ok, the reason.")]
+(ok, no_face, too_short, low_quality, unreadable, missing, duplicate) and, where it isn't ok, the reason.
+
+Several processes, on one machine or many, share the work by --shard, and write one store:
+
+    dubito extract manifest.parquet -o clips --shard 2/8
+
+A video is always the same shard's, whatever the order of the manifest. Each shard leaves
+manifest.<i>-of-<N>.parquet, and the last one to finish writes manifest.parquet, which has the same rows as
+one process would give it (`dubito data merge clips` writes it by hand). In a SLURM array --shard is
+$SLURM_ARRAY_TASK_ID/8 (with --array=1-8), in an indexed Kubernetes job $((JOB_COMPLETION_INDEX+1))/8.")]
 pub struct Extract {
     /// A manifest, or a folder of real face videos
     #[arg(value_name = "MANIFEST|FOLDER")]
     pub input: PathBuf,
-    /// Most frames of each video, evenly over its length
+    /// Which frames: uniform (evenly over the video), every:STEP, or windows:NxLENGTH (N runs of LENGTH consecutive
+    /// frames, as biological detectors need them; kept where the face is in all of a run)
+    #[arg(long, value_name = "HOW", default_value = "uniform", value_parser = sampling)]
+    pub sampling: String,
+    /// Most frames of each video; windows say themselves how many
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub frames: u32,
     /// Frames that must show a face
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub min_frames: u32,
+    /// Smallest presence (the mesh's belief that there is a face, 0 to 1) of a frame that is kept
+    #[arg(long, default_value_t = 0.0)]
+    pub min_presence: f32,
+    /// Smallest face of a frame that is kept, in pixels of the video
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    pub min_face: u32,
     /// Side of the crops in pixels
     #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(32..=2048))]
     pub size: u32,
@@ -223,6 +244,18 @@ pub struct Extract {
     /// Most faces of each video, the longest seen first
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub tracks: u16,
+    /// Videos in hand at once [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Take only this part of the work: 2/8 is the second of eight
+    #[arg(long, value_name = "i/N")]
+    pub shard: Option<Shard>,
+    /// Go on where a stopped command was; always so, and said here for scripts that want to say it
+    #[arg(long)]
+    pub resume: bool,
+    /// Trust nothing that is there already: hash videos and clips again, and make again what differs
+    #[arg(long)]
+    pub verify: bool,
     /// What every command takes.
     #[command(flatten)]
     pub common: Common,
@@ -398,6 +431,11 @@ pub struct Analyze {
     /// What every command takes.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// A way to sample, checked; the number of frames comes later.
+fn sampling(text: &str) -> Result<String, String> {
+    Sampling::parse(text, 1).map(|_| text.to_owned())
 }
 
 /// `OURS=THEIRS`.

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use dubito_data::classes::ClassList;
-use dubito_data::extract::{ExtractOptions, extract};
-use dubito_data::follow::Sampling;
+use dubito_data::extract::{ExtractOptions, extract_each};
+use dubito_data::follow::{Quality, Sampling};
 use dubito_data::forge::{self, ForgeOptions, Generator};
 use dubito_data::identities;
 use dubito_data::manifest::{self, Row};
+use dubito_data::shard;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_report::decisions::Promises;
@@ -17,13 +18,14 @@ use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
 use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, View, explain};
 use dubito_stats::{Bootstrap, Unit};
+use dubito_study::audit::{self, AuditOptions};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
 use dubito_study::predict::{PredictOptions, find_runs, predict};
 use dubito_study::provenance::provenance;
 use dubito_study::sheet::contact_sheet;
 use dubito_study::simulate::{SimulateOptions, simulate};
 use dubito_study::train::{TrainOptions, train_rounds};
-use dubito_study::{Lesson, Step, StudyError, check};
+use dubito_study::{Lesson, Step, StudyError};
 use serde_json::{Value, json};
 
 use crate::args::{Analyze, Command, Common, Demo, Extract, Forge, ForgeSettings, Predict, Simulate, Train, TrainSettings};
@@ -157,7 +159,8 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
         quantiser: (!settings.raw).then_some(settings.crf),
     };
     let display = Display::new(common.quiet);
-    let step = if arguments.check { Step { share: 0.5, of: 2, ..Step::only("forge") } } else { Step::only("forge") };
+    let parts = if arguments.check { 3 } else { 1 };
+    let step = Step { share: 1.0 / parts as f64, of: parts, ..Step::only("forge") };
     let show = |p: &_| display.show(p);
     let rows = forge::forge(&folder, &common.out, &options, &tools, &FaceModels::cpu()?, &data_progress(step, &show))?;
     let path = common.out.join("manifest.parquet");
@@ -165,32 +168,27 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     how["forge"] = json!(options);
     manifest::write(&path, &rows, &how.to_string())?;
     forge::card::write(&rows, &common.out, &options, &faces.display().to_string())?;
-    let mut more = json!({});
-    let mut shortcuts = Vec::new();
-    if arguments.check {
-        shortcuts = check::check(&rows, &common.out, settings.seed, &tools, &show)?;
-        let text = serde_json::to_string_pretty(&shortcuts).unwrap_or_default();
-        dubito_data::write_atomically(&common.out.join("check.json"), text.as_bytes())?;
-        more["check"] = json!(shortcuts);
+    if !arguments.check {
+        display.finish();
+        say_rows(common, &path, &rows, json!({}));
+        return Ok(());
     }
+    let options = AuditOptions { seed: settings.seed, videos: usize::MAX };
+    let steps = [1, 2].map(|k| Step {
+        number: k + 1,
+        of: parts,
+        before: k as f64 / parts as f64,
+        share: 1.0 / parts as f64,
+        ..audit::STEPS[k - 1]
+    });
+    let audit = audit::audit(&rows, &common.out, &common.out, &options, &tools, steps, &show)?;
     display.finish();
-    say_rows(common, &path, &rows, more);
-    for shortcut in &shortcuts {
-        let auroc = shortcut.auroc.map_or("undefined".into(), |a| format!("{a:.3}"));
-        let verdict = if shortcut.passed { "passed" } else { "FAILED" };
-        if !common.json {
-            println!("check {verdict}: AUROC {auroc} from {} (must lie in .4 to .6)", shortcut.shown);
-        }
+    audit::write(&audit, "what was forged", how, &common.out)?;
+    say_rows(common, &path, &rows, json!({ "check": audit }));
+    if !common.json {
+        print!("{}", audit::in_words(&audit));
     }
-    match shortcuts.iter().find(|s| !s.passed) {
-        None => Ok(()),
-        Some(s) => Err(StudyError::CheckFailed {
-            message: match s.auroc {
-                Some(auroc) => format!("the fakes can be told by {}: AUROC {auroc:.3}", s.shown),
-                None => format!("the check by {} is undefined: it needs both real and forged videos", s.shown),
-            },
-        }),
-    }
+    audit::verdict(&audit)
 }
 
 fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
@@ -204,31 +202,60 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
         let rows = manifest::read(input)?;
         (rows, input.parent().map(Path::to_owned).unwrap_or_default())
     };
-    make_folder(common)?;
+    let sampling = Sampling::parse(&arguments.sampling, arguments.frames as usize)
+        .map_err(|message| StudyError::Input { message, hint: "`dubito extract --help` explains --sampling".into() })?;
     let options = ExtractOptions {
-        sampling: Sampling::Uniform { frames: arguments.frames as usize },
+        sampling,
         min_frames: arguments.min_frames as usize,
         tracks: arguments.tracks.into(),
         size: arguments.size,
         margin: arguments.margin,
+        quality: Quality { presence: arguments.min_presence, face: arguments.min_face },
+        workers: arguments.workers.map(usize::from),
+        verify: arguments.verify,
     };
-    if !(0.0..=4.0).contains(&options.margin) {
-        return Err(StudyError::Input {
-            message: format!("--margin {} is not between 0 and 4", options.margin),
-            hint: "0.3 leaves a third of the face's size on each side".into(),
-        });
-    }
+    let within = |name: &str, value: f32, most: f32, hint: &str| match (0.0..=most).contains(&value) {
+        true => Ok(()),
+        false => {
+            Err(StudyError::Input { message: format!("{name} {value} is not between 0 and {most}"), hint: hint.into() })
+        }
+    };
+    within("--margin", options.margin, 4.0, "0.3 leaves a third of the face's size on each side")?;
+    within("--min-presence", options.quality.presence, 1.0, "0.5 is usual")?;
+    make_folder(common)?;
+    let mine: Vec<usize> =
+        (0..rows.len()).filter(|&i| arguments.shard.is_none_or(|shard| shard.takes(&rows[i]))).collect();
+    let given: Vec<&Row> = mine.iter().map(|&i| &rows[i]).collect();
     let display = Display::new(common.quiet);
     let show = |p: &_| display.show(p);
     let progress = data_progress(Step::only("extract"), &show);
-    let rows = extract(&rows, &root, &common.out, &options, &tools, &FaceModels::cpu()?, &progress)?;
-    let rows = relative_to(rows, &common.out);
+    let made = extract_each(&given, &root, &common.out, &options, &tools, &FaceModels::cpu()?, &progress)?;
+    let made: Vec<Vec<Row>> = made.into_iter().map(|rows| relative_to(rows, &common.out)).collect();
     display.finish();
-    let path = common.out.join("manifest.parquet");
     let mut how = provenance(0, &tools);
     how["extract"] = json!(options);
-    manifest::write(&path, &rows, &how.to_string())?;
-    say_rows(common, &path, &rows, json!({}));
+    let Some(part) = arguments.shard else {
+        let rows: Vec<Row> = made.into_iter().flatten().collect();
+        let path = common.out.join("manifest.parquet");
+        manifest::write(&path, &rows, &how.to_string())?;
+        say_rows(common, &path, &rows, json!({}));
+        return Ok(());
+    };
+    let own: Vec<Row> = made.iter().flatten().cloned().collect();
+    let job = shard::job(&rows, &options);
+    let path = shard::write(&common.out, part, &job, rows.len(), mine.into_iter().zip(made).collect(), how)?;
+    let merged = shard::merge_if_whole(&common.out, part, &job)?;
+    let (there, whole) = match &merged {
+        Ok(merged) => (None, Some(&merged.path)),
+        Err(there) => (Some(*there), None),
+    };
+    say_rows(common, &path, &own, json!({ "shard": part.to_string(), "shards_there": there, "merged": whole }));
+    if !common.json {
+        match merged {
+            Ok(merged) => println!("{}: all parts, {} rows", merged.path.display(), merged.rows.len()),
+            Err(there) => println!("{there} parts of {part} are there; the last one writes manifest.parquet"),
+        }
+    }
     Ok(())
 }
 

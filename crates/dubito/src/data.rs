@@ -8,13 +8,17 @@ use dubito_data::classes::ClassList;
 use dubito_data::finding::{Finding, Severity};
 use dubito_data::layouts::{self, IndexOptions};
 use dubito_data::manifest::{self, Row};
+use dubito_data::shard;
 use dubito_data::split::{self, Assigned, Scheme, SplitOptions};
 use dubito_data::verify::{self, VerifyOptions};
 use dubito_data::{DataError, stats};
 use dubito_media::Tools;
 use dubito_study::StudyError;
+use dubito_study::audit::{self, AuditOptions};
 use dubito_study::provenance::provenance;
 use serde_json::{Value, json};
+
+use crate::progress::Display;
 
 /// `data`
 #[derive(Debug, Subcommand)]
@@ -27,6 +31,10 @@ pub enum Data {
     Verify(Verify),
     /// Count what is in a manifest, as a page with figures
     Stats(Stats),
+    /// Check that no shortcut tells fake from real
+    Audit(Audit),
+    /// Make one manifest of those that `dubito extract --shard` left in a store
+    Merge(Merge),
 }
 
 /// `data index`
@@ -144,6 +152,54 @@ pub struct Stats {
     pub json: bool,
 }
 
+/// `data audit`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Check that no shortcut tells fake from real: a benchmark that one solves is worth nothing.
+
+Trains small classifiers, tested on people they never saw, on what must not help (container, bit rate and
+size; pixels outside the masks; pose; how long and how surely the face is followed: the 95 % interval of the
+AUROC must hold .5) and on what may help a little (sharpness, noise and colour, each and together: at most
+.75). Names the generator that has a leak, and shows null controls beside untouched videos. Writes
+OUT/audit.json and OUT/audit.html. Exit code 5 if a shortcut is found, 3 if nothing could be decided.")]
+pub struct Audit {
+    /// A manifest with videos of both classes, or the folder it lies in
+    #[arg(value_name = "STORE|MANIFEST")]
+    pub input: PathBuf,
+    /// Most videos that are looked at, all videos of a target together
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(2..))]
+    pub videos: u32,
+    /// Seed of the choice of videos, of the classifiers and of the bootstrap
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder that audit.json and audit.html are written to
+    #[arg(short, long, value_name = "DIR", default_value = "dubito-out")]
+    pub out: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `data merge`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Make one manifest of those that `dubito extract --shard i/N` left in a store.
+
+The last shard to finish does so by itself; this is for a store that was put together from several disks, or
+where the file system showed the parts too late. Writes STORE/manifest.parquet, which has the same rows as
+one process would give it.")]
+pub struct Merge {
+    /// The folder that the shards wrote to
+    #[arg(value_name = "STORE")]
+    pub store: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs one of them.
 pub fn run(arguments: &Data, tools: &Tools) -> Result<(), StudyError> {
     match arguments {
@@ -151,6 +207,8 @@ pub fn run(arguments: &Data, tools: &Tools) -> Result<(), StudyError> {
         Data::Split(arguments) => run_split(arguments, tools),
         Data::Verify(arguments) => run_verify(arguments, tools),
         Data::Stats(arguments) => run_stats(arguments),
+        Data::Audit(arguments) => run_audit(arguments, tools),
+        Data::Merge(arguments) => run_merge(arguments),
     }
 }
 
@@ -422,5 +480,38 @@ fn run_stats(arguments: &Stats) -> Result<(), StudyError> {
     }
     println!("{} real and {} fake videos, {} people", counted.total.real, counted.total.fake, counted.total.people);
     println!("The page: {}", page.display());
+    Ok(())
+}
+
+fn run_audit(arguments: &Audit, tools: &Tools) -> Result<(), StudyError> {
+    let input = match arguments.input.is_dir() {
+        true => arguments.input.join("manifest.parquet"),
+        false => arguments.input.clone(),
+    };
+    let (rows, root) = verify::open(&input)?;
+    std::fs::create_dir_all(&arguments.out).map_err(StudyError::io(&arguments.out))?;
+    let display = Display::new(arguments.quiet);
+    let options = AuditOptions { seed: arguments.seed, videos: arguments.videos as usize };
+    let steps = audit::STEPS;
+    let audit = audit::audit(&rows, &root, &arguments.out, &options, tools, steps, &|p| display.show(p))?;
+    display.finish();
+    let name = arguments.input.file_name().unwrap_or(arguments.input.as_os_str()).to_string_lossy();
+    let page = audit::write(&audit, &name, provenance(arguments.seed, tools), &arguments.out)?;
+    if arguments.json {
+        println!("{}", json!({ "page": page, "table": arguments.out.join("audit.json"), "audit": audit }));
+    } else {
+        print!("{}", audit::in_words(&audit));
+        println!("The page: {}", page.display());
+    }
+    audit::verdict(&audit)
+}
+
+fn run_merge(arguments: &Merge) -> Result<(), StudyError> {
+    let merged = shard::merge(&arguments.store)?;
+    if arguments.json {
+        println!("{}", json!({ "manifest": merged.path, "rows": merged.rows.len() }));
+    } else {
+        println!("{}: {} rows", merged.path.display(), merged.rows.len());
+    }
     Ok(())
 }
