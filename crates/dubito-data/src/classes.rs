@@ -354,9 +354,9 @@ mod tests {
         ]);
         let task = list.written_out(list.task("multiclass").unwrap(), &fakes);
         let names: Vec<_> = task.classes.iter().map(|c| c.name.as_str()).collect();
-        assert_eq!(names, ["real", "fakeavceleb/faceswap", "faceswap", "never-heard-of"]);
-        assert_eq!(list.class_of(&task, "ffpp", "faceswap"), Some(2));
-        assert_eq!(list.class_of(&task, "fakeavceleb", "faceswap"), Some(1));
+        assert_eq!(names, ["real", "faceswap", "fakeavceleb/faceswap", "never-heard-of"]);
+        assert_eq!(list.class_of(&task, "ffpp", "faceswap"), Some(1));
+        assert_eq!(list.class_of(&task, "fakeavceleb", "faceswap"), Some(2));
         assert_eq!(list.class_of(&task, "mine", "never-heard-of"), Some(3));
         assert_eq!(list.class_of(&task, "mine", "wav2lip"), None);
         assert_eq!(list.class_of(&task, "mine", "real"), Some(0));

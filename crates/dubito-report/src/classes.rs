@@ -30,7 +30,21 @@ impl Predictions {
     /// Read the split to judge, the one to choose on, and the view of several classes. Errors: see
     /// [`Scores::read_splits`].
     pub fn read(paths: &[PathBuf], options: &Options) -> Result<Self, ReportError> {
-        let (mut scores, calibration) = Scores::read_splits(paths, options)?;
+        let (scores, calibration) = Scores::read_splits(paths, options)?;
+        Self::with_classes(scores, calibration, paths, options)
+    }
+
+    /// The same where nothing is chosen on another split: several splits without a choice are an error.
+    pub(crate) fn read_one_split(paths: &[PathBuf], options: &Options) -> Result<Self, ReportError> {
+        Self::with_classes(Scores::read(paths, options)?, None, paths, options)
+    }
+
+    fn with_classes(
+        mut scores: Scores,
+        calibration: Option<Scores>,
+        paths: &[PathBuf],
+        options: &Options,
+    ) -> Result<Self, ReportError> {
         let classes = ClassView::read(paths, options, &scores)?;
         if let Some(classes) = &classes {
             let known = &scores.not_learned;

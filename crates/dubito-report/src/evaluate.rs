@@ -267,7 +267,7 @@ pub fn evaluate(
     provenance: serde_json::Value,
     options: &Options,
 ) -> Result<Metrics, ReportError> {
-    let Predictions { scores, classes, .. } = Predictions::read(paths, options)?;
+    let Predictions { scores, classes, .. } = Predictions::read_one_split(paths, options)?;
     let mut metrics = metrics_from_scores(&scores, missing, provenance, options)?;
     if let Some(classes) = classes {
         classes.add_to(&mut metrics, &scores, options)?;

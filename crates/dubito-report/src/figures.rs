@@ -659,11 +659,12 @@ impl Draw for Matrix<'_> {
         let px = |pixels: f64| (pixels * scale).round() as i32;
         let (left, top, height) = (206.0, 54.0, 38.0);
         let width = (f64::from(WIDTH) - left - 18.0) / self.columns.len() as f64;
-        // Names take turns on two lines, so that each has the room of two columns.
+        // Where names are too long they take turns on two lines, so that each has the room of two columns.
+        let are_short = self.columns.iter().all(|name| 7.0 * name.chars().count() as f64 <= width);
         let letters = (2.0 * width / 7.0) as usize;
         for (at_column, name) in self.columns.iter().enumerate() {
             let x = left + (at_column as f64 + 0.5) * width;
-            let y = if at_column % 2 == 0 { 16.0 } else { 36.0 };
+            let y = if at_column % 2 == 0 && !are_short { 16.0 } else { 36.0 };
             let style = at(text(12.0, &INK, false, scale), HPos::Center, VPos::Center);
             area.draw(&Text::new(shortened(name, letters.max(4)), (px(x), px(y)), style)).map_err(said)?;
         }

@@ -8,7 +8,9 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use dubito_report::input::provenance;
-use dubito_report::{InputOptions, Level, Options, PredictionWriter, ReportError, Row, ScoreSet, Scores, explain};
+use dubito_report::{
+    InputOptions, Level, Options, PredictionWriter, ReportError, Row, ScoreSet, Scores, View, explain,
+};
 use dubito_stats::{FrameSums, Task, VideoSums};
 use proptest::prelude::*;
 use synthetic::{Size, rows, write};
@@ -735,7 +737,7 @@ fn several_classes() {
         let mut writer = PredictionWriter::create(&path, &task, &serde_json::Value::Null).unwrap();
         writer.push(&row).unwrap();
         writer.finish().unwrap();
-        let scores = Scores::read(&[path], &options()).unwrap();
+        let scores = Scores::read(&[path], &Options { view: View::Classes, ..options() }).unwrap();
         assert_eq!((&scores.task, scores.item_name(0)), (&task, "a"));
         let items = &scores.sets[0].items;
         assert!(items.label(0) == 2 && items.probs(0).iter().zip([0.2, 0.3, 0.5]).all(|(p, e)| (p - e).abs() < 1e-15));

@@ -83,7 +83,7 @@ impl Lesson {
         for (class, written) in written.classes.iter().enumerate() {
             let is_of = |&i: &usize| usable(&rows[i]) && learned.get(&maker(&rows[i])) == Some(&class);
             let lacks: Vec<&str> =
-                rounds.iter().filter(|r| !r.train.iter().any(|i| is_of(i))).map(|r| r.fold.as_str()).collect();
+                rounds.iter().filter(|r| !r.train.iter().any(is_of)).map(|r| r.fold.as_str()).collect();
             match lacks.len() {
                 0 => stays.push(class),
                 n if n == rounds.len() => notes.push(format!(
