@@ -10,8 +10,10 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 /// Events and trials of each cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rate {
-    clustered: bool,
-    by_cluster: BTreeMap<u32, (u64, u64)>,
+    /// Of all.
+    counts: (u64, u64),
+    /// `None` where only the totals are kept.
+    by_cluster: Option<BTreeMap<u32, (u64, u64)>>,
 }
 
 impl Default for Rate {
@@ -23,19 +25,21 @@ impl Default for Rate {
 impl Rate {
     /// No trials yet. What is not `clustered` keeps totals only, which is enough without intervals.
     pub fn new(clustered: bool) -> Self {
-        Self { clustered, by_cluster: BTreeMap::new() }
+        Self { counts: (0, 0), by_cluster: clustered.then(BTreeMap::new) }
     }
 
     /// One trial: the item's cluster, and whether the event happened.
     pub fn push(&mut self, cluster: u32, happened: bool) {
-        let (events, trials) = self.by_cluster.entry(if self.clustered { cluster } else { 0 }).or_default();
-        *events += u64::from(happened);
-        *trials += 1;
+        let own = self.by_cluster.as_mut().map(|clusters| clusters.entry(cluster).or_default());
+        for (events, trials) in [Some(&mut self.counts), own].into_iter().flatten() {
+            *events += u64::from(happened);
+            *trials += 1;
+        }
     }
 
     /// Number of events and of trials.
     pub fn counts(&self) -> (u64, u64) {
-        self.by_cluster.values().fold((0, 0), |(events, trials), (e, t)| (events + e, trials + t))
+        self.counts
     }
 
     /// Share of the trials where the event happened, 0 to 1.
@@ -52,7 +56,7 @@ impl Rate {
         }
         let mut estimate = Estimate::point(events as f64 / trials as f64);
         let Some(bootstrap) = bootstrap else { return estimate };
-        let clusters: Vec<(u64, u64)> = self.by_cluster.values().copied().collect();
+        let clusters: Vec<(u64, u64)> = self.by_cluster.iter().flat_map(|clusters| clusters.values()).copied().collect();
         if let Some(reason) = too_few(clusters.len(), bootstrap) {
             estimate.undefined_because = Some(reason);
             return estimate;
@@ -81,10 +85,10 @@ impl Rate {
         let mut estimate = Estimate::point(e as f64 / t as f64 - other_e as f64 / other_t as f64);
         let Some(bootstrap) = bootstrap else { return estimate };
         let mut both: BTreeMap<u32, [u64; 4]> = BTreeMap::new();
-        for (&cluster, &(e, t)) in &self.by_cluster {
+        for (&cluster, &(e, t)) in self.by_cluster.iter().flatten() {
             both.entry(cluster).or_default()[..2].copy_from_slice(&[e, t]);
         }
-        for (&cluster, &(e, t)) in &other.by_cluster {
+        for (&cluster, &(e, t)) in other.by_cluster.iter().flatten() {
             both.entry(cluster).or_default()[2..].copy_from_slice(&[e, t]);
         }
         let clusters: Vec<[u64; 4]> = both.into_values().collect();

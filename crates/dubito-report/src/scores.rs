@@ -110,6 +110,11 @@ impl Units {
         &self.origins[self.origin_codes[unit] as usize]
     }
 
+    /// Its index among the [`origins`](Self::origins).
+    pub(crate) fn origin_code(&self, unit: usize) -> usize {
+        self.origin_codes[unit] as usize
+    }
+
     /// All origins that there are, sorted.
     pub fn origins(&self) -> &[Origin] {
         &self.origins

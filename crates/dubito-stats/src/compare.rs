@@ -233,6 +233,7 @@ fn words(undefined: Undefined) -> String {
         Undefined::NoItems => "there are no items".into(),
         Undefined::NoPositives => "there are no positive items".into(),
         Undefined::NoNegatives => "there are no negative items".into(),
+        Undefined::NotKnown => "the items do not hold what it is computed from".into(),
         Undefined::OneClass(class) => format!("all items are of class {class}"),
         Undefined::OnePrediction(class) => format!("all items are predicted as class {class}"),
         Undefined::FewItems { found, needed } => format!("there are {found} items, {needed} are needed"),

@@ -97,6 +97,11 @@ impl Ranking {
         Self { entries: dealt }
     }
 
+    /// The ranking of those items alone of which `keep`, asked with their index, says so.
+    pub fn select(&self, keep: impl Fn(usize) -> bool) -> Self {
+        Self { entries: self.entries.iter().filter(|entry| keep(entry.item as usize)).copied().collect() }
+    }
+
     /// The ranking where item `i` counts `weights[i]` times, or each once.
     pub fn curve<'a>(&'a self, weights: Option<&'a [u32]>, order: Order) -> Curve<'a> {
         let mut curve = Curve { ranking: self, weights, order, hits: 0, others: 0 };

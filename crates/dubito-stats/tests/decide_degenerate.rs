@@ -154,7 +154,7 @@ fn sets_of_too_few_or_wrong_items() {
     assert!(reason(&found.thresholds[0].score).contains("needs 9"));
     let sets = found.sets(&items).unwrap();
     assert_eq!(sets, [true; 4]);
-    let quality = &set_quality(&sets, 2, &[0, 1], &[0, 1], &[]).unwrap()[0];
+    let quality = &set_quality(&sets, 2, &[0, 1], &[0, 1], &[], None).unwrap()[0];
     assert_eq!(
         (quality.full.value, quality.coverage.value, quality.mean_size.value),
         (Some(1.0), Some(1.0), Some(2.0))
@@ -174,11 +174,11 @@ fn sets_of_too_few_or_wrong_items() {
     let none = Items { probs: &[], classes: 2, keys: &[], groups: &[] };
     let empty = Conformal::calibrate(&none, &[], &[], 0.1, Score::Lac, Strata::Marginal, Unit::Item).unwrap();
     assert_eq!(empty.sets(&items).unwrap(), [true; 4]);
-    assert_eq!(reason(&set_quality(&[], 2, &[], &[], &[]).unwrap()[0].coverage), "there are no items");
+    assert_eq!(reason(&set_quality(&[], 2, &[], &[], &[], None).unwrap()[0].coverage), "there are no items");
     assert_eq!(coverage_interval(5, 0, 0.1, 0.95), None);
     assert_eq!(coverage_interval(5, 10, 0.1, 0.95), Some((1.0, 1.0)));
     // Clusters have no exact interval.
-    let quality = &set_quality(&sets, 2, &[0, 1], &[7, 7], &[3, 4]).unwrap();
+    let quality = &set_quality(&sets, 2, &[0, 1], &[7, 7], &[3, 4], None).unwrap();
     assert!(quality[0].coverage.low.is_none() && quality[0].coverage.undefined_because.is_some());
     assert_eq!(quality.iter().map(|q| q.group).collect::<Vec<_>>(), [None, Some(3), Some(4)]);
 
