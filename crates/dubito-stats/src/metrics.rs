@@ -143,8 +143,8 @@ pub fn metrics_of(items: &Items, bootstrap: Option<&Bootstrap>) -> Result<BTreeM
 pub fn metrics_of_groups(items: &Items, groups: &[Group]) -> Result<Vec<BTreeMap<String, Estimate>>, StatsError> {
     /// A group of a smaller share is quicker copied and sorted for itself than picked out of all.
     const SMALLEST_SHARE: usize = 16;
-    let sizes: Vec<usize> =
-        groups.par_iter().map(|group| (0..items.len()).into_par_iter().filter(|&i| group(i)).count()).collect();
+    let held: Vec<Bits> = groups.iter().map(|group| Bits::new(items.len(), *group)).collect();
+    let sizes: Vec<usize> = held.iter().map(Bits::count).collect();
     let is_all = |at: usize| sizes[at] == items.len();
     // Of several classes each has a ranking: too many to keep at once.
     let is_picked = |at: usize| {
@@ -152,7 +152,7 @@ pub fn metrics_of_groups(items: &Items, groups: &[Group]) -> Result<Vec<BTreeMap
     };
     let mut counted = vec![Counted::Once];
     let picked: Vec<usize> = (0..groups.len()).filter(|&at| is_picked(at)).collect();
-    counted.extend(picked.iter().map(|&at| Counted::Group(groups[at])));
+    counted.extend(picked.iter().map(|&at| Counted::Group(&held[at])));
     let families = families(items, false);
     let of_family = |family: &Family| -> Vec<Vec<Value>> {
         let metrics = (family.prepare)();
@@ -168,13 +168,34 @@ pub fn metrics_of_groups(items: &Items, groups: &[Group]) -> Result<Vec<BTreeMap
     let of_group = |at: usize| match picked.binary_search(&at) {
         _ if is_all(at) => Ok(all.clone()),
         Ok(place) => Ok(named(1 + place)),
-        Err(_) => metrics_of(&items.select(groups[at]), None),
+        Err(_) => metrics_of(&items.select(|i| held[at].get(i)), None),
     };
     (0..groups.len()).map(of_group).collect()
 }
 
 /// Which of some items are meant, asked with an item's index.
 pub type Group<'a> = &'a (dyn Fn(usize) -> bool + Sync);
+
+/// A bit for each item: a group that is asked for again and again, in any order.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(items: usize, holds: Group) -> Self {
+        let word = |word: usize| {
+            let of = word * 64..items.min((word + 1) * 64);
+            of.fold(0, |bits, i| bits | u64::from(holds(i)) << (i % 64))
+        };
+        Self((0..items.div_ceil(64)).into_par_iter().map(word).collect())
+    }
+
+    fn get(&self, item: usize) -> bool {
+        self.0[item / 64] >> (item % 64) & 1 == 1
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
 
 /// The values of all families as estimates, in the order of their names.
 fn estimates(families: &[Family], values: Vec<Vec<Value>>, task: &Task) -> Vec<Estimate> {
@@ -195,7 +216,7 @@ enum Counted<'a> {
     Once,
     Weighted(&'a [u32]),
     /// Those of a group once, the others not at all.
-    Group(Group<'a>),
+    Group(&'a Bits),
 }
 
 impl Counted<'_> {
@@ -203,7 +224,7 @@ impl Counted<'_> {
         match self {
             Self::Once => 1,
             Self::Weighted(weights) => weights[item].into(),
-            Self::Group(holds) => holds(item).into(),
+            Self::Group(held) => held.get(item).into(),
         }
     }
 
@@ -212,7 +233,7 @@ impl Counted<'_> {
         match self {
             Self::Once => tell(&ranking.curve(None, order)),
             Self::Weighted(weights) => tell(&ranking.curve(Some(weights), order)),
-            Self::Group(holds) => tell(&ranking.select(holds).curve(None, order)),
+            Self::Group(held) => tell(&ranking.select(|item| held.get(item)).curve(None, order)),
         }
     }
 }
