@@ -24,6 +24,7 @@ use dubito_stats::weighted::Weighted;
 use dubito_stats::{Bootstrap, Estimate, Items, Task, Unit, VideoRule, metrics_of, video_probs};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::ReportError;
@@ -359,7 +360,34 @@ fn groups_of(
     };
     let group = |((selection, holds), mut metrics): ((&Selection, _), BTreeMap<String, Estimate>)| {
         let holds: &(dyn Fn(usize) -> bool + Sync) = holds;
-        add_rates(&mut metrics, holds, selection, scores, set, level, bootstrap);
+        let real = real_class(&scores.task);
+        let (mut items, mut videos, mut last) = (0, 0, None); // items are sorted by video
+        let (mut alarms, mut misses) = (Rate::new(bootstrap.is_some()), Rate::new(bootstrap.is_some()));
+        for i in (0..all.len()).filter(|&i| holds(i)) {
+            let unit = Some(scores.unit(set, level, i));
+            items += 1;
+            videos += usize::from(unit != last);
+            last = unit;
+            if let Some(real) = real {
+                let rate = if all.label(i) == real { &mut alarms } else { &mut misses };
+                rate.push(all.cluster(i), (all.predicted(i) == real) != (all.label(i) == real));
+            }
+        }
+        for (name, rate, reason) in
+            [("false_alarm_rate", &alarms, "there are no reals"), ("miss_rate", &misses, "there are no fakes")]
+        {
+            let reason = if real.is_some() { reason } else { "no class is named real" };
+            metrics.insert(name.into(), rate.estimate(bootstrap, reason));
+        }
+        if let (Selection::Control(_), Some(real)) = (selection, real) {
+            let mut untouched = Rate::new(bootstrap.is_some());
+            let is_untouched = |&i: &usize| *scores.units.origin(scores.unit(set, level, i)) == Origin::Real;
+            for i in (0..all.len()).filter(is_untouched) {
+                untouched.push(all.cluster(i), all.predicted(i) != real);
+            }
+            let above = alarms.minus(&untouched, bootstrap, "there are no untouched reals (or no controls) to compare");
+            metrics.insert("false_alarm_rate_above_real".into(), above);
+        }
         if *selection == Selection::All {
             metrics.insert("ece_top15_if_calibrated".into(), ece_if_calibrated(all, options));
         }
@@ -368,18 +396,11 @@ fn groups_of(
             let unknown = metrics.iter_mut().filter(|(name, _)| undivided(name));
             unknown.for_each(|(_, estimate)| *estimate = Estimate::undefined(reason));
         }
-        let (mut items, mut videos, mut last) = (0, 0, None); // items are sorted by video
-        for i in (0..all.len()).filter(|&i| holds(i)) {
-            let unit = Some(scores.unit(set, level, i));
-            items += 1;
-            videos += usize::from(unit != last);
-            last = unit;
-        }
         let missing = missing.iter().filter(|m| selection.holds_missing(m)).count();
         Group { by: by(selection), level, items, videos, missing, metrics }
     };
-    let holds = holds.iter().map(|holds| holds as &(dyn Fn(usize) -> bool + Sync));
-    Ok(selections.iter().zip(holds).zip(metrics).map(group).collect())
+    let holds: Vec<_> = holds.iter().map(|holds| holds as &(dyn Fn(usize) -> bool + Sync)).collect();
+    Ok(selections.par_iter().zip(holds).zip(metrics).map(group).collect())
 }
 
 /// Mean uncertainties in the unit asked for.
@@ -562,44 +583,6 @@ fn selections(scores: &Scores, missing: &[Missing], by: &[String]) -> Vec<Select
         several(name, BTreeSet::new(), 1);
     }
     all
-}
-
-/// How often the reals (or the fakes) among some items are called fake (or real).
-fn wrong_rate(items: &Items, holds: impl Fn(usize) -> bool, real: usize, of_reals: bool, clustered: bool) -> Rate {
-    let mut rate = Rate::new(clustered);
-    for i in (0..items.len()).filter(|&i| (items.label(i) == real) == of_reals && holds(i)) {
-        rate.push(items.cluster(i), (items.predicted(i) == real) != of_reals);
-    }
-    rate
-}
-
-fn add_rates(
-    metrics: &mut BTreeMap<String, Estimate>,
-    holds: &(dyn Fn(usize) -> bool + Sync),
-    selection: &Selection,
-    scores: &Scores,
-    set: &ScoreSet,
-    level: Level,
-    bootstrap: Option<&Bootstrap>,
-) {
-    let names = ["false_alarm_rate", "miss_rate"];
-    let Some(real) = real_class(&scores.task) else {
-        for name in names {
-            metrics.insert(name.into(), Estimate::undefined("no class is named real"));
-        }
-        return;
-    };
-    let (items, clustered) = (set.of(level), bootstrap.is_some());
-    let alarms = wrong_rate(items, holds, real, true, clustered);
-    let misses = wrong_rate(items, holds, real, false, clustered);
-    metrics.insert("false_alarm_rate".into(), alarms.estimate(bootstrap, "there are no reals"));
-    metrics.insert("miss_rate".into(), misses.estimate(bootstrap, "there are no fakes"));
-    if let Selection::Control(_) = selection {
-        let is_untouched = |i: usize| *scores.units.origin(scores.unit(set, level, i)) == Origin::Real;
-        let untouched = wrong_rate(items, is_untouched, real, true, clustered);
-        let above = alarms.minus(&untouched, bootstrap, "there are no untouched reals (or no controls) to compare");
-        metrics.insert("false_alarm_rate_above_real".into(), above);
-    }
 }
 
 /// Simulations of [`ece_if_calibrated`].

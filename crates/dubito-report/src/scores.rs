@@ -685,12 +685,12 @@ impl Finish {
         let text = |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name)?.of(unit);
         // One origin for each combination of label, control and generator.
         let mut known: HashMap<(u16, u32, u32), u32> = HashMap::new();
-        let mut last = None;
+        let mut last = vec![None; self.task.classes.len()];
         let mut origins: Vec<Origin> = Vec::new();
         let mut codes = Vec::with_capacity(labels.len());
         for (unit, &label) in labels.iter().enumerate() {
             let key = (label, code("control", unit), code("generator", unit));
-            if let Some((last_key, last_code)) = last
+            if let Some((last_key, last_code)) = last[usize::from(label)]
                 && last_key == key
             {
                 codes.push(last_code);
@@ -709,7 +709,7 @@ impl Finish {
                     origins.len() - 1
                 }) as u32
             });
-            last = Some((key, found));
+            last[usize::from(label)] = Some((key, found));
             codes.push(found);
         }
         let mut sorted = origins.clone();
@@ -733,8 +733,6 @@ impl Finish {
         let end = store.order.partition_point(|&run| scores.detectors[run as usize] as usize <= detector);
         let runs = &store.order[start..end];
         let place = |item: usize, error| Failure::Stats(self.item_name(store, units, item), error);
-        let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
-        items.reserve(runs.len());
         let (classes, width, nothing) = (self.task.classes.len(), store.width(), BTreeSet::new());
         let expected = store.samples.get(detector).unwrap_or(&nothing);
         let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(mixed(sample)));
@@ -784,6 +782,8 @@ impl Finish {
             }
             Ok((items, least, most))
         };
+        let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
+        items.reserve(runs.len());
         // A few parts at a time, so that little is in memory twice.
         let (mut least, mut most) = (u32::MAX, 0);
         for runs in runs.chunks(AT_ONCE * rayon::current_num_threads()) {

@@ -143,22 +143,28 @@ pub fn metrics_of(items: &Items, bootstrap: Option<&Bootstrap>) -> Result<BTreeM
 pub fn metrics_of_groups(items: &Items, groups: &[Group]) -> Result<Vec<BTreeMap<String, Estimate>>, StatsError> {
     /// A group of a smaller share is quicker copied and sorted for itself than picked out of all.
     const SMALLEST_SHARE: usize = 16;
+    /// Which of the picked groups an item is in has to fit 64 bits.
+    const MOST_PICKED: usize = 64;
     let held: Vec<Bits> = groups.iter().map(|group| Bits::new(items.len(), *group)).collect();
     let sizes: Vec<usize> = held.iter().map(Bits::count).collect();
     let is_all = |at: usize| sizes[at] == items.len();
     // Of several classes each has a ranking: too many to keep at once.
-    let is_picked = |at: usize| {
+    let is_picked = |&at: &usize| {
         items.task().positive.is_some() && !is_all(at) && sizes[at] * SMALLEST_SHARE >= items.len()
     };
     let mut counted = vec![Counted::Once];
-    let picked: Vec<usize> = (0..groups.len()).filter(|&at| is_picked(at)).collect();
+    let picked: Vec<usize> = (0..groups.len()).filter(is_picked).take(MOST_PICKED).collect();
     counted.extend(picked.iter().map(|&at| Counted::Group(&held[at])));
     let families = families(items, false);
     let of_family = |family: &Family| -> Vec<Vec<Value>> {
         let metrics = (family.prepare)();
         counted.iter().map(|&counted| metrics(counted)).collect()
     };
-    let by_family: Vec<Vec<Vec<Value>>> = families.par_iter().map(of_family).collect();
+    // The last family holds sums, and an item is added once, whatever groups it is in.
+    let ranked = &families[..families.len() - 1];
+    let mut by_family: Vec<Vec<Vec<Value>>> = ranked.par_iter().map(of_family).collect();
+    let held: Vec<&Bits> = picked.iter().map(|&at| &held[at]).collect();
+    by_family.push(Sums::of_groups(items, &held).iter().map(|sums| sums.values(items)).collect());
     let named = |at: usize| -> BTreeMap<String, Estimate> {
         let values = by_family.iter().map(|values| values[at].clone()).collect();
         let names = families.iter().flat_map(|family| &family.names).map(|metric| metric.name.clone());
@@ -433,6 +439,75 @@ impl Sums {
     }
 }
 
+impl Sums {
+    /// Of all items, and of each of up to 64 groups.
+    fn of_groups(items: &Items, groups: &[&Bits]) -> Vec<Self> {
+        const PART: usize = 1 << 16;
+        let measures = items.measures();
+        // Of the items that are in the same groups.
+        let part = |part: usize| {
+            let mut atoms: Vec<(u64, Self)> = Vec::new();
+            for i in part * PART..items.len().min((part + 1) * PART) {
+                let of = groups.iter().enumerate().fold(0, |of, (at, held)| of | u64::from(held.get(i)) << at);
+                let place = atoms.iter().position(|atom| atom.0 == of).unwrap_or_else(|| {
+                    atoms.push((of, Self::new(items.classes())));
+                    atoms.len() - 1
+                });
+                atoms[place].1.add(items, &measures, i, 1);
+            }
+            atoms
+        };
+        let merge = |mut all: Vec<(u64, Self)>, more: Vec<(u64, Self)>| {
+            for (of, sums) in more {
+                match all.iter_mut().find(|atom| atom.0 == of) {
+                    Some(atom) => atom.1 = std::mem::replace(&mut atom.1, Self::new(0)).merge(sums),
+                    None => all.push((of, sums)),
+                }
+            }
+            all
+        };
+        let atoms = (0..items.len().div_ceil(PART)).into_par_iter().map(part).reduce(Vec::new, merge);
+        let of = |is_in: &dyn Fn(u64) -> bool| {
+            let own = atoms.iter().filter(|atom| is_in(atom.0));
+            own.fold(Self::new(items.classes()), |all, atom| all.merge(atom.1.clone()))
+        };
+        let mut all = vec![of(&|_| true)];
+        all.extend((0..groups.len()).map(|at| of(&|groups| groups >> at & 1 == 1)));
+        all
+    }
+
+    /// Every metric of the family [`sums`], in the order of its names.
+    fn values(&self, items: &Items) -> Vec<Value> {
+        let sums = self;
+        let mean = |sum: SignedSum| match sums.weight {
+            0 => Err(Undefined::NoItems),
+            weight => Ok(sum.value() / weight as f64),
+        };
+        let mut values: Vec<Value> = sums.means.iter().map(|&sum| mean(sum)).collect();
+        let known = items.measures().map(|column| column.is_some());
+        let measure = |(&sum, known): (&SignedSum, bool)| if known { mean(sum) } else { Err(Undefined::NotKnown) };
+        values.extend(sums.measures.iter().zip(known).map(measure));
+        let (top, counts) = (&sums.top, &sums.counts);
+        values.extend([cal::ece(top), cal::rms(top), cal::mce(top), cal::ece_debiased(top), cal::rms_debiased(top)]);
+        let by_class: Value = sums.by_class.iter().map(|bins| cal::ece(bins)).sum();
+        values.extend([by_class.map(|sum| sum / items.classes() as f64), cal::ece(&sums.entropy)]);
+        values.extend([sums.avu.value(), sums.avu.area()]);
+        values.extend([counts.accuracy(), counts.balanced_accuracy(), counts.mcc()]);
+        let Some(class) = items.task().positive else {
+            values.push(counts.f1_macro());
+            return values;
+        };
+        values.push(counts.f1(class));
+        let bins = &sums.by_class[class];
+        values.extend([cal::ece(bins), cal::rms(bins), cal::mce(bins), cal::ece_debiased(bins)]);
+        match cal::murphy(bins) {
+            Ok(m) => values.extend([m.reliability, m.resolution, m.uncertainty, m.within_bins].map(Ok)),
+            Err(undefined) => values.extend([Err(undefined); 4]),
+        }
+        values
+    }
+}
+
 /// What needs no ranking.
 fn sums(items: &Items) -> Family<'_> {
     let task = items.task();
@@ -454,35 +529,7 @@ fn sums(items: &Items) -> Family<'_> {
         names.extend(plain(&["ece_pos15", "rms_pos15", "mce_pos15", "ece_pos15_debiased"]));
         names.extend(plain(&["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"]));
     }
-    let values = move |counted: Counted| {
-        let sums = Sums::of(items, counted);
-        let mean = |sum: SignedSum| match sums.weight {
-            0 => Err(Undefined::NoItems),
-            weight => Ok(sum.value() / weight as f64),
-        };
-        let mut values: Vec<Value> = sums.means.iter().map(|&sum| mean(sum)).collect();
-        let known = items.measures().map(|column| column.is_some());
-        let measure = |(&sum, known): (&SignedSum, bool)| if known { mean(sum) } else { Err(Undefined::NotKnown) };
-        values.extend(sums.measures.iter().zip(known).map(measure));
-        let (top, counts) = (&sums.top, &sums.counts);
-        values.extend([cal::ece(top), cal::rms(top), cal::mce(top), cal::ece_debiased(top), cal::rms_debiased(top)]);
-        let by_class: Value = sums.by_class.iter().map(|bins| cal::ece(bins)).sum();
-        values.extend([by_class.map(|sum| sum / items.classes() as f64), cal::ece(&sums.entropy)]);
-        values.extend([sums.avu.value(), sums.avu.area()]);
-        values.extend([counts.accuracy(), counts.balanced_accuracy(), counts.mcc()]);
-        let Some(class) = task.positive else {
-            values.push(counts.f1_macro());
-            return values;
-        };
-        values.push(counts.f1(class));
-        let bins = &sums.by_class[class];
-        values.extend([cal::ece(bins), cal::rms(bins), cal::mce(bins), cal::ece_debiased(bins)]);
-        match cal::murphy(bins) {
-            Ok(m) => values.extend([m.reliability, m.resolution, m.uncertainty, m.within_bins].map(Ok)),
-            Err(undefined) => values.extend([Err(undefined); 4]),
-        }
-        values
-    };
+    let values = move |counted: Counted| Sums::of(items, counted).values(items);
     Family { names, prepare: Box::new(move || Box::new(values)) }
 }
 
@@ -516,7 +563,19 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
                 forensic::cllr_min(&curve.reversed()),
             ]
         };
-        Box::new(move |counted| counted.curve(&ranking, Order::Falling, values))
+        let names = 8;
+        Box::new(move |counted| match counted {
+            // Nothing is told of one class, so nothing has to be picked.
+            Counted::Group(held) if held.count() > 0 => {
+                let positive = (0..items.len()).filter(|&i| held.get(i) && items.label(i) == class).count();
+                match positive {
+                    0 => vec![Err(Undefined::NoPositives); names],
+                    all if all == held.count() => vec![Err(Undefined::NoNegatives); names],
+                    _ => counted.curve(&ranking, Order::Falling, values),
+                }
+            }
+            _ => counted.curve(&ranking, Order::Falling, values),
+        })
     };
     Family { names, prepare: Box::new(prepare) }
 }

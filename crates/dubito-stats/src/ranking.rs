@@ -99,7 +99,15 @@ impl Ranking {
 
     /// The ranking of those items alone of which `keep`, asked with their index, says so.
     pub fn select(&self, keep: impl Fn(usize) -> bool) -> Self {
-        Self { entries: self.entries.iter().filter(|entry| keep(entry.item as usize)).copied().collect() }
+        // Without a branch, since nobody can foretell it: each entry is written, and left where it is to be kept.
+        let mut entries = vec![Entry::default(); self.entries.len()];
+        let mut kept = 0;
+        for entry in &self.entries {
+            entries[kept] = *entry;
+            kept += usize::from(keep(entry.item as usize));
+        }
+        entries.truncate(kept);
+        Self { entries }
     }
 
     /// The ranking where item `i` counts `weights[i]` times, or each once.
