@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use dubito_stats::bootstrap::quantile;
 use dubito_stats::calibration::{CalibrationError, Gap};
 use dubito_stats::weighted::Weighted;
 use dubito_stats::{Bootstrap, Estimate, Items, Task, Unit, VideoRule, metrics_of, video_probs};
@@ -32,7 +33,7 @@ use crate::comparison::{Pair, comparisons};
 use crate::decisions::{Decisions, Promises};
 use crate::generators::{AcrossGenerators, across_generators};
 use crate::input::{InputOptions, Request};
-use crate::rates::{Rate, quantile};
+use crate::rates::Rate;
 use crate::scores::{Fact, Origin, ScoreSet, Scores, Units, real_class};
 
 /// What to evaluate, and how.
@@ -236,7 +237,7 @@ impl Group {
 }
 
 /// Conventions that a reader of the numbers needs.
-pub const CONVENTIONS: [(&str, &str); 9] = [
+pub const CONVENTIONS: [(&str, &str); 11] = [
     ("accuracy", "share whose most probable class is the true one; in a binary task: fake above one half"),
     (
         "auroc",
@@ -250,6 +251,11 @@ pub const CONVENTIONS: [(&str, &str); 9] = [
         "total, aleatoric, between_frames, epistemic",
         "nats; total = H[mean p]; aleatoric = mean H[p]; a video averages each sample over its frames first",
     ),
+    (
+        "total_variance, aleatoric_variance, between_frames_variance, epistemic_variance",
+        "law of total variance; of two classes that of one of them, of more summed over the classes",
+    ),
+    ("epistemic_jackknife", "epistemic less its bias from there being few samples; may be below 0"),
     ("misclassification_auroc_*", "how well this uncertainty tells wrong from right answers: 0.5 is chance"),
     ("intervals", "95 % percentile bootstrap over whole clusters (people), unless stated otherwise"),
 ];

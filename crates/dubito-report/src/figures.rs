@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use dubito_stats::bootstrap::quantile;
 use dubito_stats::forensic::{CrossEntropy, TippettPoint};
 use dubito_stats::{Confidence, Items, ReliabilityBin, Scored, StatsError, reliability_of};
 use plotters::coord::Shift;
@@ -16,7 +17,6 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
 use crate::decisions::Decisions;
-use crate::rates::quantile;
 use crate::scores::{Origin, Scores, is_right, real_class, scored};
 use crate::{Level, ReportError};
 
@@ -666,8 +666,7 @@ impl Draw for Boxes {
             left.draw(&Text::new(format!("n = {}", values[0].len()), (px(names - 14.0), y + px(2.0)), style))
                 .map_err(said)?;
         }
-        for (which, (part, &(title, _))) in
-            rest.split_evenly((1, self.kinds.len())).iter().zip(self.kinds).enumerate()
+        for (which, (part, &(title, _))) in rest.split_evenly((1, self.kinds.len())).iter().zip(self.kinds).enumerate()
         {
             let high = self.rows.iter().filter_map(|row| row.2[which].last()).fold(0.0, |a: f64, &b| a.max(b));
             let high = if high > 0.0 { 1.05 * high } else { 1.0 };

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use dubito_stats::bootstrap::{draw, quantile};
 use dubito_stats::{Bootstrap, Estimate};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// Events and trials of each cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +55,8 @@ impl Rate {
         }
         let mut estimate = Estimate::point(events as f64 / trials as f64);
         let Some(bootstrap) = bootstrap else { return estimate };
-        let clusters: Vec<(u64, u64)> = self.by_cluster.iter().flat_map(|clusters| clusters.values()).copied().collect();
+        let clusters: Vec<(u64, u64)> =
+            self.by_cluster.iter().flat_map(|clusters| clusters.values()).copied().collect();
         if let Some(reason) = too_few(clusters.len(), bootstrap) {
             estimate.undefined_because = Some(reason);
             return estimate;
@@ -128,16 +128,11 @@ fn resample<C>(
     bootstrap: &Bootstrap,
     statistic: impl Fn(&mut dyn Iterator<Item = (&C, u64)>) -> Option<f64>,
 ) -> Vec<Option<f64>> {
-    let mut times = vec![0u64; clusters.len()];
+    let mut times = vec![0; clusters.len()];
     (0..bootstrap.replicates as u64)
         .map(|replicate| {
-            let mut random = ChaCha8Rng::seed_from_u64(bootstrap.seed);
-            random.set_stream(replicate);
-            times.fill(0);
-            for _ in 0..clusters.len() {
-                times[((u128::from(random.next_u64()) * clusters.len() as u128) >> 64) as usize] += 1;
-            }
-            statistic(&mut clusters.iter().zip(times.iter().copied()))
+            draw(bootstrap.seed, replicate, &mut times);
+            statistic(&mut clusters.iter().zip(times.iter().map(|&times| times.into())))
         })
         .collect()
 }
@@ -154,13 +149,6 @@ fn set_interval(estimate: &mut Estimate, values: Vec<Option<f64>>, bootstrap: &B
     values.sort_by(f64::total_cmp);
     estimate.low = Some(quantile(&values, (1.0 - bootstrap.level) / 2.0));
     estimate.high = Some(quantile(&values, (1.0 + bootstrap.level) / 2.0));
-}
-
-/// Quantile of sorted values (one or more), type 7 of Hyndman and Fan (1996).
-pub(crate) fn quantile(sorted: &[f64], level: f64) -> f64 {
-    let at = level.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    below + (above - below) * at.fract()
 }
 
 #[cfg(test)]

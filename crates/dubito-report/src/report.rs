@@ -121,9 +121,8 @@ fn write_metrics(out: &Path, scores: &Scores, metrics: &Metrics, input: &ReportI
     }
     let page = page(scores, metrics, shown, figures, detectors, input);
     let said = page.summary.clone();
-    let page = page
-        .render()
-        .map_err(|e| ReportError::Figure { figure: "report.html".into(), problem: e.to_string() })?;
+    let page =
+        page.render().map_err(|e| ReportError::Figure { figure: "report.html".into(), problem: e.to_string() })?;
     write_atomically(&out.join("metrics.json"), format!("{json}\n").as_bytes())?;
     write_atomically(&out.join("report.html"), page.as_bytes())?;
     Ok(said)

@@ -2,8 +2,8 @@
 //! each.
 //!
 //! Rows may come in any order and from any number of files; the result is the same bits. Memory grows with
-//! items, not with samples: about 120 bytes for an item while it is read and 80 afterwards, and, where
-//! items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
+//! items, not with samples: about 120 bytes for an item while it is read (200 where it has samples) and 80
+//! afterwards (120), and, where items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
 //! samples hold about 40 MB, however many frames they have).
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use dubito_stats::probability::{FixedSum, entropy, excess};
 use dubito_stats::{Items, Measures, Scored, StatsError, Task, VideoSums};
-use rayon::slice::ParallelSlice;
 use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
 
 use crate::evaluate::{CALIBRATION_SPLITS, TEST_SPLITS};
 use crate::input::diagnose::diagnose;

@@ -388,9 +388,7 @@ pub fn reliability_of(items: &Items, bins: usize, kind: Confidence) -> Result<Ve
     }
     let task = items.task();
     let found = match (kind, task.positive) {
-        (Confidence::Top, _) => {
-            equal_width_of(bins, items.len(), |i| (items.max_probability(i), !items.is_error(i)))
-        }
+        (Confidence::Top, _) => equal_width_of(bins, items.len(), |i| (items.max_probability(i), !items.is_error(i))),
         (Confidence::Positive, Some(class)) => {
             equal_width_of(bins, items.len(), |i| (items.probs(i)[class], items.label(i) == class))
         }

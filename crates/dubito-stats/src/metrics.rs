@@ -149,9 +149,8 @@ pub fn metrics_of_groups(items: &Items, groups: &[Group]) -> Result<Vec<BTreeMap
     let sizes: Vec<usize> = held.iter().map(Bits::count).collect();
     let is_all = |at: usize| sizes[at] == items.len();
     // Of several classes each has a ranking: too many to keep at once.
-    let is_picked = |&at: &usize| {
-        items.task().positive.is_some() && !is_all(at) && sizes[at] * SMALLEST_SHARE >= items.len()
-    };
+    let is_picked =
+        |&at: &usize| items.task().positive.is_some() && !is_all(at) && sizes[at] * SMALLEST_SHARE >= items.len();
     let mut counted = vec![Counted::Once];
     let picked: Vec<usize> = (0..groups.len()).filter(is_picked).take(MOST_PICKED).collect();
     counted.extend(picked.iter().map(|&at| Counted::Group(&held[at])));
@@ -396,7 +395,8 @@ impl Sums {
         self.entropy[bin_of(entropy, BINS)].add(entropy, !right, weight);
         self.avu.add(entropy, right, weight);
         let variance = items.total_variance(i);
-        let numbers = [nll(probs, label), brier, top, items.margin(i), parts[0], parts[1], parts[2], parts[3], variance];
+        let numbers =
+            [nll(probs, label), brier, top, items.margin(i), parts[0], parts[1], parts[2], parts[3], variance];
         self.means.iter_mut().zip(numbers).for_each(|(sum, number)| sum.add(number, weight));
         for (sum, column) in self.measures.iter_mut().zip(measures) {
             if let Some(column) = column {
