@@ -162,8 +162,8 @@ pub fn metrics_of_groups(items: &Items, groups: &[Group]) -> Result<Vec<BTreeMap
     // The last family holds sums, and an item is added once, whatever groups it is in.
     let ranked = &families[..families.len() - 1];
     let mut by_family: Vec<Vec<Vec<Value>>> = ranked.par_iter().map(of_family).collect();
-    let held: Vec<&Bits> = picked.iter().map(|&at| &held[at]).collect();
-    by_family.push(Sums::of_groups(items, &held).iter().map(|sums| sums.values(items)).collect());
+    let held_by_picked: Vec<&Bits> = picked.iter().map(|&at| &held[at]).collect();
+    by_family.push(Sums::of_groups(items, &held_by_picked).iter().map(|sums| sums.values(items)).collect());
     let named = |at: usize| -> BTreeMap<String, Estimate> {
         let values = by_family.iter().map(|values| values[at].clone()).collect();
         let names = families.iter().flat_map(|family| &family.names).map(|metric| metric.name.clone());
@@ -238,7 +238,7 @@ impl Counted<'_> {
         match self {
             Self::Once => tell(&ranking.curve(None, order)),
             Self::Weighted(weights) => tell(&ranking.curve(Some(weights), order)),
-            Self::Group(held) => tell(&ranking.select(|item| held.get(item)).curve(None, order)),
+            Self::Group(held) => tell(&ranking.select(held.count(), |item| held.get(item)).curve(None, order)),
         }
     }
 }

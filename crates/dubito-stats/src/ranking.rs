@@ -97,16 +97,16 @@ impl Ranking {
         Self { entries: dealt }
     }
 
-    /// The ranking of those items alone of which `keep`, asked with their index, says so.
-    pub fn select(&self, keep: impl Fn(usize) -> bool) -> Self {
+    /// The ranking of those items alone of which `keep`, asked with their index, says so: of `count` items.
+    pub(crate) fn select(&self, count: usize, keep: impl Fn(usize) -> bool) -> Self {
         // Without a branch, since nobody can foretell it: each entry is written, and left where it is to be kept.
-        let mut entries = vec![Entry::default(); self.entries.len()];
+        let mut entries = vec![Entry::default(); count + 1];
         let mut kept = 0;
         for entry in &self.entries {
             entries[kept] = *entry;
             kept += usize::from(keep(entry.item as usize));
         }
-        entries.truncate(kept);
+        entries.truncate(count);
         Self { entries }
     }
 
