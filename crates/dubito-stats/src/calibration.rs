@@ -105,7 +105,7 @@ pub fn equal_width_of(bins: usize, count: usize, item: impl Fn(usize) -> (f64, b
     const PART: usize = 1 << 16;
     let part = |part: usize| {
         let items = part * PART..count.min((part + 1) * PART);
-        equal_width(bins, items.map(|i| item(i)).map(|(confidence, happened)| (confidence, happened, 1)))
+        equal_width(bins, items.map(&item).map(|(confidence, happened)| (confidence, happened, 1)))
     };
     let merge = |mut all: Vec<Bin>, more: Vec<Bin>| {
         all.iter_mut().zip(&more).for_each(|(bin, more)| bin.merge(more));

@@ -99,7 +99,7 @@ fn words_go_no_further_than_the_data() {
 fn clusters_have_a_resampled_interval() {
     let (items, clusters): (usize, Vec<u32>) = (60, (0..60).map(|i| i / 4).collect());
     let labels = vec![0; items];
-    let covered = |i: usize| i % 7 != 0 && i / 4 != 3;
+    let covered = |i: usize| !i.is_multiple_of(7) && i / 4 != 3;
     let sets: Vec<bool> = (0..items).flat_map(|i| [covered(i), true]).collect();
     let bootstrap = dubito_stats::Bootstrap { replicates: 400, ..Default::default() };
     let found = &set_quality(&sets, 2, &labels, &clusters, &[], Some(&bootstrap)).unwrap()[0].coverage;

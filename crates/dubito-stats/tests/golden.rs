@@ -193,7 +193,7 @@ fn groups_share_a_sorting_and_keep_their_bits() {
             &|_| true,
             &|i| labels[i] == 0,
             &|i| labels[i] == 1,
-            &|i| i % 3 == 0,
+            &|i| i.is_multiple_of(3),
             &|i| i % 50 == 7,
             &|_| false,
             &|i| i == 70,
