@@ -398,7 +398,9 @@ fn sets(fit: &Part, judge: &Part, alpha: f64, options: &Options, is_unseen: &[bo
     for (name, score, strata) in kinds {
         let conformal = Conformal::calibrate(&items, &fit_labels, fit.items.clusters(), alpha, score, strata, unit)?;
         let found = conformal.sets(&others)?;
-        let mut quality = set_quality(&found, classes, &labels, judge.items.clusters(), &groups)?.into_iter();
+        let bootstrap = options.bootstrap.as_ref();
+        let quality = set_quality(&found, classes, &labels, judge.items.clusters(), &groups, bootstrap)?;
+        let mut quality = quality.into_iter();
         let Some(evaluated) = quality.next() else { continue };
         let by_origin =
             quality.filter_map(|quality| Some((origins.get(quality.group? as usize)?.title(), quality))).collect();
@@ -406,7 +408,7 @@ fn sets(fit: &Part, judge: &Part, alpha: f64, options: &Options, is_unseen: &[bo
         let kept_sets: Vec<bool> = kept.iter().flat_map(|&i| &found[i * classes..][..classes]).copied().collect();
         let kept_labels: Vec<usize> = kept.iter().map(|&i| labels[i]).collect();
         let kept_clusters: Vec<u32> = kept.iter().map(|&i| judge.items.cluster(i)).collect();
-        let exchangeable = set_quality(&kept_sets, classes, &kept_labels, &kept_clusters, &[])?;
+        let exchangeable = set_quality(&kept_sets, classes, &kept_labels, &kept_clusters, &[], bootstrap)?;
         let Some(exchangeable) = exchangeable.into_iter().next() else { continue };
         let expected = match conformal.thresholds.as_slice() {
             [one] if independent && judge.clusters == judge.items.len() => {

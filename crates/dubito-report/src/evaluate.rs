@@ -20,11 +20,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use dubito_stats::bootstrap::quantile;
 use dubito_stats::calibration::{CalibrationError, Gap};
 use dubito_stats::weighted::Weighted;
 use dubito_stats::{Bootstrap, Estimate, Items, Task, Unit, VideoRule, metrics_of, video_probs};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::ReportError;
@@ -33,8 +35,8 @@ use crate::comparison::{Pair, comparisons};
 use crate::decisions::{Decisions, Promises};
 use crate::generators::{AcrossGenerators, across_generators};
 use crate::input::{InputOptions, Request, View};
-use crate::rates::{Rate, quantile};
-use crate::scores::{Origin, ScoreSet, Scores, Units, real_class};
+use crate::rates::Rate;
+use crate::scores::{Fact, Origin, ScoreSet, Scores, Units, real_class};
 use crate::unseen::{Unseen, unseen};
 
 /// What to evaluate, and how.
@@ -213,16 +215,26 @@ impl Metrics {
         self.groups.iter().find(|group| group.by == by && group.level == level)
     }
 
-    /// The groups of one detector among several, as if it were alone.
-    pub(crate) fn of_detector(&self, name: &str) -> Self {
-        let own = |group: &&Group| group.by.get("detector").is_some_and(|detector| detector == name);
-        let alone = |group: &Group| {
-            let mut group = group.clone();
-            group.by.remove("detector");
-            group
-        };
-        let unseen = self.unseen.iter().filter(|unseen| unseen.detector.as_deref() == Some(name)).cloned();
-        Self { groups: self.groups.iter().filter(own).map(alone).collect(), unseen: unseen.collect(), ..self.clone() }
+    /// What is said of one detector among several, as if it were alone.
+    pub(crate) fn of_detector(&self, set: &ScoreSet) -> Self {
+        let name = set.detector.as_ref();
+        let mut groups: Vec<Group> =
+            self.groups.iter().filter(|group| group.by.get("detector") == name).cloned().collect();
+        groups.iter_mut().for_each(|group| drop(group.by.remove("detector")));
+        Self {
+            groups,
+            samples: set.samples,
+            across_generators: self.across_generators.iter().filter(|a| a.detector.as_ref() == name).cloned().collect(),
+            decisions: self.decisions.iter().filter(|d| d.detector.as_ref() == name).cloned().collect(),
+            comparisons: Vec::new(),
+            unseen: self.unseen.iter().filter(|u| u.detector.as_ref() == name).cloned().collect(),
+            confusion: self.confusion.clone(),
+            task: self.task.clone(),
+            intervals: self.intervals.clone(),
+            unit: self.unit,
+            conventions: self.conventions.clone(),
+            provenance: self.provenance.clone(),
+        }
     }
 
     /// The level at which a verdict is given: videos, or items where there are none.
@@ -239,7 +251,7 @@ impl Group {
 }
 
 /// Conventions that a reader of the numbers needs.
-pub const CONVENTIONS: [(&str, &str); 9] = [
+pub const CONVENTIONS: [(&str, &str); 11] = [
     ("accuracy", "share whose most probable class is the true one; in a binary task: fake above one half"),
     (
         "auroc",
@@ -253,6 +265,11 @@ pub const CONVENTIONS: [(&str, &str); 9] = [
         "total, aleatoric, between_frames, epistemic",
         "nats; total = H[mean p]; aleatoric = mean H[p]; a video averages each sample over its frames first",
     ),
+    (
+        "total_variance, aleatoric_variance, between_frames_variance, epistemic_variance",
+        "law of total variance; of two classes that of one of them, of more summed over the classes",
+    ),
+    ("epistemic_jackknife", "epistemic less its bias from there being few samples; may be below 0"),
     ("misclassification_auroc_*", "how well this uncertainty tells wrong from right answers: 0.5 is chance"),
     ("intervals", "95 % percentile bootstrap over whole clusters (people), unless stated otherwise"),
 ];
@@ -283,47 +300,30 @@ pub fn metrics_from_scores(
     options: &Options,
 ) -> Result<Metrics, ReportError> {
     let levels: &[Level] = if scores.has_videos { &[Level::Frame, Level::Video] } else { &[Level::Item] };
-    let bootstrap = options.bootstrap.as_ref();
-    let mut groups = Vec::new();
-    for selection in selections(scores, missing, &options.by) {
-        for set in &scores.sets {
-            for &level in levels {
-                let all = set.of(level);
-                let holds = |i: usize| selection.holds_unit(&scores.units, scores.unit(set, level, i));
-                // All items are not copied: there may be many.
-                let items = match selection {
-                    Selection::All => Cow::Borrowed(all),
-                    _ => Cow::Owned(all.select(holds)),
-                };
-                let mut by = selection.by();
-                if let (true, Some(detector)) = (scores.sets.len() > 1, &set.detector) {
-                    by.insert("detector".into(), detector.clone());
-                }
-                let place = |source| ReportError::Stats { place: format!("group {by:?}"), source };
-                let mut metrics = dubito_stats::metrics_of(&items, bootstrap).map_err(place)?;
-                add_rates(&mut metrics, &items, &selection, scores, set, level, bootstrap);
-                if selection == Selection::All {
-                    metrics.insert("ece_top15_if_calibrated".into(), ece_if_calibrated(&items, options));
-                }
-                if let (Level::Video, Some(reason)) = (level, set.videos_undivided) {
-                    let undivided = |name: &str| name.contains("between_frames") || name.contains("epistemic");
-                    let unknown = metrics.iter_mut().filter(|(name, _)| undivided(name));
-                    unknown.for_each(|(_, estimate)| *estimate = Estimate::undefined(reason));
-                }
-                in_unit(&mut metrics, options.unit, scores.task.classes.len());
-                let (mut videos, mut last) = (0, None); // items are sorted by video
-                for i in (0..all.len()).filter(|&i| holds(i)) {
-                    let unit = Some(scores.unit(set, level, i));
-                    videos += usize::from(unit != last);
-                    last = unit;
-                }
-                let missing = missing.iter().filter(|m| selection.holds_missing(m)).count();
-                groups.push(Group { by, level, items: items.len(), videos, missing, metrics });
+    let selections = selections(scores, missing, &options.by);
+    let mut across = Vec::new();
+    // By detector and level, of each selection.
+    let mut found: Vec<std::vec::IntoIter<Group>> = Vec::new();
+    for set in &scores.sets {
+        for &level in levels {
+            let mut groups = groups_of(scores, set, level, &selections, missing, options)?;
+            if level == levels[levels.len() - 1] {
+                let generators = selections.iter().zip(&groups).filter_map(|(selection, group)| match selection {
+                    Selection::Generator(name) => Some((name.as_str(), group)),
+                    _ => None,
+                });
+                across.push(across_generators(set.detector.clone(), level, generators, options)?);
             }
+            groups.iter_mut().for_each(|group| in_unit(&mut group.metrics, options.unit, scores.task.classes.len()));
+            found.push(groups.into_iter());
         }
     }
+    let mut groups = Vec::new();
+    for _ in &selections {
+        groups.extend(found.iter_mut().filter_map(Iterator::next));
+    }
     for set in scores.sets.iter().filter(|_| scores.has_videos) {
-        groups.extend(by_video_rule(scores, set, bootstrap)?);
+        groups.extend(by_video_rule(scores, set, options)?);
     }
     let intervals = Intervals {
         clustered_by: scores.clustered_by,
@@ -336,7 +336,7 @@ pub fn metrics_from_scores(
         samples: scores.sets.iter().map(|set| set.samples).min().unwrap_or(0),
         intervals,
         unit: options.unit,
-        across_generators: across_generators(scores, options)?,
+        across_generators: across,
         decisions: Vec::new(),
         comparisons: comparisons(scores, options)?,
         unseen: unseen(scores, &scores.not_learned, options)?,
@@ -346,9 +346,93 @@ pub fn metrics_from_scores(
     })
 }
 
+/// The groups of one detector on one level, for each selection, uncertainties in nats.
+fn groups_of(
+    scores: &Scores,
+    set: &ScoreSet,
+    level: Level,
+    selections: &[Selection],
+    missing: &[Missing],
+    options: &Options,
+) -> Result<Vec<Group>, ReportError> {
+    let all = set.of(level);
+    let bootstrap = options.bootstrap.as_ref();
+    let by = |selection: &Selection| {
+        let mut by = selection.by();
+        if let (true, Some(detector)) = (scores.sets.len() > 1, &set.detector) {
+            by.insert("detector".into(), detector.clone());
+        }
+        by
+    };
+    let members: Vec<Members> = selections.iter().map(|selection| Members::of(selection, &scores.units)).collect();
+    let holds: Vec<_> =
+        members.iter().map(|members| move |i: usize| members.hold(&scores.units, scores.unit(set, level, i))).collect();
+    let metrics: Vec<BTreeMap<String, Estimate>> = match bootstrap {
+        None => {
+            let groups: Vec<dubito_stats::metrics::Group> = holds.iter().map(|holds| holds as _).collect();
+            let place = |source| ReportError::Stats { place: format!("groups of {}", level.plural()), source };
+            dubito_stats::metrics_of_groups(all, &groups).map_err(place)?
+        }
+        // Every replicate goes over the items of the group alone.
+        Some(_) => (selections.iter().zip(&holds))
+            .map(|(selection, holds)| {
+                let place = |source| ReportError::Stats { place: format!("group {:?}", by(selection)), source };
+                let items = match selection {
+                    Selection::All => Cow::Borrowed(all),
+                    _ => Cow::Owned(all.select(holds)),
+                };
+                metrics_of(&items, bootstrap).map_err(place)
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    let group = |((selection, holds), mut metrics): ((&Selection, _), BTreeMap<String, Estimate>)| {
+        let holds: &(dyn Fn(usize) -> bool + Sync) = holds;
+        let real = real_class(&scores.task);
+        let (mut items, mut videos, mut last) = (0, 0, None); // items are sorted by video
+        let (mut alarms, mut misses) = (Rate::new(bootstrap.is_some()), Rate::new(bootstrap.is_some()));
+        for i in (0..all.len()).filter(|&i| holds(i)) {
+            let unit = Some(scores.unit(set, level, i));
+            items += 1;
+            videos += usize::from(unit != last);
+            last = unit;
+            if let Some(real) = real {
+                let rate = if all.label(i) == real { &mut alarms } else { &mut misses };
+                rate.push(all.cluster(i), (all.predicted(i) == real) != (all.label(i) == real));
+            }
+        }
+        for (name, rate, reason) in
+            [("false_alarm_rate", &alarms, "there are no reals"), ("miss_rate", &misses, "there are no fakes")]
+        {
+            let reason = if real.is_some() { reason } else { "no class is named real" };
+            metrics.insert(name.into(), rate.estimate(bootstrap, reason));
+        }
+        if let (Selection::Control(_), Some(real)) = (selection, real) {
+            let mut untouched = Rate::new(bootstrap.is_some());
+            let is_untouched = |&i: &usize| *scores.units.origin(scores.unit(set, level, i)) == Origin::Real;
+            for i in (0..all.len()).filter(is_untouched) {
+                untouched.push(all.cluster(i), all.predicted(i) != real);
+            }
+            let above = alarms.minus(&untouched, bootstrap, "there are no untouched reals (or no controls) to compare");
+            metrics.insert("false_alarm_rate_above_real".into(), above);
+        }
+        if *selection == Selection::All {
+            metrics.insert("ece_top15_if_calibrated".into(), ece_if_calibrated(all, options));
+        }
+        if let (Level::Video, Some(reason)) = (level, set.videos_undivided) {
+            let undivided = |name: &str| name.contains("between_frames") || name.contains("epistemic");
+            let unknown = metrics.iter_mut().filter(|(name, _)| undivided(name));
+            unknown.for_each(|(_, estimate)| *estimate = Estimate::undefined(reason));
+        }
+        let missing = missing.iter().filter(|m| selection.holds_missing(m)).count();
+        Group { by: by(selection), level, items, videos, missing, metrics }
+    };
+    let holds: Vec<_> = holds.iter().map(|holds| holds as &(dyn Fn(usize) -> bool + Sync)).collect();
+    Ok(selections.par_iter().zip(holds).zip(metrics).map(group).collect())
+}
+
 /// Mean uncertainties in the unit asked for.
 pub(crate) fn in_unit(metrics: &mut BTreeMap<String, Estimate>, unit: Unit, classes: usize) {
-    for name in ["total", "aleatoric", "between_frames", "epistemic"] {
+    for name in ["total", "aleatoric", "between_frames", "epistemic", "epistemic_jackknife"] {
         if let Some(estimate) = metrics.get_mut(name) {
             for value in [&mut estimate.value, &mut estimate.low, &mut estimate.high] {
                 *value = value.map(|nats| unit.of_nats(nats, classes));
@@ -367,7 +451,7 @@ const VIDEO_RULES: [(&str, VideoRule); 4] = [
 
 /// The videos of one detector, their probabilities taken from their frames' in other ways: `by` holds
 /// `video_rule`. What needs samples is left out.
-fn by_video_rule(scores: &Scores, set: &ScoreSet, bootstrap: Option<&Bootstrap>) -> Result<Vec<Group>, ReportError> {
+fn by_video_rule(scores: &Scores, set: &ScoreSet, options: &Options) -> Result<Vec<Group>, ReportError> {
     let mut groups = Vec::new();
     for (name, rule) in VIDEO_RULES {
         let place = |source| ReportError::Stats { place: format!("videos by the rule {name}"), source };
@@ -388,9 +472,10 @@ fn by_video_rule(scores: &Scores, set: &ScoreSet, bootstrap: Option<&Bootstrap>)
             let parts = [total, total, 0.0, 0.0];
             videos.push_parts(set.videos.label(i), &probs, parts, set.videos.cluster(i)).map_err(place)?;
         }
-        let mut metrics = metrics_of(&videos, bootstrap).map_err(place)?;
-        let of_samples = ["aleatoric", "between_frames", "epistemic"];
-        metrics.retain(|metric, _| !of_samples.iter().any(|part| metric.ends_with(part)));
+        let mut metrics = metrics_of(&videos, options.bootstrap.as_ref()).map_err(place)?;
+        let of_samples = ["aleatoric", "between_frames", "epistemic", "variation_ratio"];
+        metrics.retain(|metric, _| !of_samples.iter().any(|part| metric.contains(part)));
+        in_unit(&mut metrics, options.unit, scores.task.classes.len());
         let mut by = BTreeMap::from([("video_rule".to_string(), name.to_string())]);
         if let (true, Some(detector)) = (scores.sets.len() > 1, &set.detector) {
             by.insert("detector".into(), detector.clone());
@@ -437,10 +522,6 @@ impl Selection {
         }
     }
 
-    fn holds_unit(&self, units: &Units, unit: usize) -> bool {
-        self.holds(units.origin(unit), |name| units.text(name, unit))
-    }
-
     fn holds_missing(&self, missing: &Missing) -> bool {
         self.holds(&origin_of(missing), |name| match name {
             "dataset" => missing.dataset.as_deref(),
@@ -459,6 +540,36 @@ impl Selection {
             Self::Fact(name, value) => vec![(name, value)],
         };
         pairs.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+    }
+}
+
+/// The units of a selection by their codes, which are quick to ask for many items.
+enum Members<'a> {
+    /// Whether each of the [`Units::origins`] is held.
+    Origins(Vec<bool>),
+    /// A column, and the place of its value.
+    Fact(&'a Fact, usize),
+    None,
+}
+
+impl<'a> Members<'a> {
+    fn of(selection: &Selection, units: &'a Units) -> Self {
+        match selection {
+            Selection::Fact(name, value) => {
+                let fact = units.fact(name);
+                let code = fact.and_then(|fact| fact.values.binary_search(value).ok());
+                fact.zip(code).map_or(Self::None, |(fact, code)| Self::Fact(fact, code))
+            }
+            _ => Self::Origins(units.origins().iter().map(|origin| selection.holds(origin, |_| None)).collect()),
+        }
+    }
+
+    fn hold(&self, units: &Units, unit: usize) -> bool {
+        match self {
+            Self::Origins(held) => held[units.origin_code(unit)],
+            Self::Fact(fact, code) => fact.code(unit) == Some(*code),
+            Self::None => false,
+        }
     }
 }
 
@@ -499,45 +610,6 @@ fn selections(scores: &Scores, missing: &[Missing], by: &[String]) -> Vec<Select
         several(name, BTreeSet::new(), 1);
     }
     all
-}
-
-/// How often each of these items is called anything but real.
-fn called_fake(items: &Items, which: impl Fn(usize) -> bool, real: usize, clustered: bool) -> Rate {
-    let mut rate = Rate::new(clustered);
-    (0..items.len()).filter(|&i| which(i)).for_each(|i| rate.push(items.cluster(i), items.predicted(i) != real));
-    rate
-}
-
-fn add_rates(
-    metrics: &mut BTreeMap<String, Estimate>,
-    items: &Items,
-    selection: &Selection,
-    scores: &Scores,
-    set: &ScoreSet,
-    level: Level,
-    bootstrap: Option<&Bootstrap>,
-) {
-    let names = ["false_alarm_rate", "miss_rate"];
-    let Some(real) = real_class(&scores.task) else {
-        for name in names {
-            metrics.insert(name.into(), Estimate::undefined("no class is named real"));
-        }
-        return;
-    };
-    let clustered = bootstrap.is_some();
-    let alarms = called_fake(items, |i| items.label(i) == real, real, clustered);
-    let mut misses = Rate::new(clustered);
-    (0..items.len())
-        .filter(|&i| items.label(i) != real)
-        .for_each(|i| misses.push(items.cluster(i), items.predicted(i) == real));
-    metrics.insert("false_alarm_rate".into(), alarms.estimate(bootstrap, "there are no reals"));
-    metrics.insert("miss_rate".into(), misses.estimate(bootstrap, "there are no fakes"));
-    if let Selection::Control(_) = selection {
-        let is_untouched = |i: usize| *scores.units.origin(scores.unit(set, level, i)) == Origin::Real;
-        let untouched = called_fake(set.of(level), is_untouched, real, clustered);
-        let above = alarms.minus(&untouched, bootstrap, "there are no untouched reals (or no controls) to compare");
-        metrics.insert("false_alarm_rate_above_real".into(), above);
-    }
 }
 
 /// Simulations of [`ece_if_calibrated`].

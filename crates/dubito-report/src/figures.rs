@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use dubito_stats::bootstrap::quantile;
 use dubito_stats::forensic::{CrossEntropy, TippettPoint};
 use dubito_stats::{Confidence, Items, ReliabilityBin, Scored, StatsError, reliability_of};
 use plotters::coord::Shift;
@@ -18,8 +19,7 @@ use plotters::style::{FontStyle, register_font};
 use crate::classes::Confusion;
 use crate::decisions::Decisions;
 use crate::evaluate::Metrics;
-use crate::rates::quantile;
-use crate::scores::{Origin, Scores, is_right, real_class, scored};
+use crate::scores::{Origin, ScoreSet, Scores, is_right, real_class, scored};
 use crate::{Level, ReportError};
 
 /// One figure, drawn.
@@ -78,6 +78,13 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
     )?);
 
     let (set, all_top) = (&scores.sets[0], scores.sets[0].of(top));
+    // What a video's doubt cannot be divided into is not drawn, rather than drawn as 0.
+    let kinds = kinds_of(set, top);
+    let undivided = kinds.len() < KINDS.len();
+    let left_out = |what: &str| match (undivided, set.videos_undivided) {
+        (true, Some(reason)) => format!(" The epistemic {what} is left out for videos: {reason}."),
+        _ => String::new(),
+    };
     let top_items: Vec<(usize, Scored)> =
         drawn(all_top).map(|i| (scores.unit(set, top, i), scored(all_top, i))).collect();
     let origins: Vec<(Origin, Vec<&Scored>)> = by_origin(scores, &top_items);
@@ -85,11 +92,15 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
         "uncertainty_by_generator",
         "Uncertainty by generator",
         format!(
-            "One mark is one of the {}; boxes hold the middle half, the line is the median, whiskers end at the 5th and 95th percentile. Aleatoric doubt comes with the data and would stay with more training; epistemic doubt is where the posterior samples disagree. A null control is a real video that went through a generator's warp, blend and encode: if it looks like the fakes here, the detector reacts to the processing.",
-            top.plural()
+            "One mark is one of the {}; boxes hold the middle half, the line is the median, whiskers end at the 5th and 95th percentile. Aleatoric doubt comes with the data and would stay with more training; epistemic doubt is where the posterior samples disagree. A null control is a real video that went through a generator's warp, blend and encode: if it looks like the fakes here, the detector reacts to the processing.{}",
+            top.plural(),
+            left_out("panel")
         ),
         96 + 46 * origins.len().max(3) as u32,
-        &Boxes::new(origins.iter().map(|(origin, items)| (origin.title(), Mark::of(origin), items.clone())).collect()),
+        &Boxes::new(
+            kinds,
+            origins.iter().map(|(origin, items)| (origin.title(), Mark::of(origin), items.clone())).collect(),
+        ),
     )?);
 
     let (right, wrong): (Vec<&Scored>, Vec<&Scored>) =
@@ -98,17 +109,18 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
         "uncertainty_of_errors",
         "Uncertainty of right and wrong answers",
         format!(
-            "If doubt is worth listening to, the wrong {} lie further right than the right ones. Drawn as the figure before.",
-            top.plural()
+            "If doubt is worth listening to, the wrong {} lie further right than the right ones. Drawn as the figure before.{}",
+            top.plural(),
+            left_out("panel")
         ),
         250,
-        &Boxes::new(vec![("right".into(), Mark::CIRCLE, right), ("wrong".into(), Mark::TRIANGLE, wrong)]),
+        &Boxes::new(kinds, vec![("right".into(), Mark::CIRCLE, right), ("wrong".into(), Mark::TRIANGLE, wrong)]),
     )?);
 
     all.push(figure(
         "rejection",
         "Accuracy against rejection",
-        "What the accuracy of the rest would be if the most doubtful share were handed to a person. The higher and the earlier a curve rises, the better that doubt finds the errors; a flat curve is doubt that knows nothing. The dotted line is the best that any order could do.".into(),
+        format!("What the accuracy of the rest would be if the most doubtful share were handed to a person. The higher and the earlier a curve rises, the better that doubt finds the errors; a flat curve is doubt that knows nothing. The dotted line is the best that any order could do.{}", left_out("curve")),
         400,
         &Curves {
             panels: levels.iter().map(|&level| rejection(scores, level)).collect(),
@@ -257,7 +269,7 @@ pub fn unseen_figure(scores: &Scores, metrics: &Metrics) -> Result<Option<Figure
             level.plural()
         ),
         height,
-        &Boxes::new(rows),
+        &Boxes::new(kinds_of(set, level), rows),
     )?;
     Ok(Some(drawing))
 }
@@ -294,7 +306,8 @@ type Points = Vec<(f64, f64)>;
 
 /// Accuracy of what is kept, for each share set aside, by each kind of doubt; and by the best order.
 fn rejection(scores: &Scores, level: Level) -> CurvePanel {
-    let items = scores.sets[0].of(level);
+    let set = &scores.sets[0];
+    let items = set.of(level);
     let errors: Vec<f64> = drawn(items).map(|i| f64::from(u8::from(items.is_error(i)))).collect();
     let doubt = |all: &[f64]| drawn(items).map(|i| all[i]).collect();
     let by = |name: &str, color, dash, doubt: Vec<f64>| Line {
@@ -303,11 +316,11 @@ fn rejection(scores: &Scores, level: Level) -> CurvePanel {
         dash,
         points: kept_accuracy(&doubt, &errors),
     };
-    let lines = vec![
-        by("total", BLUE, SOLID, doubt(items.total())),
-        by("epistemic", ORANGE, (7, 4), doubt(items.epistemic())),
-        by("best possible", GREY, (2, 3), errors.clone()),
-    ];
+    let mut lines = vec![by("total", BLUE, SOLID, doubt(items.total()))];
+    if level != Level::Video || set.videos_undivided.is_none() {
+        lines.push(by("epistemic", ORANGE, (7, 4), doubt(items.epistemic())));
+    }
+    lines.push(by("best possible", GREY, (2, 3), errors.clone()));
     let lowest = lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)).fold(1.0, f64::min);
     let low = ((lowest - 0.05) * 10.0).floor().clamp(0.0, 9.0) / 10.0;
     let lines = if items.is_empty() { Err(format!("there are no {}", level.plural())) } else { Ok(lines) };
@@ -721,22 +734,35 @@ impl Mark {
     }
 }
 
-/// Three panels (total, aleatoric, epistemic), a row for each group, a box and its marks in each.
+/// A kind of doubt that boxes are drawn of: its name, and its value.
+type Kind = (&'static str, fn(&Scored) -> f64);
+
+static KINDS: [Kind; 3] =
+    [("total", |item| item.total), ("aleatoric", |item| item.aleatoric), ("epistemic", |item| item.epistemic)];
+
+/// The kinds of doubt that are known on a level.
+fn kinds_of(set: &ScoreSet, level: Level) -> &'static [Kind] {
+    if level == Level::Video && set.videos_undivided.is_some() { &KINDS[..2] } else { &KINDS }
+}
+
+/// A panel for each kind of doubt, a row for each group, a box and its marks in each.
 struct Boxes {
-    rows: Vec<(String, Mark, [Vec<f64>; 3])>,
+    kinds: &'static [Kind],
+    /// Name, mark, and the sorted values of each kind.
+    rows: Vec<(String, Mark, Vec<Vec<f64>>)>,
 }
 
 impl Boxes {
-    fn new(groups: Vec<(String, Mark, Vec<&Scored>)>) -> Self {
+    fn new(kinds: &'static [Kind], groups: Vec<(String, Mark, Vec<&Scored>)>) -> Self {
         let rows = groups.into_iter().map(|(name, mark, items)| {
             let sorted = |of: fn(&Scored) -> f64| {
                 let mut values: Vec<f64> = items.iter().map(|item| of(item)).collect();
                 values.sort_by(f64::total_cmp);
                 values
             };
-            (name, mark, [sorted(|s| s.total), sorted(|s| s.aleatoric), sorted(|s| s.epistemic)])
+            (name, mark, kinds.iter().map(|kind| sorted(kind.1)).collect())
         });
-        Self { rows: rows.collect() }
+        Self { kinds, rows: rows.collect() }
     }
 }
 
@@ -760,8 +786,7 @@ impl Draw for Boxes {
             left.draw(&Text::new(format!("n = {}", values[0].len()), (px(names - 14.0), y + px(2.0)), style))
                 .map_err(said)?;
         }
-        for (which, (part, title)) in
-            rest.split_evenly((1, 3)).iter().zip(["total", "aleatoric", "epistemic"]).enumerate()
+        for (which, (part, &(title, _))) in rest.split_evenly((1, self.kinds.len())).iter().zip(self.kinds).enumerate()
         {
             let high = self.rows.iter().filter_map(|row| row.2[which].last()).fold(0.0, |a: f64, &b| a.max(b));
             let high = if high > 0.0 { 1.05 * high } else { 1.0 };

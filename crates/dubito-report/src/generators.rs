@@ -1,11 +1,10 @@
 //! Whether doubt follows accuracy from generator to generator.
 
-use dubito_stats::unseen::{Correlations, by_group, correlation};
-use dubito_stats::{Doubt, StatsError};
+use dubito_stats::Estimate;
+use dubito_stats::unseen::{Correlations, correlation};
 use serde::Serialize;
 
-use crate::scores::{Origin, Scores};
-use crate::{Level, Options, ReportError};
+use crate::{Group, Level, Options, ReportError};
 
 /// One generator's fakes under one detector.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,8 +17,8 @@ pub struct GeneratorDoubt {
     pub accuracy: f64,
     /// Mean total uncertainty, nats.
     pub total: f64,
-    /// Mean epistemic uncertainty, nats.
-    pub epistemic: f64,
+    /// Mean epistemic uncertainty, nats; `None` where a video's doubt cannot be divided.
+    pub epistemic: Option<f64>,
 }
 
 /// All generators under one detector.
@@ -37,47 +36,37 @@ pub struct AcrossGenerators {
     pub epistemic: Correlations,
 }
 
-/// Doubt and accuracy of each generator's fakes, on the level of videos (of items, where there are none).
-/// Errors: faults of the numbers.
-pub fn across_generators(scores: &Scores, options: &Options) -> Result<Vec<AcrossGenerators>, ReportError> {
-    let level = if scores.has_videos { Level::Video } else { Level::Item };
-    let seed = options.bootstrap.as_ref().map_or(0, |bootstrap| bootstrap.seed);
-    let of_set = |set: &crate::ScoreSet| -> Result<AcrossGenerators, StatsError> {
-        let items = set.of(level);
-        let origins = scores.units.origins();
-        let (mut places, mut groups) = (Vec::new(), Vec::new());
-        for i in 0..items.len() {
-            let origin = scores.units.origin(scores.unit(set, level, i));
-            if let (Origin::Generator(_), Ok(at)) = (origin, origins.binary_search(origin)) {
-                places.push(i);
-                groups.push(at as u32);
-            }
-        }
-        let right: Vec<bool> = places.iter().map(|&i| !items.is_error(i)).collect();
-        let of = |doubt: Doubt| {
-            let doubt: Vec<f64> = places.iter().map(|&i| items.doubt(i, doubt)).collect();
-            by_group(&doubt, &right, &groups)
-        };
-        let (total, epistemic) = (of(Doubt::Total)?, of(Doubt::Epistemic)?);
-        let generators = total
-            .iter()
-            .zip(&epistemic)
-            .map(|(total, epistemic)| GeneratorDoubt {
-                generator: origins[total.group as usize].title(),
-                items: total.items,
-                accuracy: total.accuracy,
-                total: total.doubt,
-                epistemic: epistemic.doubt,
-            })
-            .collect();
-        let correlated = |of: &[dubito_stats::unseen::GroupDoubt]| {
-            let (doubt, accuracy): (Vec<f64>, Vec<f64>) = of.iter().map(|group| (group.doubt, group.accuracy)).unzip();
-            correlation(&doubt, &accuracy, seed)
-        };
-        let detector = set.detector.clone();
-        let (total, epistemic) = (correlated(&total)?, correlated(&epistemic)?);
-        Ok(AcrossGenerators { detector, level, generators, total, epistemic })
+/// Doubt and accuracy of each generator's fakes: the groups `{"generator": G}` of one detector, in nats. A generator
+/// without items is left out. Errors: faults of the numbers.
+pub(crate) fn across_generators<'a>(
+    detector: Option<String>,
+    level: Level,
+    groups: impl Iterator<Item = (&'a str, &'a Group)>,
+    options: &Options,
+) -> Result<AcrossGenerators, ReportError> {
+    let doubt = |(generator, group): (&str, &Group)| {
+        Some(GeneratorDoubt {
+            generator: generator.to_string(),
+            items: group.items,
+            accuracy: group.metric("accuracy").value?,
+            total: group.metric("total").value?,
+            epistemic: group.metric("epistemic").value,
+        })
     };
-    let place = |source| ReportError::Stats { place: "doubt across generators".into(), source };
-    scores.sets.iter().map(|set| of_set(set).map_err(place)).collect()
+    let generators: Vec<GeneratorDoubt> = groups.filter_map(doubt).collect();
+    let seed = options.bootstrap.as_ref().map_or(0, |bootstrap| bootstrap.seed);
+    let correlated = |of: &dyn Fn(&GeneratorDoubt) -> Option<f64>| {
+        let known = || generators.iter().filter_map(|one| Some((of(one)?, one.accuracy)));
+        let (doubt, accuracy): (Vec<f64>, Vec<f64>) = known().unzip();
+        let place = |source| ReportError::Stats { place: "doubt across generators".into(), source };
+        correlation(&doubt, &accuracy, seed).map_err(place)
+    };
+    let (total, mut epistemic) = (correlated(&|one| Some(one.total))?, correlated(&|one| one.epistemic)?);
+    if generators.iter().any(|one| one.epistemic.is_none()) {
+        let reason = "the epistemic part of the generators' doubt is not known";
+        for correlation in [&mut epistemic.pearson, &mut epistemic.spearman, &mut epistemic.kendall] {
+            (correlation.value, correlation.p_value) = (Estimate::undefined(reason), Estimate::undefined(reason));
+        }
+    }
+    Ok(AcrossGenerators { detector, level, generators, total, epistemic })
 }

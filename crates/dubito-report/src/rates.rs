@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use dubito_stats::bootstrap::{draw, quantile};
 use dubito_stats::{Bootstrap, Estimate};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// Events and trials of each cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rate {
-    clustered: bool,
-    by_cluster: BTreeMap<u32, (u64, u64)>,
+    /// Of all.
+    counts: (u64, u64),
+    /// `None` where only the totals are kept.
+    by_cluster: Option<BTreeMap<u32, (u64, u64)>>,
 }
 
 impl Default for Rate {
@@ -23,19 +24,21 @@ impl Default for Rate {
 impl Rate {
     /// No trials yet. What is not `clustered` keeps totals only, which is enough without intervals.
     pub fn new(clustered: bool) -> Self {
-        Self { clustered, by_cluster: BTreeMap::new() }
+        Self { counts: (0, 0), by_cluster: clustered.then(BTreeMap::new) }
     }
 
     /// One trial: the item's cluster, and whether the event happened.
     pub fn push(&mut self, cluster: u32, happened: bool) {
-        let (events, trials) = self.by_cluster.entry(if self.clustered { cluster } else { 0 }).or_default();
-        *events += u64::from(happened);
-        *trials += 1;
+        let own = self.by_cluster.as_mut().map(|clusters| clusters.entry(cluster).or_default());
+        for (events, trials) in [Some(&mut self.counts), own].into_iter().flatten() {
+            *events += u64::from(happened);
+            *trials += 1;
+        }
     }
 
     /// Number of events and of trials.
     pub fn counts(&self) -> (u64, u64) {
-        self.by_cluster.values().fold((0, 0), |(events, trials), (e, t)| (events + e, trials + t))
+        self.counts
     }
 
     /// Share of the trials where the event happened, 0 to 1.
@@ -52,7 +55,8 @@ impl Rate {
         }
         let mut estimate = Estimate::point(events as f64 / trials as f64);
         let Some(bootstrap) = bootstrap else { return estimate };
-        let clusters: Vec<(u64, u64)> = self.by_cluster.values().copied().collect();
+        let clusters: Vec<(u64, u64)> =
+            self.by_cluster.iter().flat_map(|clusters| clusters.values()).copied().collect();
         if let Some(reason) = too_few(clusters.len(), bootstrap) {
             estimate.undefined_because = Some(reason);
             return estimate;
@@ -81,10 +85,10 @@ impl Rate {
         let mut estimate = Estimate::point(e as f64 / t as f64 - other_e as f64 / other_t as f64);
         let Some(bootstrap) = bootstrap else { return estimate };
         let mut both: BTreeMap<u32, [u64; 4]> = BTreeMap::new();
-        for (&cluster, &(e, t)) in &self.by_cluster {
+        for (&cluster, &(e, t)) in self.by_cluster.iter().flatten() {
             both.entry(cluster).or_default()[..2].copy_from_slice(&[e, t]);
         }
-        for (&cluster, &(e, t)) in &other.by_cluster {
+        for (&cluster, &(e, t)) in other.by_cluster.iter().flatten() {
             both.entry(cluster).or_default()[2..].copy_from_slice(&[e, t]);
         }
         let clusters: Vec<[u64; 4]> = both.into_values().collect();
@@ -124,16 +128,11 @@ fn resample<C>(
     bootstrap: &Bootstrap,
     statistic: impl Fn(&mut dyn Iterator<Item = (&C, u64)>) -> Option<f64>,
 ) -> Vec<Option<f64>> {
-    let mut times = vec![0u64; clusters.len()];
+    let mut times = vec![0; clusters.len()];
     (0..bootstrap.replicates as u64)
         .map(|replicate| {
-            let mut random = ChaCha8Rng::seed_from_u64(bootstrap.seed);
-            random.set_stream(replicate);
-            times.fill(0);
-            for _ in 0..clusters.len() {
-                times[((u128::from(random.next_u64()) * clusters.len() as u128) >> 64) as usize] += 1;
-            }
-            statistic(&mut clusters.iter().zip(times.iter().copied()))
+            draw(bootstrap.seed, replicate, &mut times);
+            statistic(&mut clusters.iter().zip(times.iter().map(|&times| times.into())))
         })
         .collect()
 }
@@ -150,13 +149,6 @@ fn set_interval(estimate: &mut Estimate, values: Vec<Option<f64>>, bootstrap: &B
     values.sort_by(f64::total_cmp);
     estimate.low = Some(quantile(&values, (1.0 - bootstrap.level) / 2.0));
     estimate.high = Some(quantile(&values, (1.0 + bootstrap.level) / 2.0));
-}
-
-/// Quantile of sorted values (one or more), type 7 of Hyndman and Fan (1996).
-pub(crate) fn quantile(sorted: &[f64], level: f64) -> f64 {
-    let at = level.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    below + (above - below) * at.fract()
 }
 
 #[cfg(test)]

@@ -89,10 +89,18 @@ pub fn write_report_of(
     if let Some(calibration) = &input.calibration {
         metrics.decisions = decisions(calibration, scores, options)?;
     }
+    write_metrics(out, scores, &metrics, input)?;
+    Ok(metrics)
+}
+
+/// The folder of one report. Gives what the page says of the detector; nothing, with several of them.
+fn write_metrics(out: &Path, scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Result<String, ReportError> {
     let (shown, figures) = match scores.sets.len() {
-        1 => (tables_of_one(&metrics), figures_of_one(scores, &metrics)?),
-        _ => (comparison_tables(&metrics), Vec::new()),
+        1 => (tables_of_one(metrics), figures_of_one(scores, metrics)?),
+        _ => (comparison_tables(metrics), Vec::new()),
     };
+    // With several detectors: name, link, and what is said of each.
+    let mut detectors = Vec::new();
     if scores.sets.len() > 1 {
         for (at, set) in scores.sets.iter().enumerate() {
             let alone = ReportInput {
@@ -104,27 +112,32 @@ pub fn write_report_of(
                 classes: input.classes.as_ref().and_then(|classes| classes.only(&set.detector)),
                 ..input.clone()
             };
-            write_report_of(&out.join("detectors").join(folder_name(scores, at)), &scores.only(at), &alone, options)?;
+            let folder = folder_name(scores, at);
+            let out = out.join("detectors").join(&folder);
+            let said = write_metrics(&out, &scores.only(at), &metrics.of_detector(set), &alone)?;
+            let name = set.detector.clone().unwrap_or_default();
+            detectors.push((name, format!("detectors/{folder}/report.html"), said));
         }
     }
-    let json = serde_json::to_string_pretty(&metrics)
+    let json = serde_json::to_string_pretty(metrics)
         .map_err(|e| ReportError::Write { path: out.join("metrics.json"), source: e.into() })?;
     for table in &shown {
         let path = out.join("tables").join(table.file_name()).with_extension("tex");
         write_atomically(&path, table.latex().as_bytes())?;
     }
-    write_tables(&out.join("tables"), scores, &metrics, input)?;
+    write_tables(&out.join("tables"), scores, metrics, input)?;
     for figure in &figures {
         let path = out.join("figures").join(figure.name);
         write_atomically(&path.with_extension("svg"), figure.svg.as_bytes())?;
         write_atomically(&path.with_extension("png"), &figure.png)?;
     }
-    let page = page(scores, &metrics, shown, figures, input)
-        .render()
-        .map_err(|e| ReportError::Figure { figure: "report.html".into(), problem: e.to_string() })?;
+    let page = page(scores, metrics, shown, figures, detectors, input);
+    let said = page.summary.clone();
+    let page =
+        page.render().map_err(|e| ReportError::Figure { figure: "report.html".into(), problem: e.to_string() })?;
     write_atomically(&out.join("metrics.json"), format!("{json}\n").as_bytes())?;
     write_atomically(&out.join("report.html"), page.as_bytes())?;
-    Ok(metrics)
+    Ok(said)
 }
 
 fn tables_of_one(metrics: &Metrics) -> Vec<Shown> {
@@ -517,18 +530,15 @@ const WOFF_SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.woff2");
 /// Tables of single items are left out beyond this many.
 pub const MOST_TABLE_ITEMS: usize = 200_000;
 
-fn page(scores: &Scores, metrics: &Metrics, tables: Vec<Shown>, figures: Vec<Figure>, input: &ReportInput) -> Page {
+fn page(
+    scores: &Scores,
+    metrics: &Metrics,
+    tables: Vec<Shown>,
+    figures: Vec<Figure>,
+    detectors: Vec<(String, String, String)>,
+    input: &ReportInput,
+) -> Page {
     let sentences = if scores.sets.len() == 1 { verdict(metrics, scores) } else { Vec::new() };
-    let detectors = match scores.sets.len() {
-        1 => Vec::new(),
-        count => (0..count)
-            .map(|at| {
-                let name = scores.sets[at].detector.clone().unwrap_or_default();
-                let said = summary(&verdict(&metrics.of_detector(&name), &scores.only(at)));
-                (name, format!("detectors/{}/report.html", folder_name(scores, at)), said)
-            })
-            .collect(),
-    };
     let mut missing: BTreeMap<(String, String), usize> = BTreeMap::new();
     for m in &input.missing {
         *missing.entry((m.status.clone(), m.reason.clone())).or_default() += 1;
@@ -540,8 +550,8 @@ fn page(scores: &Scores, metrics: &Metrics, tables: Vec<Shown>, figures: Vec<Fig
         verdict: sentences.into_iter().map(|sentence| Card { class: class(sentence.judgement), sentence }).collect(),
         facts: facts(scores, metrics, input),
         items: if scores.has_videos { "Frames" } else { "Items" },
-        origins: match scores.sets[0].detector.as_deref() {
-            Some(first) if scores.sets.len() > 1 => origins(scores, &metrics.of_detector(first)),
+        origins: match scores.sets.as_slice() {
+            [first, _, ..] => origins(scores, &metrics.of_detector(first)),
             _ => origins(scores, metrics),
         },
         missing: missing.into_iter().map(|((status, reason), count)| (status, reason, count)).collect(),

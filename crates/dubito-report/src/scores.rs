@@ -2,19 +2,21 @@
 //! each.
 //!
 //! Rows may come in any order and from any number of files; the result is the same bits. Memory grows with
-//! items, not with samples: about 120 bytes for an item while it is read and 80 afterwards, and, where
-//! items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
+//! items, not with samples: about 120 bytes for an item while it is read (200 where it has samples) and 80
+//! afterwards (120), and, where items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
 //! samples hold about 40 MB, however many frames they have).
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use dubito_stats::probability::{FixedSum, entropy, excess};
-use dubito_stats::{Items, Scored, StatsError, Task, VideoSums};
+use dubito_stats::{Items, Measures, Scored, StatsError, Task, VideoSums};
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
 
 use crate::evaluate::{CALIBRATION_SPLITS, TEST_SPLITS};
 use crate::input::diagnose::diagnose;
-use crate::input::rows::{Context, NO_FRAME, NONE, Values, fold, mixed};
+use crate::input::rows::{Context, Jackknife, NO_FRAME, NONE, Values, fold, mixed};
 use crate::input::store::{Clash, Refusal, Store, ranks};
 use crate::input::{Format, Layout, Scoring, Table, Texts, View};
 use crate::{Level, Options, ReportError};
@@ -108,6 +110,11 @@ impl Units {
     /// Where it comes from.
     pub fn origin(&self, unit: usize) -> &Origin {
         &self.origins[self.origin_codes[unit] as usize]
+    }
+
+    /// Its index among the [`origins`](Self::origins).
+    pub(crate) fn origin_code(&self, unit: usize) -> usize {
+        self.origin_codes[unit] as usize
     }
 
     /// All origins that there are, sorted.
@@ -582,7 +589,8 @@ fn by_content(store: &Store, units: &Units) -> Vec<u32> {
         let hash = &mut content[scores.items[run] as usize];
         // Each detector's part is added, so that the order of detectors does not count.
         let mut part = mixed(u64::from(detectors[scores.detectors[run] as usize]));
-        for at in run * width..(run + 1) * width {
+        // Without the squares, which one sample has no need of.
+        for at in run * width..run * width + store.classes() + 1 {
             let bits = match &scores.values {
                 Values::Sums(sums) => sums[at].mean(scores.counts[run].into()).to_bits(),
                 Values::Finals(values) => values[at].to_bits(),
@@ -597,6 +605,9 @@ fn by_content(store: &Store, units: &Units) -> Vec<u32> {
     order.iter().zip(0..).for_each(|(&unit, number)| numbers[unit as usize] = number);
     numbers
 }
+
+/// Items that one thread makes at once.
+const AT_ONCE: usize = 1 << 16;
 
 /// Why a video of reduced items has no split of its doubt.
 const UNDIVIDED: &str = "the samples of each frame are gone: the file holds only their mean";
@@ -714,12 +725,12 @@ impl Finish {
         let text = |name: &str, unit: usize| facts.iter().find(|fact| fact.name == name)?.of(unit);
         // One origin for each combination of label, control and generator.
         let mut known: HashMap<(u16, u32, u32), u32> = HashMap::new();
-        let mut last = None;
+        let mut last = vec![None; self.task.classes.len()];
         let mut origins: Vec<Origin> = Vec::new();
         let mut codes = Vec::with_capacity(labels.len());
         for (unit, &label) in labels.iter().enumerate() {
             let key = (label, code("control", unit), code("generator", unit));
-            if let Some((last_key, last_code)) = last
+            if let Some((last_key, last_code)) = last[usize::from(label)]
                 && last_key == key
             {
                 codes.push(last_code);
@@ -738,7 +749,7 @@ impl Finish {
                     origins.len() - 1
                 }) as u32
             });
-            last = Some((key, found));
+            last[usize::from(label)] = Some((key, found));
             codes.push(found);
         }
         let mut sorted = origins.clone();
@@ -755,47 +766,73 @@ impl Finish {
         detector: usize,
         units: &Units,
         item_units: &[u32],
-        cluster: &dyn Fn(usize) -> u32,
+        cluster: &(dyn Fn(usize) -> u32 + Sync),
     ) -> Result<ScoreSet, Failure> {
         let scores = &store.scores;
         let start = store.order.partition_point(|&run| (scores.detectors[run as usize] as usize) < detector);
         let end = store.order.partition_point(|&run| scores.detectors[run as usize] as usize <= detector);
         let runs = &store.order[start..end];
         let place = |item: usize, error| Failure::Stats(self.item_name(store, units, item), error);
-        let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
-        items.reserve(runs.len());
-        let (width, nothing) = (self.task.classes.len() + 1, BTreeSet::new());
+        let (classes, width, nothing) = (self.task.classes.len(), store.width(), BTreeSet::new());
         let expected = store.samples.get(detector).unwrap_or(&nothing);
         let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(mixed(sample)));
-        let (mut least, mut most) = (u32::MAX, 0);
-        let mut probs = vec![0.0; width - 1];
-        for &run in runs {
-            let run = run as usize;
-            let item = scores.items[run] as usize;
-            let count = scores.counts[run];
-            let doubt = match &scores.values {
-                Values::Sums(sums) => {
-                    if count as usize != expected.len() || scores.seen[run] != hash {
-                        let clash = store.samples_clash(detector as u32, item, self.item_name(store, units, item));
-                        return Err(Failure::Clash(clash, expected.iter().copied().collect()));
+        let part = |runs: &[u32]| -> Result<(Items, u32, u32), Failure> {
+            let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
+            items.reserve(runs.len());
+            let (mut least, mut most) = (u32::MAX, 0);
+            let mut probs = vec![0.0; classes];
+            for &run in runs {
+                let run = run as usize;
+                let item = scores.items[run] as usize;
+                let count = scores.counts[run];
+                let values = run * width..(run + 1) * width;
+                let mut squares = None;
+                let doubt = match &scores.values {
+                    Values::Sums(sums) => {
+                        if count as usize != expected.len() || scores.seen[run] != hash {
+                            let clash = store.samples_clash(detector as u32, item, self.item_name(store, units, item));
+                            return Err(Failure::Clash(clash, expected.iter().copied().collect()));
+                        }
+                        let sums = &sums[values];
+                        probs.iter_mut().zip(sums).for_each(|(p, sum)| *p = sum.mean(count.into()));
+                        squares = (count > 1).then(|| sums[classes + 1].mean(count.into()));
+                        sums[classes].mean(count.into())
                     }
-                    let sums = &sums[run * width..(run + 1) * width];
-                    probs.iter_mut().zip(sums).for_each(|(p, sum)| *p = sum.mean(count.into()));
-                    sums[width - 1].mean(count.into())
+                    Values::Finals(finals) => {
+                        let finals = &finals[values];
+                        probs.copy_from_slice(&finals[..classes]);
+                        finals[classes]
+                    }
+                };
+                (least, most) = (least.min(count), most.max(count));
+                let total = entropy(&probs);
+                let unit = if self.has_videos { item_units[item] as usize } else { item };
+                let parts = [total, doubt, 0.0, excess(total, doubt)];
+                items
+                    .push_parts(store.items.labels[item].into(), &probs, parts, cluster(unit))
+                    .map_err(|error| place(item, error))?;
+                if let Some(squares) = squares {
+                    let votes: Vec<u64> = scores.votes[run * classes..][..classes].iter().map(|&v| v.into()).collect();
+                    let jackknife = match scores.jackknives[run] {
+                        Jackknife::Of(value) => Some(value),
+                        _ => None,
+                    };
+                    items.push_measures(&Measures::from_sums(&probs, squares, &votes), jackknife);
                 }
-                Values::Finals(values) => {
-                    let values = &values[run * width..(run + 1) * width];
-                    probs.copy_from_slice(&values[..width - 1]);
-                    values[width - 1]
-                }
-            };
-            (least, most) = (least.min(count), most.max(count));
-            let total = entropy(&probs);
-            let unit = if self.has_videos { item_units[item] as usize } else { item };
-            let parts = [total, doubt, 0.0, excess(total, doubt)];
-            items
-                .push_parts(store.items.labels[item].into(), &probs, parts, cluster(unit))
-                .map_err(|error| place(item, error))?;
+            }
+            Ok((items, least, most))
+        };
+        let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
+        items.reserve(runs.len());
+        // A few parts at a time, so that little is in memory twice.
+        let (mut least, mut most) = (u32::MAX, 0);
+        for runs in runs.chunks(AT_ONCE * rayon::current_num_threads()) {
+            let parts: Vec<_> = runs.par_chunks(AT_ONCE).map(part).collect();
+            for made in parts {
+                let (made, fewest, largest) = made?;
+                items.append(&made).map_err(|error| place(0, error))?;
+                (least, most) = (least.min(fewest), most.max(largest));
+            }
         }
         let all = store.items.labels.len();
         let item_ids = (runs.len() < all).then(|| runs.iter().map(|&run| scores.items[run as usize]).collect());
@@ -829,15 +866,21 @@ impl Finish {
         cluster: &dyn Fn(usize) -> u32,
     ) -> Result<(), Failure> {
         let mut ids: Vec<u32> = Vec::new();
-        let mut push = |unit: usize, video: Scored| {
+        let mut push = |unit: usize, video: Scored, sums: Option<&VideoSums>| {
             ids.push(unit as u32);
-            set.videos.push(&video).map_err(|error| Failure::Stats(units.name(unit).into(), error))
+            let failed = |error| Failure::Stats(units.name(unit).into(), error);
+            set.videos.push(&video).map_err(failed)?;
+            if let Some(sums) = sums.filter(|sums| sums.samples() > 1) {
+                let jackknife = sums.epistemic_jackknife().map_err(failed)?;
+                set.videos.push_measures(&sums.measures().map_err(failed)?, Some(jackknife));
+            }
+            Ok(())
         };
         let failed = |unit: usize| move |error| Failure::Stats(units.name(unit).into(), error);
         if let Values::Sums(_) = store.scores.values {
             for (unit, &code) in codes.iter().enumerate() {
                 if let Some(sums) = store.video_sums.get(&(detector as u32, code)) {
-                    push(unit, sums.finish(units.label(unit), cluster(unit)).map_err(failed(unit))?)?;
+                    push(unit, sums.finish(units.label(unit), cluster(unit)).map_err(failed(unit))?, Some(sums))?;
                 }
             }
         } else {
@@ -855,7 +898,7 @@ impl Finish {
                     (start..end).try_for_each(|i| sums.push(0, items.probs(i))).map_err(failed(unit))?;
                     sums.finish(label, cluster).map_err(failed(unit))?
                 };
-                push(unit, video)?;
+                push(unit, video, None)?;
                 start = end;
             }
             set.videos_undivided = self.reduced.then_some(UNDIVIDED);

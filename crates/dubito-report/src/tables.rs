@@ -304,7 +304,8 @@ pub(crate) fn across_table(across: &AcrossGenerators) -> Option<Shown> {
     );
     let number = |value: f64| words(format!("{value:.3}"));
     for one in &across.generators {
-        let cells = vec![number(one.accuracy), number(one.total), number(one.epistemic)];
+        let epistemic = one.epistemic.map_or_else(|| words("not known"), number);
+        let cells = vec![number(one.accuracy), number(one.total), epistemic];
         table.row(&one.generator, format!("n = {}", one.items), cells);
     }
     for (name, small, of) in [

@@ -141,6 +141,15 @@ fn detectors_are_set_side_by_side() {
     assert!(page.contains("detectors/good_one/report.html") && page.contains("Differences in auroc"));
     let own = std::fs::read_to_string(out.join("detectors/good_one/report.html")).unwrap();
     assert!(own.contains("Is it better than chance?"));
+    // What a detector's own report says is what is said of it alone.
+    for name in ["good/one", "worse"] {
+        let alone = Options { detector: Some(name.into()), ..options() };
+        let alone = analyse(&path, &folder.path().join("alone"), &alone);
+        let alone = serde_json::to_value(alone).unwrap();
+        let own = out.join("detectors").join(name.replace('/', "_")).join("metrics.json");
+        let own: serde_json::Value = serde_json::from_slice(&std::fs::read(own).unwrap()).unwrap();
+        assert_eq!(own, alone, "{name}");
+    }
     assert!(out.join("tables/comparisons.csv").exists());
 }
 

@@ -73,7 +73,7 @@ fn agrees_with_scikit_learn() {
             }
         }
     }
-    assert!(compared > 180, "{compared} numbers compared");
+    assert!(compared > 280, "{compared} numbers compared");
 }
 
 #[test]
@@ -85,8 +85,18 @@ fn no_order_of_rows_changes_a_bit() {
     let count = ordered.len();
     assert_ne!(count % 61, 0);
     (0..count).for_each(|i| shuffled[i] = ordered[(i * 61) % count].clone());
-    assert_eq!(of_rows(&shuffled, "p.parquet").unwrap(), expected);
-    assert_eq!(of_rows(&shuffled, "p.csv").unwrap(), expected);
+    // Only the jackknife asks for the samples of a frame side by side.
+    let without = |mut metrics: Metrics| {
+        let frames = metrics.groups.iter_mut().filter(|group| group.level == Level::Frame);
+        frames.for_each(|group| drop(group.metrics.remove("epistemic_jackknife")));
+        metrics
+    };
+    assert!(expected.groups[0].metric("epistemic_jackknife").value.is_some());
+    let expected = without(expected);
+    let found = of_rows(&shuffled, "p.parquet").unwrap();
+    assert!(found.groups[0].metric("epistemic_jackknife").undefined_because.unwrap().contains("side by side"));
+    assert_eq!(without(found), expected);
+    assert_eq!(without(of_rows(&shuffled, "p.csv").unwrap()), expected);
 
     let folder = tempfile::tempdir().unwrap();
     let shards: Vec<PathBuf> = (0..3).map(|i| folder.path().join(format!("{i}.parquet"))).collect();
@@ -95,8 +105,57 @@ fn no_order_of_rows_changes_a_bit() {
     }
     let reversed: Vec<PathBuf> = shards.iter().rev().cloned().collect();
     for order in [shards, reversed] {
-        assert_eq!(evaluate(&order, &[], Value::Null, &options()).unwrap(), expected);
+        assert_eq!(without(evaluate(&order, &[], Value::Null, &options()).unwrap()), expected);
     }
+}
+
+/// Without intervals the groups share one sorting, with them each is sorted for itself.
+#[test]
+fn groups_are_the_same_by_both_roads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.parquet");
+    write(&path, &rows(&Size { people: 9, frames: 3, samples: 3 })).unwrap();
+    let with = evaluate(std::slice::from_ref(&path), &[], Value::Null, &options()).unwrap();
+    let without = evaluate(&[path], &[], Value::Null, &Options { bootstrap: None, ..options() }).unwrap();
+    assert_eq!(with.groups.len(), without.groups.len());
+    let mut compared = 0;
+    for (with, without) in with.groups.iter().zip(&without.groups) {
+        assert_eq!(
+            (&with.by, with.level, with.items, with.videos),
+            (&without.by, without.level, without.items, without.videos)
+        );
+        for (name, estimate) in &with.metrics {
+            if name != "ece_top15_if_calibrated" {
+                assert_eq!(estimate.value, without.metrics[name].value, "{:?} {name}", with.by);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 1000, "{compared}");
+}
+
+#[test]
+fn every_group_is_in_the_unit_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.parquet");
+    write(&path, &rows(&SIZE)).unwrap();
+    let nats = Options { bootstrap: None, ..options() };
+    let bits = Options { unit: dubito_stats::Unit::Bits, ..nats.clone() };
+    let nats = evaluate(std::slice::from_ref(&path), &[], Value::Null, &nats).unwrap();
+    let bits = evaluate(&[path], &[], Value::Null, &bits).unwrap();
+    assert!(nats.groups.iter().any(|group| group.by.contains_key("video_rule")));
+    for (nats, bits) in nats.groups.iter().zip(&bits.groups) {
+        for name in ["total", "aleatoric", "between_frames", "epistemic", "epistemic_jackknife"] {
+            let pair = [bits, nats].map(|group| group.metrics.get(name).map(|estimate| estimate.value.unwrap()));
+            assert_eq!(pair[0].is_some(), pair[1].is_some());
+            if let [Some(bits), Some(nats)] = pair {
+                assert!((bits * std::f64::consts::LN_2 - nats).abs() < 1e-12, "{name}: {bits} bits, {nats} nats");
+            }
+        }
+        assert_eq!(nats.metric("total_variance"), bits.metric("total_variance"));
+    }
+    // Each generator's doubt stays in nats, as documented.
+    assert_eq!(nats.across_generators, bits.across_generators);
 }
 
 #[test]

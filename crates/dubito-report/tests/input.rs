@@ -11,7 +11,7 @@ use dubito_report::input::provenance;
 use dubito_report::{
     InputOptions, Level, Options, PredictionWriter, ReportError, Row, ScoreSet, Scores, View, explain,
 };
-use dubito_stats::{FrameSums, Task, VideoSums};
+use dubito_stats::{FrameSums, Task, VideoSums, epistemic_jackknife};
 use proptest::prelude::*;
 use synthetic::{Size, rows, write};
 use tables::{Table, gzip, npy, put};
@@ -107,11 +107,25 @@ fn no_order_and_no_shard_changes_a_bit() {
     for table in [samples, singles] {
         let count = table.rows();
         let file = |name: &str, table: &Table| put(folder.path(), name, &table.csv(",", false, "\n"));
-        let expected = Scores::read(&[file("whole.csv", &table)], &options()).unwrap();
+        let whole = Scores::read(&[file("whole.csv", &table)], &options()).unwrap();
         let step =
             (61..).find(|step| count % step != 0 && (2..=*step).all(|d| step % d != 0 || count % d != 0)).unwrap();
         let shuffled = table.select(&(0..count).map(|i| i * step % count).collect::<Vec<_>>());
-        assert!(Scores::read(&[file("shuffled.csv", &shuffled)], &options()).unwrap() == expected);
+        let expected = Scores::read(&[file("shuffled.csv", &shuffled)], &options()).unwrap();
+        // Only the jackknife asks for the samples of a frame side by side.
+        let known = |scores: &Scores| {
+            let mut metrics =
+                dubito_report::evaluate::metrics_from_scores(scores, &[], serde_json::Value::Null, &options()).unwrap();
+            let frames = metrics.groups.iter_mut().filter(|group| group.level == Level::Frame);
+            let known = frames.map(|frames| frames.metrics.remove("epistemic_jackknife").unwrap().value.is_some());
+            let known: Vec<bool> = known.collect();
+            (metrics, known)
+        };
+        let ((ours, apart), (theirs, adjacent)) = (known(&expected), known(&whole));
+        assert!(ours == theirs && !apart.contains(&true));
+        assert_eq!(adjacent[0], count == 3 * 7 * 3 * 4);
+        assert!(whole.scored(&whole.sets[0], Level::Frame) == expected.scored(&expected.sets[0], Level::Frame));
+        assert!(whole.units == expected.units && whole.sets[0].videos == expected.sets[0].videos);
         let thirds: Vec<PathBuf> = (0..3)
             .map(|i| file(&format!("{i}.csv"), &shuffled.select(&(i..count).step_by(3).collect::<Vec<_>>())))
             .collect();
@@ -145,6 +159,43 @@ fn items_and_videos_are_what_the_sums_say() {
         of.for_each(|row| sums.push(row.sample, &row.probs).unwrap());
         assert_eq!(scored, sums.finish(scored.label, scored.cluster).unwrap());
         assert_eq!(scores.units.frames(unit), 3);
+    }
+}
+
+/// Items whose samples are cut by blocks of Parquet (32,768 rows), CSV (a megabyte) and files; and several detectors.
+#[test]
+fn the_jackknife_holds_over_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (items, samples) = (24_000, 7);
+    let mut text = String::from("item,label,p_a,p_b,sample\n");
+    let mut want = [0.0; 2];
+    for item in 0..items {
+        let mut all = [Vec::new(), Vec::new()];
+        for sample in 0..samples {
+            let p = [13, 29].map(|step| f64::from((item * 31 + sample * step * 7) % 97 + 1) / 100.0);
+            text += &format!("i{item},{},{},{},{sample}\n", item % 2, p[0], p[1]);
+            all.iter_mut().zip(p).for_each(|(all, p)| all.extend([1.0 - p, p]));
+        }
+        for (want, all) in want.iter_mut().zip(&all) {
+            *want += epistemic_jackknife(all, 2).unwrap() / f64::from(items);
+        }
+    }
+    let table = Table::of(text.trim_end());
+    let options = Options {
+        bootstrap: None,
+        ..with(InputOptions { detector_columns: vec!["p_?".into()], ..InputOptions::default() })
+    };
+    let cut = table.rows() / 2 + 3;
+    let part = |rows: std::ops::Range<usize>| table.select(&rows.collect::<Vec<_>>()).csv(",", false, "\n");
+    let halves = [put(folder.path(), "1.csv", &part(0..cut)), put(folder.path(), "2.csv", &part(cut..table.rows()))];
+    let whole = put(folder.path(), "p.parquet", &table.parquet());
+    let files = [halves.to_vec(), vec![put(folder.path(), "p.csv", &part(0..table.rows()))], vec![whole]];
+    for files in files {
+        let metrics = dubito_report::evaluate(&files, &[], serde_json::Value::Null, &options).unwrap();
+        for (name, want) in ["p_a", "p_b"].into_iter().zip(want) {
+            let found = metrics.group(&[("detector", name)], Level::Item).unwrap().metric("epistemic_jackknife");
+            assert!((found.value.unwrap() - want).abs() < 1e-9, "{files:?} {name}: {found:?} {want}");
+        }
     }
 }
 
@@ -197,7 +248,7 @@ fn columns_of_detectors() {
     assert_eq!((set.detector.clone(), set.items.len(), set.missing, set.samples), (None, 1, 3, 2));
     assert_eq!(set.items.probs(0), [0.625, 0.375]);
     let long =
-        "item,label,p_fake,detector\na,0,0.25,prob_sbi\nb,1,0.75,prob_sbi\na,0,0.5,prob_recce\nb,1,1,prob_recce\n";
+        "item,label,p_fake,detector\na,0,0.25,prob_sbi\na,0,0.5,prob_recce\nb,1,0.75,prob_sbi\nb,1,1,prob_recce\n";
     let wide = "item,label,prob_sbi,prob_recce\na,0,0.25,0.5\nb,1,0.75,1\n";
     let ensemble = with(InputOptions { as_ensemble: true, ..InputOptions::default() });
     assert_eq!(read_as(long, &ensemble).unwrap(), read_as(wide, &columns(&["prob_*"], true)).unwrap());
@@ -337,6 +388,19 @@ fn samples_that_are_reduced_already() {
     assert!(video.metric("epistemic").undefined_because.unwrap().contains("only their mean"));
     assert!(video.metric("between_frames").value.is_none() && video.metric("total").value.is_some());
     assert!(metrics.group(&[], Level::Frame).unwrap().metric("epistemic").value.is_some());
+    for name in ["aleatoric_variance", "variation_ratio"] {
+        assert!(video.metric(name).undefined_because.unwrap().contains("not only their means"), "{name}");
+    }
+    assert!(video.metric("total_variance").value.is_some());
+    assert_eq!(metrics.across_generators[0].generators[0].epistemic, None);
+    // What is not known is not drawn as 0.
+    for (figure, left_out) in
+        dubito_report::figures::figures(&read(text)).unwrap().iter().zip([false, true, true, true])
+    {
+        assert_eq!(figure.caption.contains("left out for videos"), left_out, "{}", figure.name);
+        let drawn = figure.svg.matches("epistemic").count();
+        assert_eq!(drawn, usize::from(figure.name == "rejection"), "{}: frames only", figure.name);
+    }
 
     let bits = error_of("b.csv", b"item,label,p_mean,expected_entropy\na,0,0.3,0.88\n");
     assert!(bits.contains("row 1, column expected_entropy: found 0.88") && bits.contains("in bits?"), "{bits}");

@@ -82,7 +82,7 @@ impl Bootstrap {
             .map_init(
                 || (vec![0; count], vec![0; clusters.len()]),
                 |(drawn, weights), replicate| {
-                    self.draw(replicate, drawn);
+                    draw(self.seed, replicate, drawn);
                     weights.iter_mut().zip(&rank).for_each(|(weight, &rank)| *weight = drawn[rank as usize]);
                     metrics(weights)
                 },
@@ -107,17 +107,18 @@ impl Bootstrap {
             estimate.high = Some(quantile(&values, (1.0 + self.level) / 2.0));
         }
     }
+}
 
-    /// Draw as many clusters as there are, with replacement, and write how often each is in.
-    fn draw(&self, replicate: u64, drawn: &mut [u32]) {
-        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        random.set_stream(replicate);
-        drawn.fill(0);
-        for _ in 0..drawn.len() {
-            // The high half of the product is uniform below the number of clusters, to 2^-32.
-            let cluster = (u128::from(random.next_u64()) * drawn.len() as u128) >> 64;
-            drawn[cluster as usize] += 1;
-        }
+/// Draw as many clusters as there are places, with replacement, from a stream of the seed, and write how often each
+/// is in. Replicate `i` of a [`Bootstrap`] draws from stream `i`.
+pub fn draw(seed: u64, stream: u64, drawn: &mut [u32]) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    drawn.fill(0);
+    for _ in 0..drawn.len() {
+        // The high half of the product is uniform below the number of clusters, to 2^-32.
+        let cluster = (u128::from(random.next_u64()) * drawn.len() as u128) >> 64;
+        drawn[cluster as usize] += 1;
     }
 }
 
@@ -131,8 +132,9 @@ fn dense_rank(clusters: &[u32]) -> (Vec<u32>, usize) {
     (rank, distinct.len())
 }
 
-/// Quantile of sorted values (one or more) with linear interpolation.
-fn quantile(sorted: &[f64], level: f64) -> f64 {
+/// Quantile, at a level from 0 to 1, of sorted values (one or more; panics without) with linear interpolation: type 7
+/// of Hyndman and Fan (1996).
+pub fn quantile(sorted: &[f64], level: f64) -> f64 {
     let at = level * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
     below + (above - below) * at.fract()

@@ -3,6 +3,7 @@
 //! Bins are of equal width over [0, 1] and closed on the right: bin `b` of `n` is `(b/n, (b+1)/n]`, and
 //! the first holds 0 as well (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017).
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
 use crate::items::Items;
@@ -89,12 +90,29 @@ impl Bin {
 
 /// Sort items into `bins` equal-width bins over [0, 1], closed on the right. Each item comes as its
 /// confidence, whether the event happened, and its weight.
+///
+/// [`equal_width_of`] does the same of many items on several threads.
 pub fn equal_width(bins: usize, items: impl Iterator<Item = (f64, bool, u64)>) -> Vec<Bin> {
     let mut sums = vec![Bin::default(); bins.max(1)];
     for (confidence, happened, weight) in items {
         sums[bin_of(confidence, bins.max(1))].add(confidence, happened, weight);
     }
     sums
+}
+
+/// [`equal_width`] of the items `0..count`, each once, on several threads.
+pub fn equal_width_of(bins: usize, count: usize, item: impl Fn(usize) -> (f64, bool) + Sync) -> Vec<Bin> {
+    const PART: usize = 1 << 16;
+    let part = |part: usize| {
+        let items = part * PART..count.min((part + 1) * PART);
+        equal_width(bins, items.map(&item).map(|(confidence, happened)| (confidence, happened, 1)))
+    };
+    let merge = |mut all: Vec<Bin>, more: Vec<Bin>| {
+        all.iter_mut().zip(&more).for_each(|(bin, more)| bin.merge(more));
+        all
+    };
+    let none = || vec![Bin::default(); bins.max(1)];
+    (0..count.div_ceil(PART)).into_par_iter().map(part).reduce(none, merge)
 }
 
 /// Sort a curve whose score is the confidence, and whose *hits are the items where the event did not
@@ -370,11 +388,9 @@ pub fn reliability_of(items: &Items, bins: usize, kind: Confidence) -> Result<Ve
     }
     let task = items.task();
     let found = match (kind, task.positive) {
-        (Confidence::Top, _) => {
-            equal_width(bins, (0..items.len()).map(|i| (items.max_probability(i), !items.is_error(i), 1)))
-        }
+        (Confidence::Top, _) => equal_width_of(bins, items.len(), |i| (items.max_probability(i), !items.is_error(i))),
         (Confidence::Positive, Some(class)) => {
-            equal_width(bins, (0..items.len()).map(|i| (items.probs(i)[class], items.label(i) == class, 1)))
+            equal_width_of(bins, items.len(), |i| (items.probs(i)[class], items.label(i) == class))
         }
         (Confidence::Positive, None) => {
             return Err(bad("kind", "positive".into(), "top, because a multi-class task has no positive class"));

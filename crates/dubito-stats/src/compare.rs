@@ -11,11 +11,10 @@
 
 use std::collections::BTreeMap;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::quantile;
 use crate::distributions::{binomial_cdf, binomial_half, normal_above, normal_quantile};
 use crate::ranking::{Order, Ranking};
 use crate::weighted::{Undefined, Weighted};
@@ -130,13 +129,8 @@ fn renumber(values: &[u32]) -> (Vec<usize>, usize) {
 
 /// How often each of `count` is in a sample of as many, drawn with replacement.
 fn draw(seed: u64, stream: u64, count: usize) -> Vec<u32> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(stream);
     let mut drawn = vec![0; count];
-    for _ in 0..count {
-        // The high half of the product is uniform below `count`, to 2^-32.
-        drawn[((u128::from(random.next_u64()) * count as u128) >> 64) as usize] += 1;
-    }
+    crate::bootstrap::draw(seed, stream, &mut drawn);
     drawn
 }
 
@@ -203,15 +197,10 @@ fn resampled(
     let error = (found.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
     let count = |holds: fn(f64) -> bool| found.iter().filter(|d| holds(**d)).count() as f64 + 1.0;
     let p = (2.0 * count(|d| d <= 0.0).min(count(|d| d >= 0.0)) / (n + 1.0)).min(1.0);
-    let quantile = |level: f64| {
-        let at = level * (n - 1.0);
-        let (below, above) = (found[at.floor() as usize], found[at.ceil() as usize]);
-        below + (above - below) * at.fract()
-    };
     comparison.difference = Estimate {
         value: Some(a - b),
-        low: Some(quantile((1.0 - bootstrap.level) / 2.0)),
-        high: Some(quantile((1.0 + bootstrap.level) / 2.0)),
+        low: Some(quantile(&found, (1.0 - bootstrap.level) / 2.0)),
+        high: Some(quantile(&found, (1.0 + bootstrap.level) / 2.0)),
         undefined_because: None,
     };
     comparison.standard_error = Estimate::point(error);
@@ -233,6 +222,7 @@ fn words(undefined: Undefined) -> String {
         Undefined::NoItems => "there are no items".into(),
         Undefined::NoPositives => "there are no positive items".into(),
         Undefined::NoNegatives => "there are no negative items".into(),
+        Undefined::NotKnown => "the items do not hold what it is computed from".into(),
         Undefined::OneClass(class) => format!("all items are of class {class}"),
         Undefined::OnePrediction(class) => format!("all items are predicted as class {class}"),
         Undefined::FewItems { found, needed } => format!("there are {found} items, {needed} are needed"),

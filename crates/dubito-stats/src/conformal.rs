@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::distributions::{beta_binomial_quantile, clopper_pearson};
 use crate::probability::normalise;
-use crate::{Estimate, StatsError, check};
+use crate::{Bootstrap, Estimate, StatsError, check};
 
 /// How badly a class fits an item: a score, 0 to 1.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,7 +274,9 @@ pub struct SetQuality {
     /// Number of items.
     pub items: usize,
     /// Share of the items whose set holds the true class, 0 to 1. The interval is Clopper and Pearson's at
-    /// 95 %; there is none, with the reason, where items share clusters.
+    /// 95 % where no items share a cluster, and otherwise that of the [`Bootstrap`] over clusters. Where every
+    /// set (or none) holds it, resampling can only repeat that, so the open end is then the exact binomial bound
+    /// of that many clusters.
     pub coverage: Estimate,
     /// Mean number of classes in a set, 0 to the number of classes.
     pub mean_size: Estimate,
@@ -290,14 +292,17 @@ pub struct SetQuality {
 /// each group by rising number. `groups` may be anything the coverage is to be looked at by (the
 /// generator, say), and may be empty.
 ///
-/// Errors: lists of different length, or a label that is no class.
+/// `bootstrap` is for the coverage of items that share clusters, which has no interval without it. Errors: lists of
+/// different length, a label that is no class, or bad parameters of the bootstrap.
 pub fn set_quality(
     sets: &[bool],
     classes: usize,
     labels: &[usize],
     clusters: &[u32],
     groups: &[u32],
+    bootstrap: Option<&Bootstrap>,
 ) -> Result<Vec<SetQuality>, StatsError> {
+    bootstrap.map_or(Ok(()), Bootstrap::check)?;
     check::length("sets", sets.len(), labels.len() * classes)?;
     check::length("clusters", clusters.len(), labels.len())?;
     check_labels(labels, classes)?;
@@ -319,12 +324,24 @@ pub fn set_quality(
         };
         let share_of_size = |size: usize| of(sizes.iter().filter(|&&s| s == size).count());
         let mut coverage = of(covered);
-        let own: Vec<u32> = items.iter().map(|&at| clusters[at]).collect();
-        if check::count_distinct(&own) < items.len() {
-            coverage.undefined_because = Some("no exact interval: items share clusters; resample the clusters".into());
-        } else if !items.is_empty() {
-            let (low, high) = clopper_pearson(covered as u64, items.len() as u64, 0.95);
-            (coverage.low, coverage.high) = (Some(low), Some(high));
+        // Covered items, and all, of each cluster.
+        let mut by_cluster: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        for &at in &items {
+            let (events, trials) = by_cluster.entry(clusters[at]).or_default();
+            *events += u64::from(sets[at * classes + labels[at]]);
+            *trials += 1;
+        }
+        match bootstrap {
+            _ if items.is_empty() => {}
+            _ if by_cluster.len() == items.len() => {
+                let (low, high) = clopper_pearson(covered as u64, items.len() as u64, 0.95);
+                (coverage.low, coverage.high) = (Some(low), Some(high));
+            }
+            Some(bootstrap) => resampled_share(&by_cluster, bootstrap, &mut coverage),
+            None => {
+                let reason = "no interval: items share clusters, and no resampling was asked for";
+                coverage.undefined_because = Some(reason.into());
+            }
         }
         SetQuality {
             group,
@@ -337,6 +354,27 @@ pub fn set_quality(
         }
     };
     Ok(by_group.into_iter().map(quality).collect())
+}
+
+/// Give a share of events its interval over resampled clusters: events and trials of each.
+fn resampled_share(by_cluster: &BTreeMap<u32, (u64, u64)>, bootstrap: &Bootstrap, share: &mut Estimate) {
+    let ids: Vec<u32> = by_cluster.keys().copied().collect();
+    let counts: Vec<(u64, u64)> = by_cluster.values().copied().collect();
+    let replicate = |weights: &[u32]| {
+        let (mut events, mut trials) = (0, 0);
+        for (&(e, t), &weight) in counts.iter().zip(weights) {
+            events += u64::from(weight) * e;
+            trials += u64::from(weight) * t;
+        }
+        vec![(trials > 0).then(|| events as f64 / trials as f64)]
+    };
+    bootstrap.intervals(&ids, &replicate, std::slice::from_mut(share));
+    let all = counts.len() as u64;
+    match share.value {
+        Some(0.0) if share.high.is_some() => share.high = Some(clopper_pearson(0, all, bootstrap.level).1),
+        Some(1.0) if share.low.is_some() => share.low = Some(clopper_pearson(all, all, bootstrap.level).0),
+        _ => {}
+    }
 }
 
 /// Checked probabilities with what the score needs.

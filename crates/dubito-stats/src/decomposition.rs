@@ -28,7 +28,7 @@
 use std::collections::BTreeMap;
 
 use crate::items::margin;
-use crate::probability::{FixedSum, SignedSum, argmax, entropy, excess, normalise};
+use crate::probability::{FixedSum, SignedSum, append_normalised, argmax, entropy, excess, normalise};
 use crate::{Scored, StatsError};
 
 /// The uncertainty of one frame, in nats: `total = aleatoric + epistemic`.
@@ -69,7 +69,20 @@ pub struct Measures {
     pub margin: f64,
 }
 
+/// Variance of the event "the item is of this class" under a prediction, by the convention of
+/// [`Measures::total_variance`].
+pub fn total_variance(probs: &[f64]) -> f64 {
+    let scale = if probs.len() == 2 { 0.5 } else { 1.0 };
+    scale * excess(probs.iter().sum(), probs.iter().map(|p| p * p).sum())
+}
+
 impl Measures {
+    /// From the mean prediction, the mean over the samples of `sum_k p_k^2`, and how many samples predict each
+    /// class: of an item whose sums were kept elsewhere. One vote or more.
+    pub fn from_sums(probs: &[f64], squares: f64, votes: &[u64]) -> Self {
+        Self::new(probs, squares, squares, votes)
+    }
+
     /// From the mean prediction, the means of `sum_k p_k^2` over all predictions and over the samples'
     /// means over frames, and the samples' votes.
     fn new(probs: &[f64], squares: f64, sample_squares: f64, votes: &[u64]) -> Self {
@@ -77,7 +90,7 @@ impl Measures {
         let mean_squares: f64 = probs.iter().map(|p| p * p).sum();
         let (all, most) = (votes.iter().sum::<u64>(), votes.iter().max().copied().unwrap_or(0));
         Self {
-            total_variance: scale * excess(probs.iter().sum(), mean_squares),
+            total_variance: total_variance(probs),
             aleatoric_variance: scale * excess(probs.iter().sum(), squares),
             between_frames_variance: scale * excess(squares, sample_squares),
             epistemic_variance: scale * excess(sample_squares, mean_squares),
@@ -121,8 +134,19 @@ impl Unit {
 /// may be a hair below 0. All samples are needed, so there is none of streaming sums. `samples` is as in
 /// [`decompose`]; errors: as there, and fewer than two samples.
 pub fn epistemic_jackknife(samples: &[f64], classes: usize) -> Result<f64, StatsError> {
-    let mut sums = frame_sums(samples, classes)?;
-    let count = sums.samples;
+    if classes == 0 || !samples.len().is_multiple_of(classes) {
+        return Err(StatsError::RaggedSamples { classes, found: samples.len() });
+    }
+    let mut rows = Vec::with_capacity(samples.len());
+    for (sample, row) in samples.chunks_exact(classes).enumerate() {
+        append_normalised(row, classes, &mut rows, || format!("sample {sample}"))?;
+    }
+    jackknife(&rows, classes)
+}
+
+/// [`epistemic_jackknife`] of rows that are normalised.
+fn jackknife(rows: &[f64], classes: usize) -> Result<f64, StatsError> {
+    let count = (rows.len() / classes) as u64;
     if count < 2 {
         return Err(match count {
             0 => StatsError::NoSamples,
@@ -133,18 +157,16 @@ pub fn epistemic_jackknife(samples: &[f64], classes: usize) -> Result<f64, Stats
             },
         });
     }
-    let information =
-        |probs: &[FixedSum], entropies: FixedSum, count: u64| entropy(&mean(probs, count)) - entropies.mean(count);
-    let whole = information(&sums.probs, sums.entropy, count);
+    let entropies: Vec<f64> = rows.chunks_exact(classes).map(entropy).collect();
+    let (mut probs, mut all) = (vec![FixedSum::default(); classes], FixedSum::default());
+    rows.chunks_exact(classes).for_each(|row| add(&mut probs, row));
+    entropies.iter().for_each(|&h| all.add(h));
+    let whole = entropy(&mean(&probs, count)) - all.mean(count);
     let mut without_one = SignedSum::default();
-    let mut left = sums.probs.clone();
-    for row in samples.chunks_exact(classes) {
-        normalise(row, classes, &mut sums.scratch, || "a sample".into())?;
-        for ((left, all), &p) in left.iter_mut().zip(&sums.probs).zip(&sums.scratch) {
-            *left = all.less(p);
-        }
-        let entropies = sums.entropy.less(entropy(&sums.scratch));
-        without_one.add(information(&left, entropies, count - 1), 1);
+    let mut left = vec![0.0; classes];
+    for (row, &h) in rows.chunks_exact(classes).zip(&entropies) {
+        left.iter_mut().zip(&probs).zip(row).for_each(|((left, sum), &p)| *left = sum.less(p).mean(count - 1));
+        without_one.add(entropy(&left) - all.less(h).mean(count - 1), 1);
     }
     let n = count as f64;
     Ok(n * whole - (n - 1.0) / n * without_one.value())
@@ -350,6 +372,15 @@ impl VideoSums {
             }
         }
         Ok(Measures::new(&probs, self.squares.mean(samples * frames), squares.mean(samples), &votes))
+    }
+
+    /// The epistemic uncertainty of the video in nats, jackknifed over the samples, each averaged over its frames
+    /// first: [`epistemic_jackknife`](crate::epistemic_jackknife) of the samples' means. Errors: as of
+    /// [`finish`](Self::finish), and fewer than two samples.
+    pub fn epistemic_jackknife(&self) -> Result<f64, StatsError> {
+        let (frames, _) = self.mean()?;
+        let rows: Vec<f64> = self.by_sample.values().flat_map(|(_, sums)| mean(sums, frames)).collect();
+        jackknife(&rows, self.classes)
     }
 
     /// The number of frames, which is that of each sample, and the mean prediction over all.

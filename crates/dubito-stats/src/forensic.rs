@@ -647,8 +647,8 @@ pub struct Verbal {
 
 /// The verbal scale of likelihood ratios (ENFSI, "Guideline for Evaluative Reporting in Forensic Science",
 /// 2015, the example scale that it gives): LR 1, no support for either; 2 to 10, weak; to 100, moderate; to 1,000,
-/// moderately strong; to 10,000, strong; to a million, very strong; beyond, extremely strong. A band holds
-/// its lower end. Ratios between 1 and 2, which the scale leaves out, count as no support; below 1 it is read
+/// moderately strong; to 10,000, strong; to a million, very strong; a million and above, extremely strong. A band
+/// holds its lower end. Ratios between 1 and 2, which the scale leaves out, count as no support; below 1 it is read
 /// for the inverse.
 ///
 /// No words go beyond `limits`: a hundred validation videos cannot show "very strong", so the LR is cut down

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decomposition::{Measures, total_variance};
 use crate::probability::{append_normalised, argmax};
 use crate::{Scored, StatsError, Task};
 
@@ -53,7 +54,8 @@ impl Doubt {
 
 /// Scored items of one detector, column by column: checked, and with the probabilities normalised.
 ///
-/// An item of a binary task takes 54 bytes, so 10 million take 540 MB. The order of the items is kept and
+/// An item of a binary task takes 54 bytes (94 with the [measures](Items::push_measures) of its samples), so 10 million
+/// take 540 MB. The order of the items is kept and
 /// changes no result.
 ///
 /// Probabilities within 1e-6 of [0, 1] are clipped, sums within 1e-3 of 1 renormalised (within 1e-6 they
@@ -76,7 +78,14 @@ pub struct Items {
     probs: Vec<f64>,
     /// One column for each of [`UNCERTAINTIES`].
     uncertainties: [Vec<f64>; 4],
+    /// One column for each of [`MEASURES`]; shorter than the others, and then not known, where some item came
+    /// without.
+    measures: [Vec<f64>; 5],
 }
+
+/// What only an item's samples tell, in the order of the columns.
+pub(crate) const MEASURES: [&str; 5] =
+    ["aleatoric_variance", "between_frames_variance", "epistemic_variance", "variation_ratio", "epistemic_jackknife"];
 
 impl Items {
     /// No items yet. Errors: a task with fewer than two classes, more than 4,096, a class named twice,
@@ -94,6 +103,7 @@ impl Items {
             clusters: Vec::new(),
             probs: Vec::new(),
             uncertainties: Default::default(),
+            measures: Default::default(),
         })
     }
 
@@ -153,6 +163,27 @@ impl Items {
         Ok(())
     }
 
+    /// What the samples of the item that was pushed last say beyond its uncertainties: its variances and
+    /// variation ratio, and its [jackknifed](crate::epistemic_jackknife) mutual information in nats (any finite
+    /// number below 1e6 in size), where it is known. The metrics of these names are defined where every item has
+    /// them. Without an item, or for the second time, nothing happens.
+    pub fn push_measures(&mut self, measures: &Measures, jackknife: Option<f64>) {
+        let numbers = [
+            Some(measures.aleatoric_variance),
+            Some(measures.between_frames_variance),
+            Some(measures.epistemic_variance),
+            Some(measures.variation_ratio),
+            jackknife.filter(|value| value.abs() < MOST_NATS),
+        ];
+        let before = self.len().wrapping_sub(1);
+        for (column, number) in self.measures.iter_mut().zip(numbers) {
+            // Once an item came without, the column is of no use.
+            if let (Some(number), true) = (number, column.len() == before) {
+                column.push(number);
+            }
+        }
+    }
+
     /// Add the items of another part. Error: the parts' tasks differ.
     pub fn append(&mut self, other: &Self) -> Result<(), StatsError> {
         if self.task != other.task {
@@ -169,6 +200,12 @@ impl Items {
         for (column, more) in self.uncertainties.iter_mut().zip(&other.uncertainties) {
             column.extend_from_slice(more);
         }
+        let before = self.len() - other.len();
+        for (column, more) in self.measures.iter_mut().zip(&other.measures) {
+            if column.len() == before {
+                column.extend_from_slice(more);
+            }
+        }
         Ok(())
     }
 
@@ -181,6 +218,10 @@ impl Items {
             clusters: kept.iter().map(|&i| self.clusters[i]).collect(),
             probs: kept.iter().flat_map(|&i| self.probs(i)).copied().collect(),
             uncertainties: self.uncertainties.each_ref().map(|column| kept.iter().map(|&i| column[i]).collect()),
+            measures: self.measures.each_ref().map(|column| match column.len() == self.len() {
+                true => kept.iter().map(|&i| column[i]).collect(),
+                false => Vec::new(),
+            }),
         }
     }
 
@@ -254,6 +295,17 @@ impl Items {
     /// What the samples disagree about, nats.
     pub fn epistemic(&self) -> &[f64] {
         &self.uncertainties[3]
+    }
+
+    /// Each of [`MEASURES`], where every item has it.
+    pub(crate) fn measures(&self) -> [Option<&[f64]>; 5] {
+        self.measures.each_ref().map(|column| (column.len() == self.len()).then_some(column.as_slice()))
+    }
+
+    /// Variance of the event under the mean prediction of item `i`, [`total_variance`]; panics where there is no
+    /// such item.
+    pub fn total_variance(&self, i: usize) -> f64 {
+        total_variance(self.probs(i))
     }
 
     /// The probability of one class of each item, and whether the item is of it.

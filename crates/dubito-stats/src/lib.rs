@@ -65,7 +65,7 @@ pub use calibration::{Confidence, ReliabilityBin, reliability, reliability_of};
 pub use decomposition::{Decomposition, FrameSums, Measures, Unit, VideoSums, decompose, epistemic_jackknife};
 pub use error::StatsError;
 pub use items::{Doubt, Items};
-pub use metrics::{metrics, metrics_of};
+pub use metrics::{metrics, metrics_of, metrics_of_groups};
 pub use recalibrate::{Method, Recalibration};
 pub use threshold::{AtThreshold, ThresholdRule, at_threshold, choose_threshold};
 pub use types::{Estimate, Scored, Task};

@@ -12,7 +12,7 @@ use crate::calibration::{Avu, Bin, bin_of, brier_positive, brier_sum, equal_mass
 use crate::discrimination as disc;
 use crate::discrimination::ClassCounts;
 use crate::forensic;
-use crate::items::{Doubt, Items, UNCERTAINTIES};
+use crate::items::{Doubt, Items, MEASURES, UNCERTAINTIES};
 use crate::probability::SignedSum;
 use crate::ranking::{Curve, Order, Ranking};
 use crate::selective::{Risks, augrc};
@@ -97,8 +97,14 @@ pub fn metrics(
 /// | name | convention |
 /// |---|---|
 /// | `total`, `aleatoric`, `between_frames`, `epistemic` | means in nats ([`Unit`](crate::Unit) converts) |
+/// | `total_variance`, `aleatoric_variance`, `between_frames_variance`, `epistemic_variance` | means of the variances that the law of total variance splits, [`Measures`](crate::Measures) |
+/// | `variation_ratio` | mean share of the samples that do not predict what most predict, [`Measures::variation_ratio`](crate::Measures::variation_ratio) |
+/// | `epistemic_jackknife` | mean of the epistemic part less its bias from there being few samples, nats, [`epistemic_jackknife`](crate::epistemic_jackknife) |
 /// | `max_probability`, `margin` | means of the largest probability, and of its lead on the second |
 /// | `misclassification_auroc_<doubt>`, `misclassification_aupr_<doubt>` | AUROC (average precision) of a [`Doubt`] for the item being misclassified, errors being the positives: of `total`, `aleatoric`, `epistemic`, of a small `max_probability`, of a small `margin` |
+///
+/// All but `total_variance` of the variances, `variation_ratio` and `epistemic_jackknife` need what
+/// [`Items::push_measures`] takes, of every item.
 ///
 /// A metric that these items do not define (one class only, no errors, no items) is an [`Estimate`]
 /// without a value and with the reason; its name is always there. Intervals are described in
@@ -111,27 +117,19 @@ pub fn metrics_of(items: &Items, bootstrap: Option<&Bootstrap>) -> Result<BTreeM
         bootstrap.check()?;
     }
     let families = families(items, bootstrap.is_some());
-    let point = |family: &Family| (family.prepare)()(None);
+    let point = |family: &Family| (family.prepare)()(Counted::Once);
     // Whatever is prepared is kept only for resampling.
     let (values, prepared): (Vec<Vec<Value>>, Vec<Metrics>) = match bootstrap {
         None => (families.par_iter().map(point).collect(), Vec::new()),
         Some(_) => {
             let prepared: Vec<Metrics> = families.par_iter().map(|family| (family.prepare)()).collect();
-            (prepared.iter().map(|metrics| metrics(None)).collect(), prepared)
+            (prepared.iter().map(|metrics| metrics(Counted::Once)).collect(), prepared)
         }
     };
-    let mut estimates: Vec<Estimate> = families
-        .iter()
-        .flat_map(|family| &family.names)
-        .zip(values.into_iter().flatten())
-        .map(|(metric, value)| match value {
-            Ok(value) => Estimate::point(value),
-            Err(undefined) => Estimate::undefined(metric.reason(undefined, items.task())),
-        })
-        .collect();
+    let mut estimates = estimates(&families, values, items.task());
     if let Some(bootstrap) = bootstrap {
         let replicate = |weights: &[u32]| -> Vec<Option<f64>> {
-            prepared.iter().flat_map(|metrics| metrics(Some(weights))).map(Result::ok).collect()
+            prepared.iter().flat_map(|metrics| metrics(Counted::Weighted(weights))).map(Result::ok).collect()
         };
         bootstrap.intervals(items.clusters(), &replicate, &mut estimates);
     }
@@ -139,10 +137,115 @@ pub fn metrics_of(items: &Items, bootstrap: Option<&Bootstrap>) -> Result<BTreeM
     Ok(names.zip(estimates).collect())
 }
 
+/// [`metrics_of`], without intervals, of several groups of the same items: the same bits as that of
+/// [`Items::select`], but every item is sorted once and not once for each group. Each group says of an item's index
+/// whether it holds it.
+pub fn metrics_of_groups(items: &Items, groups: &[Group]) -> Result<Vec<BTreeMap<String, Estimate>>, StatsError> {
+    /// A group of a smaller share is quicker copied and sorted for itself than picked out of all.
+    const SMALLEST_SHARE: usize = 16;
+    /// Which of the picked groups an item is in has to fit 64 bits.
+    const MOST_PICKED: usize = 64;
+    let held: Vec<Bits> = groups.iter().map(|group| Bits::new(items.len(), *group)).collect();
+    let sizes: Vec<usize> = held.iter().map(Bits::count).collect();
+    let is_all = |at: usize| sizes[at] == items.len();
+    // Of several classes each has a ranking: too many to keep at once.
+    let is_picked =
+        |&at: &usize| items.task().positive.is_some() && !is_all(at) && sizes[at] * SMALLEST_SHARE >= items.len();
+    let mut counted = vec![Counted::Once];
+    let picked: Vec<usize> = (0..groups.len()).filter(is_picked).take(MOST_PICKED).collect();
+    counted.extend(picked.iter().map(|&at| Counted::Group(&held[at])));
+    let families = families(items, false);
+    let of_family = |family: &Family| -> Vec<Vec<Value>> {
+        let metrics = (family.prepare)();
+        counted.iter().map(|&counted| metrics(counted)).collect()
+    };
+    // The last family holds sums, and an item is added once, whatever groups it is in.
+    let ranked = &families[..families.len() - 1];
+    let mut by_family: Vec<Vec<Vec<Value>>> = ranked.par_iter().map(of_family).collect();
+    let held_by_picked: Vec<&Bits> = picked.iter().map(|&at| &held[at]).collect();
+    by_family.push(Sums::of_groups(items, &held_by_picked).iter().map(|sums| sums.values(items)).collect());
+    let named = |at: usize| -> BTreeMap<String, Estimate> {
+        let values = by_family.iter().map(|values| values[at].clone()).collect();
+        let names = families.iter().flat_map(|family| &family.names).map(|metric| metric.name.clone());
+        names.zip(estimates(&families, values, items.task())).collect()
+    };
+    let all = named(0);
+    let of_group = |at: usize| match picked.binary_search(&at) {
+        _ if is_all(at) => Ok(all.clone()),
+        Ok(place) => Ok(named(1 + place)),
+        Err(_) => metrics_of(&items.select(|i| held[at].get(i)), None),
+    };
+    (0..groups.len()).map(of_group).collect()
+}
+
+/// Which of some items are meant, asked with an item's index.
+pub type Group<'a> = &'a (dyn Fn(usize) -> bool + Sync);
+
+/// A bit for each item: a group that is asked for again and again, in any order.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(items: usize, holds: Group) -> Self {
+        let word = |word: usize| {
+            let of = word * 64..items.min((word + 1) * 64);
+            of.fold(0, |bits, i| bits | u64::from(holds(i)) << (i % 64))
+        };
+        Self((0..items.div_ceil(64)).into_par_iter().map(word).collect())
+    }
+
+    fn get(&self, item: usize) -> bool {
+        self.0[item / 64] >> (item % 64) & 1 == 1
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+/// The values of all families as estimates, in the order of their names.
+fn estimates(families: &[Family], values: Vec<Vec<Value>>, task: &Task) -> Vec<Estimate> {
+    let named = families.iter().flat_map(|family| &family.names).zip(values.into_iter().flatten());
+    named
+        .map(|(metric, value)| match value {
+            Ok(value) => Estimate::point(value),
+            Err(undefined) => Estimate::undefined(metric.reason(undefined, task)),
+        })
+        .collect()
+}
+
 type Value = Result<f64, Undefined>;
 
-/// Metrics that share their preparation, in the order of their names: their values for given weights.
-type Metrics<'a> = Box<dyn Fn(Option<&[u32]>) -> Vec<Value> + Send + Sync + 'a>;
+/// How often each item counts.
+#[derive(Clone, Copy)]
+enum Counted<'a> {
+    Once,
+    Weighted(&'a [u32]),
+    /// Those of a group once, the others not at all.
+    Group(&'a Bits),
+}
+
+impl Counted<'_> {
+    fn weight(self, item: usize) -> u64 {
+        match self {
+            Self::Once => 1,
+            Self::Weighted(weights) => weights[item].into(),
+            Self::Group(held) => held.get(item).into(),
+        }
+    }
+
+    /// What a curve of these items tells.
+    fn curve<T>(self, ranking: &Ranking, order: Order, tell: impl FnOnce(&Curve) -> T) -> T {
+        match self {
+            Self::Once => tell(&ranking.curve(None, order)),
+            Self::Weighted(weights) => tell(&ranking.curve(Some(weights), order)),
+            Self::Group(held) => tell(&ranking.select(held.count(), |item| held.get(item)).curve(None, order)),
+        }
+    }
+}
+
+/// Metrics that share their preparation, in the order of their names: their values of the items as often as they
+/// count.
+type Metrics<'a> = Box<dyn Fn(Counted) -> Vec<Value> + Send + Sync + 'a>;
 
 /// Metrics that share a ranking, bins or counts.
 struct Family<'a> {
@@ -178,6 +281,7 @@ impl Named {
                     "only {found} items are {negatives}: a rate of false positives so small needs at least {needed}, or chance decides"
                 );
             }
+            Undefined::NotKnown => return self.needs.clone(),
             Undefined::NoPositives => &self.no_positives,
             Undefined::NoNegatives => &self.no_negatives,
             Undefined::OneClass(class) => &format!("all items are {}", task.classes[class]),
@@ -239,10 +343,12 @@ struct Sums {
     avu: Avu,
     /// Of [`MEANS`].
     means: [SignedSum; MEANS.len()],
+    /// Of [`MEASURES`]; of no use where they are not known.
+    measures: [SignedSum; MEASURES.len()],
 }
 
-/// The metrics that are means of one number per item; the last four are [`UNCERTAINTIES`].
-const MEANS: [&str; 8] = [
+/// The metrics that are means of one number per item; four are [`UNCERTAINTIES`].
+const MEANS: [&str; 9] = [
     "nll",
     "brier",
     "max_probability",
@@ -251,6 +357,7 @@ const MEANS: [&str; 8] = [
     UNCERTAINTIES[1],
     UNCERTAINTIES[2],
     UNCERTAINTIES[3],
+    "total_variance",
 ];
 
 impl Sums {
@@ -265,10 +372,11 @@ impl Sums {
             entropy: bins,
             avu: Avu::new(CERTAIN),
             means: [SignedSum::default(); MEANS.len()],
+            measures: [SignedSum::default(); MEASURES.len()],
         }
     }
 
-    fn add(&mut self, items: &Items, i: usize, weight: u64) {
+    fn add(&mut self, items: &Items, measures: &[Option<&[f64]>], i: usize, weight: u64) {
         let (probs, label, predicted) = (items.probs(i), items.label(i), items.predicted(i));
         let (top, right) = (probs[predicted], predicted == label);
         let parts =
@@ -286,8 +394,15 @@ impl Sums {
         }
         self.entropy[bin_of(entropy, BINS)].add(entropy, !right, weight);
         self.avu.add(entropy, right, weight);
-        let numbers = [nll(probs, label), brier, top, items.margin(i), parts[0], parts[1], parts[2], parts[3]];
+        let variance = items.total_variance(i);
+        let numbers =
+            [nll(probs, label), brier, top, items.margin(i), parts[0], parts[1], parts[2], parts[3], variance];
         self.means.iter_mut().zip(numbers).for_each(|(sum, number)| sum.add(number, weight));
+        for (sum, column) in self.measures.iter_mut().zip(measures) {
+            if let Some(column) = column {
+                sum.add(column[i], weight);
+            }
+        }
     }
 
     /// Exact sums: the same bits wherever the items were cut.
@@ -300,18 +415,19 @@ impl Sums {
         merge(&mut self.entropy, &other.entropy);
         self.avu.merge(&other.avu);
         self.means.iter_mut().zip(other.means).for_each(|(sum, more)| *sum = sum.plus(more));
+        self.measures.iter_mut().zip(other.measures).for_each(|(sum, more)| *sum = sum.plus(more));
         self
     }
 
-    fn of(items: &Items, weights: Option<&[u32]>) -> Self {
+    fn of(items: &Items, counted: Counted) -> Self {
+        let measures = items.measures();
         const PART: usize = 1 << 16;
         let part = |part: usize| {
             let mut sums = Self::new(items.classes());
             for i in part * PART..items.len().min((part + 1) * PART) {
-                match weights {
-                    None => sums.add(items, i, 1),
-                    Some(weights) if weights[i] > 0 => sums.add(items, i, u64::from(weights[i])),
-                    Some(_) => {}
+                match counted.weight(i) {
+                    0 => {}
+                    weight => sums.add(items, &measures, i, weight),
                 }
             }
             sums
@@ -323,34 +439,61 @@ impl Sums {
     }
 }
 
-/// What needs no ranking.
-fn sums(items: &Items) -> Family<'_> {
-    let task = items.task();
-    let mut names = plain(&MEANS);
-    names.extend(plain(&["ece_top15", "rms_top15", "mce_top15", "ece_top15_debiased", "rms_top15_debiased"]));
-    names.extend(plain(&["ece_classwise15", "uce15", "avu", "avu_area", "accuracy"]));
-    names.extend(comparing(task, &[("balanced_accuracy", "balanced accuracy")]));
-    let mcc = "Matthews' correlation needs two classes among the items and among the predictions";
-    names.push(Named { needs: mcc.into(), ..Named::plain("mcc") });
-    names.extend(comparing(task, &[(if task.positive.is_some() { "f1" } else { "f1_macro" }, "F1")]));
-    if task.positive.is_some() {
-        names.extend(plain(&["ece_pos15", "rms_pos15", "mce_pos15", "ece_pos15_debiased"]));
-        names.extend(plain(&["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"]));
+impl Sums {
+    /// Of all items, and of each of up to 64 groups.
+    fn of_groups(items: &Items, groups: &[&Bits]) -> Vec<Self> {
+        const PART: usize = 1 << 16;
+        let measures = items.measures();
+        // Of the items that are in the same groups.
+        let part = |part: usize| {
+            let mut atoms: Vec<(u64, Self)> = Vec::new();
+            for i in part * PART..items.len().min((part + 1) * PART) {
+                let of = groups.iter().enumerate().fold(0, |of, (at, held)| of | u64::from(held.get(i)) << at);
+                let place = atoms.iter().position(|atom| atom.0 == of).unwrap_or_else(|| {
+                    atoms.push((of, Self::new(items.classes())));
+                    atoms.len() - 1
+                });
+                atoms[place].1.add(items, &measures, i, 1);
+            }
+            atoms
+        };
+        let merge = |mut all: Vec<(u64, Self)>, more: Vec<(u64, Self)>| {
+            for (of, sums) in more {
+                match all.iter_mut().find(|atom| atom.0 == of) {
+                    Some(atom) => atom.1 = std::mem::replace(&mut atom.1, Self::new(0)).merge(sums),
+                    None => all.push((of, sums)),
+                }
+            }
+            all
+        };
+        let atoms = (0..items.len().div_ceil(PART)).into_par_iter().map(part).reduce(Vec::new, merge);
+        let of = |is_in: &dyn Fn(u64) -> bool| {
+            let own = atoms.iter().filter(|atom| is_in(atom.0));
+            own.fold(Self::new(items.classes()), |all, atom| all.merge(atom.1.clone()))
+        };
+        let mut all = vec![of(&|_| true)];
+        all.extend((0..groups.len()).map(|at| of(&|groups| groups >> at & 1 == 1)));
+        all
     }
-    let values = move |weights: Option<&[u32]>| {
-        let sums = Sums::of(items, weights);
+
+    /// Every metric of the family [`sums`], in the order of its names.
+    fn values(&self, items: &Items) -> Vec<Value> {
+        let sums = self;
         let mean = |sum: SignedSum| match sums.weight {
             0 => Err(Undefined::NoItems),
             weight => Ok(sum.value() / weight as f64),
         };
         let mut values: Vec<Value> = sums.means.iter().map(|&sum| mean(sum)).collect();
+        let known = items.measures().map(|column| column.is_some());
+        let measure = |(&sum, known): (&SignedSum, bool)| if known { mean(sum) } else { Err(Undefined::NotKnown) };
+        values.extend(sums.measures.iter().zip(known).map(measure));
         let (top, counts) = (&sums.top, &sums.counts);
         values.extend([cal::ece(top), cal::rms(top), cal::mce(top), cal::ece_debiased(top), cal::rms_debiased(top)]);
         let by_class: Value = sums.by_class.iter().map(|bins| cal::ece(bins)).sum();
         values.extend([by_class.map(|sum| sum / items.classes() as f64), cal::ece(&sums.entropy)]);
         values.extend([sums.avu.value(), sums.avu.area()]);
         values.extend([counts.accuracy(), counts.balanced_accuracy(), counts.mcc()]);
-        let Some(class) = task.positive else {
+        let Some(class) = items.task().positive else {
             values.push(counts.f1_macro());
             return values;
         };
@@ -362,7 +505,31 @@ fn sums(items: &Items) -> Family<'_> {
             Err(undefined) => values.extend([Err(undefined); 4]),
         }
         values
+    }
+}
+
+/// What needs no ranking.
+fn sums(items: &Items) -> Family<'_> {
+    let task = items.task();
+    let mut names = plain(&MEANS);
+    let needs = |name: &&str| match *name {
+        "epistemic_jackknife" => {
+            "needs two samples or more of each item, side by side in the file (of videos in any order)"
+        }
+        _ => "needs two samples or more of each item, and not only their means",
     };
+    names.extend(MEASURES.iter().map(|name| Named { needs: needs(name).into(), ..Named::plain(*name) }));
+    names.extend(plain(&["ece_top15", "rms_top15", "mce_top15", "ece_top15_debiased", "rms_top15_debiased"]));
+    names.extend(plain(&["ece_classwise15", "uce15", "avu", "avu_area", "accuracy"]));
+    names.extend(comparing(task, &[("balanced_accuracy", "balanced accuracy")]));
+    let mcc = "Matthews' correlation needs two classes among the items and among the predictions";
+    names.push(Named { needs: mcc.into(), ..Named::plain("mcc") });
+    names.extend(comparing(task, &[(if task.positive.is_some() { "f1" } else { "f1_macro" }, "F1")]));
+    if task.positive.is_some() {
+        names.extend(plain(&["ece_pos15", "rms_pos15", "mce_pos15", "ece_pos15_debiased"]));
+        names.extend(plain(&["brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins"]));
+    }
+    let values = move |counted: Counted| Sums::of(items, counted).values(items);
     Family { names, prepare: Box::new(move || Box::new(values)) }
 }
 
@@ -384,18 +551,30 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
     let prepare = move || -> Metrics {
         let (scores, positives) = items.class(class);
         let ranking = Ranking::new(&scores, &positives);
-        Box::new(move |weights| {
-            let curve = ranking.curve(weights, Order::Falling);
+        let values = |curve: &Curve| {
             vec![
-                disc::auroc(&curve),
-                disc::average_precision(&curve),
-                disc::eer(&curve),
-                disc::eer_deepfakebench(&curve),
-                disc::tpr_at_fpr(&curve, 0.01),
-                disc::tpr_at_fpr(&curve, 0.001),
-                forensic::cllr_of_posteriors(&curve),
+                disc::auroc(curve),
+                disc::average_precision(curve),
+                disc::eer(curve),
+                disc::eer_deepfakebench(curve),
+                disc::tpr_at_fpr(curve, 0.01),
+                disc::tpr_at_fpr(curve, 0.001),
+                forensic::cllr_of_posteriors(curve),
                 forensic::cllr_min(&curve.reversed()),
             ]
+        };
+        let names = 8;
+        Box::new(move |counted| match counted {
+            // Nothing is told of one class, so nothing has to be picked.
+            Counted::Group(held) if held.count() > 0 => {
+                let positive = (0..items.len()).filter(|&i| held.get(i) && items.label(i) == class).count();
+                match positive {
+                    0 => vec![Err(Undefined::NoPositives); names],
+                    all if all == held.count() => vec![Err(Undefined::NoNegatives); names],
+                    _ => counted.curve(&ranking, Order::Falling, values),
+                }
+            }
+            _ => counted.curve(&ranking, Order::Falling, values),
         })
     };
     Family { names, prepare: Box::new(prepare) }
@@ -421,7 +600,7 @@ fn one_vs_rest(items: &Items, many: bool) -> Family<'_> {
     let prepare = move || -> Metrics {
         // For one use they are made one after the other, so that only one is in memory.
         let kept: Option<Vec<Ranking>> = many.then(|| (0..classes).map(rank).collect());
-        Box::new(move |weights| {
+        Box::new(move |counted| {
             let of_class = |class: usize| {
                 let made;
                 let ranking = match &kept {
@@ -431,8 +610,7 @@ fn one_vs_rest(items: &Items, many: bool) -> Family<'_> {
                         &made
                     }
                 };
-                let curve = ranking.curve(weights, Order::Falling);
-                (disc::auroc(&curve), disc::average_precision(&curve))
+                counted.curve(ranking, Order::Falling, |curve| (disc::auroc(curve), disc::average_precision(curve)))
             };
             let (aurocs, precisions): (Vec<Value>, Vec<Value>) = (0..classes).map(of_class).unzip();
             let mut values = vec![macro_mean(&aurocs), macro_mean(&precisions)];
@@ -495,17 +673,17 @@ fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
             Doubt::Epistemic => (items.epistemic().into(), Order::Falling),
         };
         let ranking = Ranking::new(&scores, &errors);
-        Box::new(move |weights| {
-            let curve = ranking.curve(weights, order);
-            let mut values = vec![disc::auroc(&curve), disc::average_precision(&curve)];
+        let values = move |curve: &Curve| {
+            let mut values = vec![disc::auroc(curve), disc::average_precision(curve)];
             if doubt == Doubt::MaxProbability {
-                values.extend(of_confidence(&curve));
+                values.extend(of_confidence(curve));
                 if is_binary {
                     values.extend_from_within(..2);
                 }
             }
             values
-        })
+        };
+        Box::new(move |counted| counted.curve(&ranking, order, values))
     };
     Family { names, prepare: Box::new(prepare) }
 }

@@ -116,7 +116,8 @@ impl SignedSum {
         let scaled = value * Self::UNIT;
         // The conversion to 128 bits is slow, and almost all values are probabilities.
         let whole = if scaled.abs() < 9e18 { i128::from(scaled as i64) } else { scaled as i128 };
-        self.0 += i128::from(weight as i64) * whole;
+        // Most weigh 1, and a product of 128 bits is slow.
+        self.0 += if weight == 1 { whole } else { i128::from(weight as i64) * whole };
     }
 
     /// A whole number.

@@ -97,6 +97,19 @@ impl Ranking {
         Self { entries: dealt }
     }
 
+    /// The ranking of those items alone of which `keep`, asked with their index, says so: of `count` items.
+    pub(crate) fn select(&self, count: usize, keep: impl Fn(usize) -> bool) -> Self {
+        // Without a branch, since nobody can foretell it: each entry is written, and left where it is to be kept.
+        let mut entries = vec![Entry::default(); count + 1];
+        let mut kept = 0;
+        for entry in &self.entries {
+            entries[kept] = *entry;
+            kept += usize::from(keep(entry.item as usize));
+        }
+        entries.truncate(count);
+        Self { entries }
+    }
+
     /// The ranking where item `i` counts `weights[i]` times, or each once.
     pub fn curve<'a>(&'a self, weights: Option<&'a [u32]>, order: Order) -> Curve<'a> {
         let mut curve = Curve { ranking: self, weights, order, hits: 0, others: 0 };

@@ -47,6 +47,8 @@ pub enum Undefined {
         /// What is needed.
         needed: u64,
     },
+    /// The items do not hold what the metric is computed from.
+    NotKnown,
 }
 
 /// The mean of one number per item, each below 1e6 in size.

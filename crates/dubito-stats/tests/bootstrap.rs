@@ -218,7 +218,8 @@ fn five_thousand_items_take_seconds() {
     for (name, e) in found.iter().filter(|(_, e)| e.value.is_some()) {
         assert!(e.low < e.high, "{name}: {e:?}");
     }
-    assert_eq!(found.values().filter(|e| e.value.is_none()).count(), 1); // needs 3,000 negatives
+    // One needs 3,000 negatives, five the samples.
+    assert_eq!(found.values().filter(|e| e.value.is_none()).count(), 6);
     // About 1 s on two free cores; the bound leaves room for busy ones.
     assert!(seconds < 30.0, "{seconds} s");
 }

@@ -95,6 +95,29 @@ fn words_go_no_further_than_the_data() {
     assert!(verbal(NAN, &near).is_err());
 }
 
+/// As the bootstrap of any other mean over clusters.
+fn clusters_have_a_resampled_interval() {
+    let (items, clusters): (usize, Vec<u32>) = (60, (0..60).map(|i| i / 4).collect());
+    let labels = vec![0; items];
+    let covered = |i: usize| !i.is_multiple_of(7) && i / 4 != 3;
+    let sets: Vec<bool> = (0..items).flat_map(|i| [covered(i), true]).collect();
+    let bootstrap = dubito_stats::Bootstrap { replicates: 400, ..Default::default() };
+    let found = &set_quality(&sets, 2, &labels, &clusters, &[], Some(&bootstrap)).unwrap()[0].coverage;
+    let mut same = dubito_stats::Items::new(&dubito_stats::Task::binary()).unwrap();
+    // Accuracy is the share of the right ones, which are those that are covered.
+    for (i, &cluster) in clusters.iter().enumerate() {
+        let probs = if covered(i) { [0.9, 0.1] } else { [0.1, 0.9] };
+        same.push_parts(0, &probs, [0.0; 4], cluster).unwrap();
+    }
+    assert_eq!(*found, dubito_stats::metrics_of(&same, Some(&bootstrap)).unwrap()["accuracy"]);
+    // SciPy: beta.ppf(.025, 15, 1).
+    let all = vec![true; 2 * items];
+    let full = &set_quality(&all, 2, &labels, &clusters, &[], Some(&bootstrap)).unwrap()[0].coverage;
+    assert!((full.low.unwrap() - 0.781_980_6).abs() < 1e-6 && full.high == Some(1.0), "{full:?}");
+    let bad = dubito_stats::Bootstrap { replicates: 0, ..bootstrap };
+    assert!(set_quality(&all, 2, &labels, &clusters, &[], Some(&bad)).is_err());
+}
+
 #[test]
 fn limits_stay_below_the_number_of_units() {
     // A perfect system: 99 reals support an LR of 100 times the share of fakes above.
@@ -154,7 +177,7 @@ fn sets_of_too_few_or_wrong_items() {
     assert!(reason(&found.thresholds[0].score).contains("needs 9"));
     let sets = found.sets(&items).unwrap();
     assert_eq!(sets, [true; 4]);
-    let quality = &set_quality(&sets, 2, &[0, 1], &[0, 1], &[]).unwrap()[0];
+    let quality = &set_quality(&sets, 2, &[0, 1], &[0, 1], &[], None).unwrap()[0];
     assert_eq!(
         (quality.full.value, quality.coverage.value, quality.mean_size.value),
         (Some(1.0), Some(1.0), Some(2.0))
@@ -174,12 +197,13 @@ fn sets_of_too_few_or_wrong_items() {
     let none = Items { probs: &[], classes: 2, keys: &[], groups: &[] };
     let empty = Conformal::calibrate(&none, &[], &[], 0.1, Score::Lac, Strata::Marginal, Unit::Item).unwrap();
     assert_eq!(empty.sets(&items).unwrap(), [true; 4]);
-    assert_eq!(reason(&set_quality(&[], 2, &[], &[], &[]).unwrap()[0].coverage), "there are no items");
+    assert_eq!(reason(&set_quality(&[], 2, &[], &[], &[], None).unwrap()[0].coverage), "there are no items");
     assert_eq!(coverage_interval(5, 0, 0.1, 0.95), None);
     assert_eq!(coverage_interval(5, 10, 0.1, 0.95), Some((1.0, 1.0)));
     // Clusters have no exact interval.
-    let quality = &set_quality(&sets, 2, &[0, 1], &[7, 7], &[3, 4]).unwrap();
+    let quality = &set_quality(&sets, 2, &[0, 1], &[7, 7], &[3, 4], None).unwrap();
     assert!(quality[0].coverage.low.is_none() && quality[0].coverage.undefined_because.is_some());
+    clusters_have_a_resampled_interval();
     assert_eq!(quality.iter().map(|q| q.group).collect::<Vec<_>>(), [None, Some(3), Some(4)]);
 
     for (found, words) in [

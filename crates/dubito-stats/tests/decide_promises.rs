@@ -440,7 +440,7 @@ fn the_order_of_the_items_and_the_number_of_threads_change_nothing() {
                 for score in [Score::Lac, Score::Aps, Score::ApsRandomised { seed: 2 }] {
                     let found = Conformal::calibrate(&items, &labels, &c, 0.2, score, strata, unit).unwrap();
                     let sets = found.sets(&items).unwrap();
-                    add(format!("{found:?} {:?}", set_quality(&sets, 2, &labels, &c, &c).unwrap()));
+                    add(format!("{found:?} {:?}", set_quality(&sets, 2, &labels, &c, &c, None).unwrap()));
                 }
             }
         }

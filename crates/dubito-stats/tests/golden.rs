@@ -137,7 +137,17 @@ fn many_items_give_the_same_bits_in_any_order_and_on_any_number_of_threads() {
     };
     let count = items.len();
     let forth = metrics_of(&columns(&mut (0..count)), None).unwrap();
-    assert!(forth.values().all(|estimate| estimate.value.is_some()));
+    let undefined: Vec<&String> = forth.iter().filter(|(_, estimate)| estimate.value.is_none()).map(|m| m.0).collect();
+    assert_eq!(
+        undefined,
+        [
+            "aleatoric_variance",
+            "between_frames_variance",
+            "epistemic_jackknife",
+            "epistemic_variance",
+            "variation_ratio"
+        ]
+    );
     // 7919 is coprime to the number of items.
     let shuffled = columns(&mut (0..count).map(|i| i * 7919 % count));
     for threads in [1, 3] {
@@ -154,6 +164,47 @@ fn many_items_give_the_same_bits_in_any_order_and_on_any_number_of_threads() {
     {
         assert!(near(copied[name].value.unwrap(), once[name].value.unwrap()), "{name}");
     }
+}
+
+/// Picked out of one sorting or sorted for itself, of one class or both, overlapping, all and none.
+#[test]
+fn groups_share_a_sorting_and_keep_their_bits() {
+    let many = formula(90_000);
+    let mut binary = Items::new(&Task::binary()).unwrap();
+    many.iter().for_each(|item| binary.push(item).unwrap());
+    let measures = |i: usize| {
+        let mut sums = dubito_stats::FrameSums::new(2);
+        [0.1, 0.3 + 0.1 * (i % 7) as f64].iter().for_each(|&p| sums.push(&[1.0 - p, p]).unwrap());
+        sums.measures().unwrap()
+    };
+    let mut measured = Items::new(&Task::binary()).unwrap();
+    for (i, item) in many.iter().take(5000).enumerate() {
+        measured.push(item).unwrap();
+        measured.push_measures(&measures(i), Some(1e-3 * (i % 11) as f64));
+    }
+    let mut several = Items::new(&Task::multiclass(["a", "b", "c"])).unwrap();
+    for (i, item) in many.iter().take(3000).enumerate() {
+        let p = item.probs[1] / 2.0;
+        several.push_parts(i % 3, &[1.0 - item.probs[1], p, p], [0.1, 0.1, 0.0, 0.0], 0).unwrap();
+    }
+    for items in [binary, measured, several] {
+        let labels = items.labels().to_vec();
+        let groups: [&(dyn Fn(usize) -> bool + Sync); 7] = [
+            &|_| true,
+            &|i| labels[i] == 0,
+            &|i| labels[i] == 1,
+            &|i| i.is_multiple_of(3),
+            &|i| i % 50 == 7,
+            &|_| false,
+            &|i| i == 70,
+        ];
+        let found = dubito_stats::metrics_of_groups(&items, &groups).unwrap();
+        assert_eq!(found.len(), groups.len());
+        for (at, (found, group)) in found.iter().zip(groups).enumerate() {
+            assert_eq!(*found, metrics_of(&items.select(group), None).unwrap(), "group {at}");
+        }
+    }
+    assert!(dubito_stats::metrics_of_groups(&Items::new(&Task::binary()).unwrap(), &[]).unwrap().is_empty());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dubito_data::clip::ClipFrames;
-use dubito_data::manifest::Row;
+use dubito_data::clip::{Clip, ClipFrames};
+use dubito_data::manifest::{Label, Row};
 use dubito_nn::{CropError, Crops};
 
 use crate::{Lesson, StudyError};
@@ -44,7 +44,11 @@ impl StoreCrops {
             let (Some(clip), Some((class, source))) = (&row.clip, lesson.class_of(row)) else { continue };
             let frames = ClipFrames::open(&store.join(clip), row.frames)?;
             let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
-            items.extend((0..frames.len()).map(|i| (clips.len() as u32, i as u32)));
+            // Frames of a fake that could not be forged show what is true: they teach nothing about fakes.
+            let real = if row.label == Label::Fake { row.frames_that_are_real() } else { BTreeSet::new() };
+            let index = if real.is_empty() { Vec::new() } else { Clip::read(&store.join(clip))?.frame_index };
+            let forged = |i: &usize| index.get(*i).is_none_or(|frame| !real.contains(frame));
+            items.extend((0..frames.len()).filter(forged).map(|i| (clips.len() as u32, i as u32)));
             clips.push(Taught { frames, class, source, person });
         }
         let first = clips.first().ok_or_else(|| StudyError::Input {

@@ -242,7 +242,10 @@ fn write_clip(
 ) -> Result<(), StudyError> {
     let width = kept_classes(task).len();
     let label = class_for(&run.config, row).0.unwrap_or(predictions::OTHER_FAKE);
-    for (frame, drawn) in clip.frame_index.iter().zip(values.chunks_exact(samples * width)) {
+    // Frames of a fake that could not be forged show what is true; they are not judged as fakes.
+    let real = if row.label == Label::Fake { row.frames_that_are_real() } else { BTreeSet::new() };
+    let frames = clip.frame_index.iter().zip(values.chunks_exact(samples * width));
+    for (frame, drawn) in frames.filter(|(frame, _)| !real.contains(frame)) {
         for (sample, p) in drawn.chunks_exact(width).enumerate() {
             let probs = match *p {
                 [p] => vec![1.0 - f64::from(p), f64::from(p)],

@@ -450,6 +450,8 @@ fn write_output(
             }
         }
     }
+    // A fake of which next to nothing could be forged is none.
+    let enough = output.row.label == Label::Real || own.len() - untouched.len() >= options.min_frames.min(own.len());
     let video = video.finish()?;
     let mask = mask.map(Writer::finish).transpose()?;
     let below =
@@ -465,6 +467,7 @@ fn write_output(
         height: Some(height),
         bytes: Some(video.bytes),
         blake3: Some(video.blake3.clone()),
+        status: if enough { Status::Ok } else { Status::TooShort },
         reason: why_untouched(&untouched, forger, own.len()),
         real_frames: (!untouched.is_empty()).then(|| listed(&untouched)),
         ..output.row.clone()

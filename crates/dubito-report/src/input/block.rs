@@ -39,6 +39,24 @@ impl Texts {
         self.ends.push(self.bytes.len());
     }
 
+    /// Add a number in digits.
+    pub(crate) fn push_whole(&mut self, value: i64) {
+        let (mut digits, mut at, mut rest) = ([0; 20], 20, value.unsigned_abs());
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if value < 0 {
+            self.bytes.push('-');
+        }
+        digits[at..].iter().for_each(|&digit| self.bytes.push(digit.into()));
+        self.ends.push(self.bytes.len());
+    }
+
     /// Add all of another list.
     pub(crate) fn append(&mut self, other: &Self) {
         let before = self.bytes.len();

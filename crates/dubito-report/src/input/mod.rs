@@ -137,7 +137,7 @@ impl Table {
         &self,
         wanted: &[Wanted],
         map: impl Fn(Block) -> Result<T, Fault> + Sync,
-        sink: impl FnMut(T, u64) -> Result<bool, ReportError>,
+        sink: impl FnMut(T, u64) -> Result<bool, ReportError> + Send,
     ) -> Result<(), ReportError> {
         let (path, compression) = (self.path.as_path(), self.compression);
         match (self.format, &self.csv) {
@@ -169,43 +169,57 @@ impl Table {
     }
 }
 
-/// Pieces to blocks to parts, several at a time, and each part to the sink in its order.
+/// Pieces to blocks to parts, several at a time, and each part to the sink in its order. While some pieces become
+/// parts, the next are read and the parts before them are taken.
 fn in_order<P: Send, T: Send>(
     path: &Path,
-    mut next: impl FnMut() -> Result<Option<P>, Fault>,
+    mut next: impl FnMut() -> Result<Option<P>, Fault> + Send,
     parse: impl Fn(P) -> Result<Block, Fault> + Sync,
     map: impl Fn(Block) -> Result<T, Fault> + Sync,
-    mut sink: impl FnMut(T, u64) -> Result<bool, ReportError>,
+    mut sink: impl FnMut(T, u64) -> Result<bool, ReportError> + Send,
 ) -> Result<(), ReportError> {
-    let width = 4 * rayon::current_num_threads();
-    let mut row = 0;
-    loop {
-        let (mut pieces, mut end) = (Vec::with_capacity(width), None);
+    let width = 2 * rayon::current_num_threads();
+    let mut read = |end: &mut Option<Result<(), Fault>>| {
+        let mut pieces = Vec::with_capacity(width);
         while pieces.len() < width && end.is_none() {
             match next() {
                 Ok(Some(piece)) => pieces.push(piece),
-                Ok(None) => end = Some(Ok(())),
-                Err(fault) => end = Some(Err(fault)),
+                Ok(None) => *end = Some(Ok(())),
+                Err(fault) => *end = Some(Err(fault)),
             }
         }
-        let parts: Vec<Result<(usize, T), Fault>> = pieces
-            .into_par_iter()
-            .map(|piece| {
-                let block = parse(piece)?;
-                Ok((block.rows, map(block)?))
-            })
-            .collect();
+        pieces
+    };
+    let folded = |piece: P| -> Result<(usize, T), Fault> {
+        let block = parse(piece)?;
+        Ok((block.rows, map(block)?))
+    };
+    let mut row = 0;
+    let mut take = |parts: Vec<Result<(usize, T), Fault>>| -> Result<bool, ReportError> {
         for part in parts {
             let (rows, part) = part.map_err(|fault| fault.into_error(path, row))?;
             if !sink(part, row)? {
-                return Ok(());
+                return Ok(false);
             }
             row += rows as u64;
         }
-        match end {
-            Some(Ok(())) if row == 0 => return Err(ReportError::Empty { path: path.into() }),
-            Some(result) => return result.map_err(|fault| fault.into_error(path, row)),
-            None => {}
+        Ok(true)
+    };
+    let mut end = None;
+    let (mut pieces, mut parts) = (read(&mut end), Vec::new());
+    while !pieces.is_empty() || !parts.is_empty() {
+        let (taken, (folded, ahead)) = rayon::join(
+            || take(parts),
+            || rayon::join(|| pieces.into_par_iter().map(folded).collect(), || read(&mut end)),
+        );
+        if !taken? {
+            return Ok(());
         }
+        (parts, pieces) = (folded, ahead);
+    }
+    match end {
+        Some(Err(fault)) => Err(fault.into_error(path, row)),
+        _ if row == 0 => Err(ReportError::Empty { path: path.into() }),
+        _ => Ok(()),
     }
 }

@@ -73,6 +73,17 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
         let schema = batch.schema();
         let (array, field) = (batch.column(place), schema.field(place));
         block.columns.push(match wanted.kind {
+            // Digits are written without a text of each number in between.
+            Kind::Text if field.data_type().is_integer() && *field.data_type() != DataType::UInt64 => {
+                let mut column = Texts::default();
+                for number in &cast::<Int64Array>(path, array, field)? {
+                    match number {
+                        Some(number) => column.push_whole(number),
+                        None => column.push(""),
+                    }
+                }
+                Column::Text(column)
+            }
             Kind::Text => {
                 let texts: StringArray = cast(path, array, field)?;
                 let mut column = Texts::default();

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use dubito_stats::probability::{FixedSum, entropy, normalise};
-use dubito_stats::{Task, VideoSums};
+use dubito_stats::probability::{FixedSum, argmax, entropy, normalise};
+use dubito_stats::{Task, VideoSums, epistemic_jackknife};
 
 use super::block::{Block, Fault, Texts, cut};
 use super::layout::{Labelled, Layout, Request, Scoring, View};
@@ -69,6 +69,13 @@ pub(crate) struct ItemRuns {
 }
 
 impl ItemRuns {
+    /// Whether two runs are of one item.
+    pub fn is_same(&self, a: usize, b: usize) -> bool {
+        self.names.get(a) == self.names.get(b)
+            && self.frame(a) == self.frame(b)
+            && (self.videos.is_empty() || self.videos[a] == self.videos[b])
+    }
+
     /// The frame's number; [`NO_FRAME`] where there is none.
     pub fn frame(&self, run: usize) -> u64 {
         self.frames.get(run).copied().unwrap_or(NO_FRAME)
@@ -78,11 +85,44 @@ impl ItemRuns {
 /// What the rows of one item and detector add up to.
 #[derive(Clone, Debug)]
 pub(crate) enum Values {
-    /// Sums over samples: of the probability of each class, then of the entropies.
+    /// Sums over samples: of the probability of each class, then of the entropies, then of all squared
+    /// probabilities.
     Sums(Vec<FixedSum>),
     /// The mean probability of each class, then the mean entropy: one row has it all.
     Finals(Vec<f64>),
 }
+
+/// The jackknifed mutual information of a run's samples. It needs all samples of an item at once, so there is one
+/// only where they lie side by side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Jackknife {
+    /// Of the run's samples, and of those that lie right before it in other blocks.
+    Of(f64),
+    /// Of one sample there is none.
+    TooFew,
+    /// The run that goes on with this one has it.
+    Continued,
+    /// The samples lie apart.
+    Apart,
+}
+
+impl Jackknife {
+    /// Of the samples `[samples, classes]` of one run.
+    pub fn new(samples: &[f64], classes: usize) -> Self {
+        epistemic_jackknife(samples, classes).map_or(Self::TooFew, Self::Of)
+    }
+
+    /// Of two runs of one item.
+    pub fn merge(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Continued, one) | (one, Self::Continued) => one,
+            _ => Self::Apart,
+        }
+    }
+}
+
+/// A run at an end of a block, which may be cut there: its index, and its samples `[samples, classes]`.
+pub(crate) type Edge = (u32, Vec<f64>);
 
 /// Runs of rows of one item and detector, column by column.
 #[derive(Clone, Debug)]
@@ -95,12 +135,24 @@ pub(crate) struct ScoreRuns {
     /// Sum of the samples' hashes; empty beside [`Values::Finals`].
     pub seen: Vec<u64>,
     pub values: Values,
+    /// Row by row, how many samples predict each class; empty beside [`Values::Finals`].
+    pub votes: Vec<u32>,
+    /// Empty beside [`Values::Finals`].
+    pub jackknives: Vec<Jackknife>,
 }
 
 impl ScoreRuns {
     pub fn new(raw: bool) -> Self {
         let values = if raw { Values::Sums(Vec::new()) } else { Values::Finals(Vec::new()) };
-        Self { items: Vec::new(), detectors: Vec::new(), counts: Vec::new(), seen: Vec::new(), values }
+        Self {
+            items: Vec::new(),
+            detectors: Vec::new(),
+            counts: Vec::new(),
+            seen: Vec::new(),
+            values,
+            votes: Vec::new(),
+            jackknives: Vec::new(),
+        }
     }
 }
 
@@ -134,6 +186,8 @@ pub(crate) struct Part {
     pub samples: Vec<BTreeSet<u64>>,
     /// By detector and video; only where there are samples.
     pub video_sums: HashMap<(u32, u32), VideoSums>,
+    /// The first run of each detector, and the last one where it is another; only where there are samples.
+    pub edges: Vec<(Option<Edge>, Option<Edge>)>,
 }
 
 /// A number that stands for a sample: SplitMix64's finaliser.
@@ -205,6 +259,8 @@ struct Folder<'a> {
     part: Part,
     /// The last run of each detector.
     last: Vec<Option<usize>>,
+    /// The samples of the last run of each detector.
+    samples: Vec<Vec<f64>>,
     last_label: Option<(&'a str, Labelled)>,
     /// Memory used again: the row's facts, its probabilities as given and as they count.
     codes: Vec<u32>,
@@ -226,6 +282,7 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         scores: ScoreRuns::new(context.raw),
         samples: Vec::new(),
         video_sums: HashMap::new(),
+        edges: Vec::new(),
     };
     let ensemble = context.request.input.as_ensemble;
     match &layout.scoring {
@@ -246,12 +303,16 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         block,
         part,
         last: Vec::new(),
+        samples: Vec::new(),
         last_label: None,
         codes: Vec::new(),
         given: Vec::new(),
         probs: Vec::new(),
     };
     (0..block.rows).try_for_each(|row| folder.row(row))?;
+    if context.raw {
+        (0..folder.last.len()).for_each(|detector| folder.close(detector, true));
+    }
     Ok(folder.part)
 }
 
@@ -479,11 +540,16 @@ impl<'a> Folder<'a> {
             }
             Values::Sums(sums) => {
                 if is_new {
-                    sums.resize(sums.len() + classes + 1, FixedSum::default());
+                    sums.resize(sums.len() + classes + 2, FixedSum::default());
+                    scores.votes.resize(scores.votes.len() + classes, 0);
                     scores.seen.push(0);
+                    scores.jackknives.push(Jackknife::TooFew);
                 }
-                let sums = &mut sums[run * (classes + 1)..];
+                let sums = &mut sums[run * (classes + 2)..];
                 sums.iter_mut().zip(self.probs.iter().chain([&doubt])).for_each(|(sum, &value)| sum.add(value));
+                self.probs.iter().for_each(|p| sums[classes + 1].add(p * p));
+                scores.votes[run * classes + argmax(&self.probs)] += 1;
+                self.samples[detector as usize].extend_from_slice(&self.probs);
                 scores.seen[run] = scores.seen[run].wrapping_add(mixed(sample));
                 let seen = &mut self.part.samples[detector as usize];
                 if seen.last() != Some(&sample) && !seen.contains(&sample) {
@@ -530,20 +596,39 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
+    /// The last run of a detector has ended: with the block (which may have cut it), or because another begins.
+    fn close(&mut self, detector: usize, at_end: bool) {
+        let Some(run) = self.last[detector] else { return };
+        let samples = &mut self.samples[detector];
+        self.part.scores.jackknives[run] = Jackknife::new(samples, self.context.task.classes.len());
+        let (first, last) = &mut self.part.edges[detector];
+        match first {
+            None => *first = Some((run as u32, std::mem::take(samples))),
+            Some(_) if at_end => *last = Some((run as u32, std::mem::take(samples))),
+            Some(_) => samples.clear(),
+        }
+    }
+
     /// The run of scores of an item and detector. Only sums take several rows.
     fn run(&mut self, item: u32, detector: u32, samples: u32) -> (usize, bool) {
-        let scores = &mut self.part.scores;
         let at = detector as usize;
         if self.last.len() <= at {
             self.last.resize(at + 1, None);
             self.part.samples.resize_with(at + 1, BTreeSet::new);
+            self.samples.resize_with(at + 1, Vec::new);
+            self.part.edges.resize_with(at + 1, Default::default);
         }
+        let scores = &mut self.part.scores;
         match self.last[at] {
             Some(run) if self.context.raw && scores.items[run] == item => {
                 scores.counts[run] += 1;
                 (run, false)
             }
             _ => {
+                if self.context.raw {
+                    self.close(at, false);
+                }
+                let scores = &mut self.part.scores;
                 let run = scores.items.len();
                 scores.items.push(item);
                 scores.detectors.push(detector);

@@ -13,7 +13,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::block::Texts;
-use super::rows::{Interner, ItemRuns, NO_FRAME, NONE, Part, ScoreRuns, Values};
+use super::rows::{Edge, Interner, ItemRuns, Jackknife, NO_FRAME, NONE, Part, ScoreRuns, Values};
 
 /// Runs that may wait before equal ones are merged.
 const MOST_WAITING: usize = 1 << 21;
@@ -51,6 +51,8 @@ pub(crate) struct Store {
     pub samples: Vec<BTreeSet<u64>>,
     /// By detector and video.
     pub video_sums: HashMap<(u32, u32), VideoSums>,
+    /// The last run of each detector, whose item the next block may go on with.
+    open: Vec<Option<Edge>>,
     /// Number of item runs at which equal ones are merged.
     merge_at: usize,
 }
@@ -70,6 +72,7 @@ impl Store {
             order: Vec::new(),
             samples: Vec::new(),
             video_sums: HashMap::new(),
+            open: Vec::new(),
             merge_at: MOST_WAITING,
         }
     }
@@ -112,10 +115,21 @@ impl Store {
         let global = |(at, &code): (usize, &u32)| if code == NONE { NONE } else { facts[at % width][code as usize] };
         self.items.facts.extend(part.items.facts.iter().enumerate().map(global));
 
+        let before_scores = self.scores.items.len() as u32;
         self.scores.items.extend(part.scores.items.iter().map(|&item| item + before as u32));
         self.scores.detectors.extend(part.scores.detectors.iter().map(|&d| detectors[d as usize]));
         self.scores.counts.extend(part.scores.counts);
         self.scores.seen.extend(part.scores.seen);
+        self.scores.votes.extend(part.scores.votes);
+        self.scores.jackknives.extend(part.scores.jackknives);
+        for (local, (first, last)) in part.edges.into_iter().enumerate() {
+            let detector = detectors[local] as usize;
+            let moved = |(run, samples): Edge| (before_scores + run, samples);
+            if let Some(first) = first.map(moved) {
+                let first = self.joined(detector, first);
+                self.open[detector] = Some(last.map_or(first, moved));
+            }
+        }
         match (&mut self.scores.values, part.scores.values) {
             (Values::Sums(all), Values::Sums(more)) => all.extend(more),
             (Values::Finals(all), Values::Finals(more)) => all.extend(more),
@@ -144,9 +158,35 @@ impl Store {
         Ok(())
     }
 
+    /// The first run of a block, with the samples of the last one before where it goes on with its item.
+    fn joined(&mut self, detector: usize, (run, samples): Edge) -> Edge {
+        if self.open.len() <= detector {
+            self.open.resize(detector + 1, None);
+        }
+        let (items, scores) = (&self.items, &mut self.scores);
+        let item = |run: u32| scores.items[run as usize] as usize;
+        match self.open[detector].take() {
+            Some((before, mut all)) if items.is_same(item(before), item(run)) => {
+                all.extend(samples);
+                let merged = &mut scores.jackknives[before as usize];
+                if *merged != Jackknife::Apart {
+                    *merged = Jackknife::Continued;
+                }
+                scores.jackknives[run as usize] = Jackknife::new(&all, self.classes);
+                (run, all)
+            }
+            _ => (run, samples),
+        }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
     /// Values of each run of scores.
     pub fn width(&self) -> usize {
-        self.classes + 1
+        self.classes + if matches!(self.scores.values, Values::Sums(_)) { 2 } else { 1 }
     }
 
     /// Put every item in its place, by (video, frame, name), merge what is equal, and find the order of
@@ -160,11 +200,7 @@ impl Store {
         for &run in &order {
             let run = run as usize;
             let facts = &old.facts[run * width..(run + 1) * width];
-            let is_same = last.is_some_and(|last| {
-                old.names.get(last) == old.names.get(run)
-                    && old.frame(last) == old.frame(run)
-                    && (!self.has_videos || old.videos[last] == old.videos[run])
-            });
+            let is_same = last.is_some_and(|last| old.is_same(last, run));
             if let (true, Some(last)) = (is_same, last) {
                 if old.labels[last] != old.labels[run] || old.facts[last * width..(last + 1) * width] != *facts {
                     let video = self.has_videos.then(|| self.videos.names()[old.videos[run] as usize].clone());
@@ -194,11 +230,11 @@ impl Store {
     fn merge_scores(&mut self) -> Result<(), Clash> {
         let scores = &self.scores;
         let key = |run: usize| u64::from(scores.detectors[run]) << 32 | u64::from(scores.items[run]);
-        let mut keyed: Vec<(u64, u32)> =
-            (0..scores.items.len()).into_par_iter().map(|run| (key(run), run as u32)).collect();
-        keyed.par_sort_unstable();
-        let order: Vec<u32> = keyed.iter().map(|&(_, run)| run).collect();
-        drop(keyed);
+        let order = counted_order(0..scores.items.len() as u32, &scores.items, self.items.labels.len());
+        let order = match self.detectors.names().len() {
+            0 | 1 => order,
+            detectors => counted_order(order.into_iter(), &scores.detectors, detectors),
+        };
         let Values::Sums(sums) = &scores.values else {
             // One row has all there is of an item: nothing merges.
             if let Some(pair) = order.windows(2).find(|pair| key(pair[0] as usize) == key(pair[1] as usize)) {
@@ -219,16 +255,27 @@ impl Store {
                 new_sums[at * width..].iter_mut().zip(more).for_each(|(sum, &m)| sum.merge(m));
                 new.counts[at] = new.counts[at].saturating_add(scores.counts[run]);
                 new.seen[at] = new.seen[at].wrapping_add(scores.seen[run]);
+                let votes = &scores.votes[run * self.classes..][..self.classes];
+                new.votes[at * self.classes..].iter_mut().zip(votes).for_each(|(all, more)| *all += more);
+                new.jackknives[at] = new.jackknives[at].merge(scores.jackknives[run]);
             } else {
                 last = Some(key(run));
                 new.items.push(scores.items[run]);
                 new.detectors.push(scores.detectors[run]);
                 new.counts.push(scores.counts[run]);
                 new.seen.push(scores.seen[run]);
+                new.votes.extend_from_slice(&scores.votes[run * self.classes..][..self.classes]);
+                new.jackknives.push(scores.jackknives[run]);
                 new_sums.extend_from_slice(more);
             }
         }
         self.order = (0..new.items.len() as u32).collect();
+        // A run that was open is now where its item is.
+        for (run, _) in self.open.iter_mut().flatten() {
+            let wanted = key(*run as usize);
+            let of = |at: usize| u64::from(new.detectors[at]) << 32 | u64::from(new.items[at]);
+            *run = self.order.partition_point(|&at| of(at as usize) < wanted) as u32;
+        }
         new.values = Values::Sums(new_sums);
         self.scores = new;
         Ok(())
@@ -272,6 +319,20 @@ impl Store {
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(a.1 as usize, b.1 as usize)));
         order.iter().map(|&(_, run)| run).collect() // borrowed, so that the larger list is let go
     }
+}
+
+/// These runs in the rising order of a key below `keys`; runs of one key stay in their order.
+fn counted_order(runs: impl Iterator<Item = u32> + Clone, key: &[u32], keys: usize) -> Vec<u32> {
+    let mut next = vec![0u32; keys + 1];
+    runs.clone().for_each(|run| next[key[run as usize] as usize + 1] += 1);
+    (1..keys).for_each(|at| next[at] += next[at - 1]);
+    let mut order = vec![0; key.len()];
+    for run in runs {
+        let place = &mut next[key[run as usize] as usize];
+        order[*place as usize] = run;
+        *place += 1;
+    }
+    order
 }
 
 /// Number of bytes with which all texts begin.

@@ -23,16 +23,36 @@ def entropy(p):
         return -np.where(p > 0, p * np.log(p), 0).sum(0)
 
 
+def spread(p):
+    """Variances by the law of total variance, votes and jackknife of P(fake), [samples, frames]."""
+    of_sample = p.mean(1)
+    information = lambda p: entropy(p.mean()) - entropy(p).mean()
+    samples = len(of_sample)
+    left_out = [information(np.delete(of_sample, sample)) for sample in range(samples)]
+    votes = (of_sample > 0.5).sum()
+    return dict(
+        total_variance=p.mean() * (1 - p.mean()), aleatoric_variance=(p * (1 - p)).mean(),
+        between_frames_variance=p.var(1).mean(), epistemic_variance=of_sample.var(),
+        variation_ratio=min(votes, samples - votes) / samples,
+        epistemic_jackknife=samples * information(of_sample) - (samples - 1) * np.mean(left_out),
+    )
+
+
 def frame(group):
     p = group.p_fake.to_numpy()
     total, aleatoric = entropy(p.mean()), entropy(p).mean()
-    return dict(p=p.mean(), total=total, aleatoric=aleatoric, between_frames=0.0, epistemic=total - aleatoric)
+    return dict(
+        p=p.mean(), total=total, aleatoric=aleatoric, between_frames=0.0, epistemic=total - aleatoric,
+        **spread(p[:, None]),
+    )
 
 
 def video(group):
     p = group.pivot(index="sample", columns="frame", values="p_fake").to_numpy()
     total, within, sample = entropy(p.mean()), entropy(p).mean(), entropy(p.mean(1)).mean()
-    return dict(p=p.mean(), total=total, aleatoric=within, between_frames=sample - within, epistemic=total - sample)
+    return dict(
+        p=p.mean(), total=total, aleatoric=within, between_frames=sample - within, epistemic=total - sample, **spread(p)
+    )
 
 
 def scored(key, reduce):
@@ -65,7 +85,10 @@ def metrics(items):
         "false_alarm_rate": said[y == 0].mean() if (y == 0).any() else None,
         "miss_rate": 1 - said[y == 1].mean() if (y == 1).any() else None,
     }
-    for name in ["total", "aleatoric", "between_frames", "epistemic"]:
+    for name in [
+        "total", "aleatoric", "between_frames", "epistemic", "total_variance", "aleatoric_variance",
+        "between_frames_variance", "epistemic_variance", "variation_ratio", "epistemic_jackknife",
+    ]:
         out[name] = items[name].mean()
     for name in ["total", "aleatoric", "epistemic"]:
         wrong = ~right

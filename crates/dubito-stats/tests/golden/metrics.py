@@ -22,6 +22,7 @@
 | eaurc | aurc less that of the same errors, sorted last |
 | aurc, aurc_trapezoid | torch-uncertainty's risk-coverage curve; with ties the mean over all orders of the ties |
 | augrc | the closed form of Traub et al. 2024 with scikit-learn's AUROC, checked against torch-uncertainty's curve |
+| total_variance | NumPy |
 | decomposition | scipy.stats.entropy |
 | interval of a proportion | scipy.stats.binomtest(...).proportion_ci(method="wilson") |
 """
@@ -271,6 +272,11 @@ def case(name, probs, labels, positive, uncertainties):
     # Of two classes 2 top - 1, so that it is tied where the largest probability is.
     margin = 2 * top - 1 if classes == 2 else top - second
     want["max_probability"], want["margin"] = top.mean(), margin.mean()
+    variance = probs * (1 - probs)
+    want["total_variance"] = (variance[:, 1] if classes == 2 else variance.sum(1)).mean()
+    # These items have no samples.
+    for unknown in ["aleatoric_variance", "between_frames_variance", "epistemic_variance", "variation_ratio", "epistemic_jackknife"]:
+        want[unknown] = None
     if positive is not None:
         y = (labels == positive).astype(int)
         p = probs[:, positive]
