@@ -55,9 +55,7 @@ impl Logistic {
                 let z = |i: usize| if i < n { row[i] } else { 1.0 };
                 for i in 0..=n {
                     gradient[i] += residual * z(i);
-                    for j in 0..=n {
-                        hessian[i][j] += weight * z(i) * z(j);
-                    }
+                    hessian[i].iter_mut().enumerate().for_each(|(j, h)| *h += weight * z(i) * z(j));
                 }
             }
             for i in 0..n {

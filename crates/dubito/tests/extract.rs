@@ -211,6 +211,6 @@ fn windows_are_consecutive_frames() {
     let clip = Clip::read(&store.join(row.clip.unwrap())).unwrap();
     assert_eq!(clip.windows, (0..24).map(|i| i / 8).collect::<Vec<u32>>());
     let index = &clip.frame_index;
-    assert!((0..24).all(|i| i % 8 == 0 || index[i] == index[i - 1] + 1), "{index:?}");
+    assert!((0..24_usize).all(|i| i.is_multiple_of(8) || index[i] == index[i - 1] + 1), "{index:?}");
     assert!(index[0] == 0 && index[8] > 8 && index[16] > index[15] + 1, "{index:?}");
 }

@@ -713,7 +713,9 @@ mod tests {
         let mut planted = seen(&rows);
         for (s, r) in planted.iter_mut().zip(&rows) {
             let stripes = r.label == Label::Fake;
-            let pixel = |i: usize| if stripes && i / 3 % 2 == 0 { 150 } else { 120 + (chance(&r.video) * 20.0) as u8 };
+            let pixel = |i: usize| {
+                if stripes && (i / 3).is_multiple_of(2) { 150 } else { 120 + (chance(&r.video) * 20.0) as u8 }
+            };
             s.crops = (0..(SIDE * SIDE * 3) as usize).map(pixel).collect();
         }
         let background = &checks(&rows, &planted)["background"];

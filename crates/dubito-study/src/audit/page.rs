@@ -243,7 +243,7 @@ type Cells<'a> = Vec<(&'a str, &'a Estimate, bool)>;
 
 /// A table with a column for each check, and a line for each name.
 fn by<'a>(audit: &'a Audit, what: &str, caption: &str, cells: impl Fn(&'a Check) -> Cells<'a>) -> String {
-    let mut names: Vec<&str> = audit.checks.iter().flat_map(|check| cells(check)).map(|(name, ..)| name).collect();
+    let mut names: Vec<&str> = audit.checks.iter().flat_map(&cells).map(|(name, ..)| name).collect();
     names.sort_unstable();
     names.dedup();
     if names.is_empty() {
