@@ -35,11 +35,7 @@ pub struct Cell {
 ///
 /// # Errors
 /// [`DataError::TooFewPeople`] under [`MIN_PEOPLE`].
-pub fn cells(
-    people: &BTreeSet<String>,
-    seed: u64,
-    unlike: &dyn Fn(&str, &str) -> f64,
-) -> Result<Vec<Cell>, DataError> {
+pub fn cells(people: &BTreeSet<String>, seed: u64, unlike: &dyn Fn(&str, &str) -> f64) -> Result<Vec<Cell>, DataError> {
     if people.len() < MIN_PEOPLE {
         return Err(DataError::TooFewPeople { found: people.len(), needed: MIN_PEOPLE });
     }
@@ -562,7 +558,10 @@ mod tests {
             numbers.iter().filter(|n| numbers.iter().any(|m| (*n - m).abs() == 1.0)).count()
         };
         assert!(alike.iter().map(beside).sum::<usize>() >= 30, "most have a neighbour in their cell");
-        assert!(matches!(super::cells(&people(5), 0, &|_, _| 0.0), Err(DataError::TooFewPeople { found: 5, needed: 6 })));
+        assert!(matches!(
+            super::cells(&people(5), 0, &|_, _| 0.0),
+            Err(DataError::TooFewPeople { found: 5, needed: 6 })
+        ));
     }
 
     #[test]

@@ -13,7 +13,9 @@ type Mesh = Vec<[f32; 3]>;
 /// The mean face, its lower lip lowered by `open` pixels.
 fn mesh(open: f32) -> Mesh {
     let lower = |i: usize| [17, 84, 181, 91, 314, 405, 321, 14, 87, 178, 317, 402].contains(&i);
-    let place = |(i, p): (usize, &[f32; 2])| [30.0 + 100.0 * p[0], 25.0 + 100.0 * p[1] + if lower(i) { open } else { 0.0 }, 0.0];
+    let place = |(i, p): (usize, &[f32; 2])| {
+        [30.0 + 100.0 * p[0], 25.0 + 100.0 * p[1] + if lower(i) { open } else { 0.0 }, 0.0]
+    };
     MEAN_FACE.iter().enumerate().map(place).collect()
 }
 
@@ -56,7 +58,8 @@ fn pair() -> [(Vec<RgbImage>, Vec<Mesh>); 2] {
 
 fn change(a: &RgbImage, b: &RgbImage, mask: &GrayImage) -> f64 {
     let changed = mask.pixels().filter(|p| p[0] > 0).count().max(1);
-    let sum: u64 = a.pixels().zip(b.pixels()).map(|(a, b)| (0..3).map(|c| u64::from(a[c].abs_diff(b[c]))).sum::<u64>()).sum();
+    let sum: u64 =
+        a.pixels().zip(b.pixels()).map(|(a, b)| (0..3).map(|c| u64::from(a[c].abs_diff(b[c]))).sum::<u64>()).sum();
     sum as f64 / (3 * changed) as f64
 }
 
@@ -68,7 +71,8 @@ fn what_is_outside_the_mask_is_untouched_and_the_same_is_made_again() {
         let donor = generator.needs_donor().then_some(&donor);
         let make = || Forger::new(generator, &target, donor, 0.5, 7).frame(2).unwrap();
         let (image, mask) = make();
-        let outside = |(x, y, p): (u32, u32, &image::Luma<u8>)| p[0] > 0 || image.get_pixel(x, y) == own[2].get_pixel(x, y);
+        let outside =
+            |(x, y, p): (u32, u32, &image::Luma<u8>)| p[0] > 0 || image.get_pixel(x, y) == own[2].get_pixel(x, y);
         assert!(mask.enumerate_pixels().all(outside), "{generator}");
         assert!(mask.pixels().all(|p| p[0] == 0 || p[0] == 255));
         assert!(change(&image, &own[2], &mask) > 0.5, "{generator} changes next to nothing");
@@ -99,7 +103,8 @@ fn strength_makes_a_fake_easier_to_see() {
     for generator in Generator::ALL {
         let seen = |strength: f32| {
             let forger = Forger::new(generator, &target, Some(&donor), strength, 7);
-            let each = (0..FRAMES).map(|i| forger.frame(i).map(|(image, mask)| change(&image, &own[i], &mask)).unwrap());
+            let each =
+                (0..FRAMES).map(|i| forger.frame(i).map(|(image, mask)| change(&image, &own[i], &mask)).unwrap());
             each.sum::<f64>() / FRAMES as f64
         };
         let (weak, strong) = (seen(0.0), seen(1.0));

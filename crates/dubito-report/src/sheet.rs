@@ -59,13 +59,18 @@ mod tests {
 
     #[test]
     fn tiles_stand_under_their_names() {
-        let tile = |label: &str, shade| Tile { label: label.into(), image: RgbImage::from_pixel(60, 40, image::Rgb([shade; 3])) };
+        let tile = |label: &str, shade| Tile {
+            label: label.into(),
+            image: RgbImage::from_pixel(60, 40, image::Rgb([shade; 3])),
+        };
         let sheet = sheet(&[tile("first", 90), tile("second", 120), tile("third", 200)], 2).unwrap();
         assert_eq!(sheet.dimensions(), (8 + 2 * 68, 8 + 2 * 74));
         assert_eq!(sheet.get_pixel(20, 50)[0], 90);
         assert_eq!(sheet.get_pixel(90, 50)[0], 120);
         assert_eq!(sheet.get_pixel(20, 125)[0], 200);
-        let dark = |x: std::ops::Range<u32>| x.flat_map(|x| (8..34).map(move |y| (x, y))).filter(|&(x, y)| sheet.get_pixel(x, y)[0] < 100).count();
+        let dark = |x: std::ops::Range<u32>| {
+            x.flat_map(|x| (8..34).map(move |y| (x, y))).filter(|&(x, y)| sheet.get_pixel(x, y)[0] < 100).count()
+        };
         assert!(dark(8..68) > 10 && dark(76..136) > 10, "the names are written");
     }
 }

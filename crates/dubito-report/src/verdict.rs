@@ -299,8 +299,15 @@ impl View<'_> {
             .group(&[("generator", "real")], level)
             .map_or_else(|| Estimate::undefined("there are no untouched reals"), |g| g.metric("false_alarm_rate"));
         let points = |value: f64| format!("{:.0}", 100.0 * value).replace("-0", "0");
-        let parts: Vec<String> = groups
-            .iter()
+        // The table has them all; the sentence those that react most.
+        const NAMED: usize = 3;
+        let mut most: Vec<&&Group> = groups.iter().collect();
+        let above = |group: &Group| group.metric("false_alarm_rate_above_real").value.unwrap_or(f64::NEG_INFINITY);
+        most.sort_by(|a, b| above(b).total_cmp(&above(a)));
+        let others = groups.len().saturating_sub(NAMED);
+        let parts: Vec<String> = most
+            .into_iter()
+            .take(NAMED)
             .map(|group| {
                 let above = group.metric("false_alarm_rate_above_real");
                 let difference = match (above.value, above.low, above.high) {
@@ -338,9 +345,14 @@ impl View<'_> {
             judgement,
             answer: answer.into(),
             text: format!(
-                "Null controls are real videos put through a generator's whole warp, blend and encode. Called fake: {} of the untouched reals; {}. {rest}",
+                "Null controls are real videos put through a generator's whole warp, blend and encode. Called fake: {} of the untouched reals; {}{}. {rest}",
                 percent(&untouched),
-                parts.join("; ")
+                parts.join("; "),
+                if others > 0 {
+                    format!("; the other {others} kinds react less, see the table")
+                } else {
+                    String::new()
+                }
             ),
             clause: clause.into(),
         })

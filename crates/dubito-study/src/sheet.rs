@@ -21,12 +21,20 @@ const SIDE: u32 = 256;
 /// # Errors
 /// A file that can't be written.
 pub fn contact_sheet(path: &Path, seed: u64, strength: Option<f32>) -> Result<(), StudyError> {
-    let options =
-        SimulateOptions { seed, subjects: 2, frames: FRAMES, frame_rate: 6.0, width: 512, height: 384, quantiser: None };
-    let person = |i: usize| -> Result<(Vec<RgbImage>, Vec<Vec<[f32; 3]>>), StudyError> {
+    let options = SimulateOptions {
+        seed,
+        subjects: 2,
+        frames: FRAMES,
+        frame_rate: 6.0,
+        width: 512,
+        height: 384,
+        quantiser: None,
+    };
+    type Meshes = Vec<Vec<[f32; 3]>>;
+    let person = |i: usize| -> Result<(Vec<RgbImage>, Meshes), StudyError> {
         let (subject, performance) = subject(i, &options)?;
         let frame = |n: usize| dubito_sim::render(&subject, &performance, n as u64);
-        Ok((0..FRAMES).map(|n| frame(n)).map(|r| (r.image, r.landmarks)).unzip())
+        Ok((0..FRAMES).map(frame).map(|r| (r.image, r.landmarks)).unzip())
     };
     let ((target_frames, target_meshes), (donor_frames, donor_meshes)) = (person(1)?, person(3)?);
     let target = Face::new(&target_frames, target_meshes, &[]);

@@ -25,6 +25,7 @@ fn clip(video: &str, seed: u64, tint: [f32; 3]) -> Clip {
         (0..FRAMES * SIZE * SIZE * 3).map(|i| (stream.range(90.0, 130.0) + tint[i % 3]) as u8).collect::<Vec<u8>>();
     Clip {
         meta: ClipMeta { video: video.into(), size: SIZE as u32, ..ClipMeta::default() },
+        windows: vec![0; FRAMES],
         frame_index: (0..FRAMES as u64).map(|i| 3 * i).collect(),
         timestamps: (0..FRAMES).map(|i| i as f64 / 25.0).collect(),
         boxes: vec![[0.0; 4]; FRAMES],

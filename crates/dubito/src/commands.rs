@@ -28,7 +28,9 @@ use dubito_study::train::{TrainOptions, train_rounds};
 use dubito_study::{Lesson, Step, StudyError};
 use serde_json::{Value, json};
 
-use crate::args::{Analyze, Command, Common, Demo, Extract, Forge, ForgeSettings, Predict, Simulate, Train, TrainSettings};
+use crate::args::{
+    Analyze, Command, Common, Demo, Extract, Forge, ForgeSettings, Predict, Simulate, Train, TrainSettings,
+};
 use crate::doctor::doctor;
 use crate::progress::Display;
 
@@ -130,7 +132,12 @@ fn list_generators(settings: &ForgeSettings, common: &Common) -> Result<(), Stud
         println!("{}", json!({ "sheet": path, "standard_strength": standard }));
     } else {
         for generator in Generator::ALL {
-            println!("{:<15}{} (standard strength {})", generator.name(), generator.imitates(), generator.standard_strength());
+            println!(
+                "{:<15}{} (standard strength {})",
+                generator.name(),
+                generator.imitates(),
+                generator.standard_strength()
+            );
         }
         println!("{}", path.display());
     }

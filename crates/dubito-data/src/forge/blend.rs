@@ -277,7 +277,9 @@ mod tests {
             let mut image = target.clone();
             let mut mask = GrayImage::new(80, 80);
             lay_over(&mut image, &mut mask, &layer.pixels, rect, &opacity);
-            assert!(target.enumerate_pixels().all(|(x, y, p)| mask.get_pixel(x, y)[0] > 0 || image.get_pixel(x, y) == p));
+            assert!(
+                target.enumerate_pixels().all(|(x, y, p)| mask.get_pixel(x, y)[0] > 0 || image.get_pixel(x, y) == p)
+            );
             assert_eq!((mask.get_pixel(40, 40)[0], mask.get_pixel(2, 2)[0]), (255, 0));
             // The brightness in the middle, and the stripes that came with the layer.
             let green = |x: u32| f32::from(image.get_pixel(x, 40)[1]);

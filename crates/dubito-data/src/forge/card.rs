@@ -67,10 +67,16 @@ fn card(rows: &[Row], options: &ForgeOptions, origin: &str) -> String {
     for ((_, kind), rows) in &kinds {
         let frames: u32 = rows.iter().filter_map(|r| r.frames).sum();
         let real: usize = rows.iter().map(|r| r.frames_that_are_real().len()).sum();
-        let changed = if rows.iter().any(|r| r.mask.is_some()) { format!("{} of {frames}", frames as usize - real) } else { "-".into() };
-        let strength = rows[0].generator.parse::<super::Generator>().ok().map_or("-".into(), |g| {
-            options.strength.unwrap_or(g.standard_strength()).to_string()
-        });
+        let changed = if rows.iter().any(|r| r.mask.is_some()) {
+            format!("{} of {frames}", frames as usize - real)
+        } else {
+            "-".into()
+        };
+        let strength = rows[0]
+            .generator
+            .parse::<super::Generator>()
+            .ok()
+            .map_or("-".into(), |g| options.strength.unwrap_or(g.standard_strength()).to_string());
         let _ = writeln!(text, "| {kind} | {} | {changed} | {strength} |", rows.len());
     }
     text.push_str(

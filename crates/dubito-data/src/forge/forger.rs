@@ -24,8 +24,6 @@ const TELLING: [usize; 12] = [61, 291, 13, 14, 0, 17, 159, 145, 386, 374, 78, 30
 const TELLING_WEIGHT: f32 = 30.0;
 /// Components of a pair's autoencoder.
 const COMPONENTS: usize = 12;
-/// Frames that a texture learned for a mouth is the mean of.
-const NEIGHBOURS: usize = 4;
 /// Largest width in pixels at which a mouth is drawn, after Wav2Lip; and never more than half its width.
 const MOUTH_PIXELS: f32 = 96.0;
 
@@ -72,26 +70,31 @@ impl<'a> Forger<'a> {
                 _ => {}
             }
         }
-        let mut forger = Self { generator, strength, target, donor, chosen, spoken, textures: Vec::new(), shapes, seed };
+        let mut forger =
+            Self { generator, strength, target, donor, chosen, spoken, textures: Vec::new(), shapes, seed };
         forger.textures = forger.paint().iter().map(Plane::to_image).collect();
         forger
     }
 
     /// The whole textures that the generator makes, one for each of the target's frames; none where it makes none.
     fn paint(&self) -> Vec<Plane> {
-        use Generator::{Deepfakes, FaceswapGan, Fsgan, FsganWav2lip, Neuraltextures};
+        use Generator::{Deepfakes, Faceshifter, FaceswapGan, Fsgan, FsganWav2lip, Neuraltextures};
         let side = match self.generator {
             Deepfakes => between(self.strength, 112.0, 64.0),
             FaceswapGan => 128.0,
-            Neuraltextures => between(self.strength, 160.0, 112.0),
+            Neuraltextures => between(self.strength, 144.0, 72.0),
+            Faceshifter => between(self.strength, 160.0, 80.0),
             Fsgan | FsganWav2lip => between(self.strength, 176.0, 112.0),
             _ => return Vec::new(),
         } as u32;
         let Some(donor) = self.donor else { return textures(self.target, side) };
+        // Frames that a texture is learned from; the more, the smoother.
+        let neighbours = between(self.strength, 2.0, 8.0) as usize;
         match self.generator {
             Deepfakes => {
                 let (own, other) = (textures(self.target, side), textures(donor, side));
-                let pick = |from: &[Plane], face: &Face| face.usable().iter().map(|&i| from[i].clone()).collect::<Vec<_>>();
+                let pick =
+                    |from: &[Plane], face: &Face| face.usable().iter().map(|&i| from[i].clone()).collect::<Vec<_>>();
                 match Autoencoder::train(&pick(&own, self.target), &pick(&other, donor), COMPONENTS) {
                     Some(trained) => own.iter().map(|texture| trained.swap(texture)).collect(),
                     None => own,
@@ -101,9 +104,16 @@ impl<'a> Forger<'a> {
                 let other = textures(donor, side);
                 self.chosen.iter().map(|&j| other[j].decoded(4, between(self.strength, 0.0, 0.08))).collect()
             }
+            Faceshifter => {
+                // An identity is told from several frames: the mean of those that are shaped alike.
+                let other = textures(donor, side);
+                let near = |&j: &usize| likest(&donor.meshes[j], donor, &FACE_OVAL, neighbours);
+                let told = |j: &usize| mean_texture(near(j).into_iter().map(|k| &other[k]));
+                self.chosen.iter().map(|j| told(j).unwrap_or_else(|| other[*j].clone())).collect()
+            }
             Neuraltextures => {
                 let own = textures(self.target, side);
-                let near = |shape: &Mesh| likest(shape, self.target, &LIPS_OUTER, NEIGHBOURS);
+                let near = |shape: &Mesh| likest(shape, self.target, &LIPS_OUTER, neighbours);
                 let learned = |shape: &Mesh| mean_texture(near(shape).into_iter().map(|i| &own[i]));
                 self.shapes.iter().zip(&own).map(|(shape, own)| learned(shape).unwrap_or_else(|| own.clone())).collect()
             }
@@ -125,7 +135,9 @@ impl<'a> Forger<'a> {
     /// Makes the counterfeit of frame `i`, and the mask: 255 where a pixel may have changed. `None` where it can't be
     /// made (see [`Face::unusable`]) or there is no such frame.
     pub fn frame(&self, i: usize) -> Option<(RgbImage, GrayImage)> {
-        use Generator::{Deepfakes, Face2face, Faceshifter, Faceswap, FaceswapGan, Fsgan, FsganWav2lip, Neuraltextures};
+        use Generator::{
+            Deepfakes, Face2face, Faceshifter, Faceswap, FaceswapGan, Fsgan, FsganWav2lip, Neuraltextures,
+        };
         if self.target.unusable.get(i)?.is_some() {
             return None;
         }
@@ -133,19 +145,23 @@ impl<'a> Forger<'a> {
         let s = self.strength;
         let mut canvas = Canvas { image: own.clone(), mask: GrayImage::new(own.width(), own.height()) };
         match self.generator {
-            Faceswap | Faceshifter => {
+            Faceswap => {
                 let (texture, from) = self.donors_frame(&self.chosen, i);
-                let (pixels, blend, colour) = match self.generator {
-                    Faceswap => (between(s, 176.0, 112.0), Blend::Feathered(between(s, 0.14, 0.04)), between(s, 1.0, 0.5)),
-                    _ => (f32::INFINITY, Blend::Bands(between(s, 0.0, 0.9)), between(s, 1.0, 0.7)),
-                };
-                canvas.paste(texture, from, mesh, &FACE_OVAL, pixels, blend, colour)?;
+                let blend = Blend::Feathered(between(s, 0.14, 0.015));
+                let (pixels, colour) = (between(s, 176.0, 96.0), between(s, 1.0, 0.3));
+                canvas.paste((texture, from), mesh, &FACE_OVAL, pixels, blend, colour)?;
+            }
+            Faceshifter => {
+                let texture = self.textures.get(i)?;
+                let from = mean_points(texture.width());
+                let blend = Blend::Bands(between(s, 0.0, 0.9));
+                canvas.paste((texture, &from), mesh, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
             }
             Deepfakes | FaceswapGan => {
                 let texture = self.textures.get(i)?;
                 let blend = Blend::Soft(between(s, 0.09, 0.03));
                 let from = mean_points(texture.width());
-                canvas.paste(texture, &from, mesh, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
+                canvas.paste((texture, &from), mesh, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
             }
             Fsgan | FsganWav2lip => {
                 let texture = self.textures.get(i)?;
@@ -155,7 +171,7 @@ impl<'a> Forger<'a> {
                 };
                 let blend = Blend::Gradient(between(s, 1.0, 0.6));
                 let from = mean_points(texture.width());
-                canvas.paste(texture, &from, &shape, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
+                canvas.paste((texture, &from), &shape, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
                 if self.generator == FsganWav2lip {
                     self.mouth(i, &shape, &mut canvas)?;
                 }
@@ -165,18 +181,25 @@ impl<'a> Forger<'a> {
                 let light = if self.donor.is_some() { between(s, 0.3, 0.9) } else { 0.0 };
                 let (texture, from) = smoothly_lit(own, mesh, light)?;
                 let blend = Blend::Feathered(between(s, 0.12, 0.05));
-                canvas.paste(&texture, &from, shape, &FACE_OVAL, 176.0, blend, 0.0)?;
+                canvas.paste((&texture, &from), shape, &FACE_OVAL, 176.0, blend, 0.0)?;
                 if self.donor.is_some() {
                     let j = likest(shape, self.target, &LIPS_OUTER, 1).first().copied().unwrap_or(i);
                     let (texture, from) = (&self.target.frames[j], &self.target.meshes[j]);
-                    canvas.paste(texture, from, shape, &LIPS_OUTER, 176.0, Blend::Feathered(0.12), 0.8)?;
+                    canvas.paste((texture, from), shape, &LIPS_OUTER, 176.0, Blend::Feathered(0.12), 0.8)?;
                 }
             }
             Neuraltextures => {
                 let texture = self.textures.get(i)?;
                 let from = mean_points(texture.width());
-                let blend = Blend::Feathered(between(s, 0.14, 0.05));
-                canvas.paste(texture, &from, &self.shapes[i], &LOWER_FACE, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
+                let blend = Blend::Feathered(between(s, 0.14, 0.02));
+                canvas.paste(
+                    (texture, &from),
+                    &self.shapes[i],
+                    &LOWER_FACE,
+                    f32::INFINITY,
+                    blend,
+                    between(s, 1.0, 0.6),
+                )?;
             }
             Generator::Wav2lip => self.mouth(i, mesh, &mut canvas)?,
             Generator::SelfBlended => self.self_blended(own, mesh, &mut canvas)?,
@@ -197,19 +220,20 @@ impl<'a> Forger<'a> {
     fn mouth(&self, i: usize, mesh: &Mesh, canvas: &mut Canvas) -> Option<()> {
         let s = self.strength;
         let moved = self.shapes[i].iter().zip(&self.target.meshes[i]);
-        let shape: Mesh = mesh.iter().zip(moved).map(|(p, (to, from))| [0, 1, 2].map(|k| p[k] + to[k] - from[k])).collect();
+        let shape: Mesh =
+            mesh.iter().zip(moved).map(|(p, (to, from))| [0, 1, 2].map(|k| p[k] + to[k] - from[k])).collect();
         let across = LOWER_FACE.map(|k| shape[k as usize][0]);
         let across = across.iter().copied().fold(f32::MIN, f32::max) - across.iter().copied().fold(f32::MAX, f32::min);
-        let pixels = MOUTH_PIXELS.min(across / 2.0) * between(s, 1.0, 0.7);
+        let pixels = MOUTH_PIXELS.min(across / 2.0) * between(s, 1.0, 0.5);
         let before = canvas.image.clone();
-        let blend = Blend::Feathered(between(s, 0.12, 0.03));
-        canvas.paste(&before, mesh, &shape, &LOWER_FACE, pixels, blend, 0.0)?;
+        let blend = Blend::Feathered(between(s, 0.12, 0.015));
+        canvas.paste((&before, mesh), &shape, &LOWER_FACE, pixels, blend, 0.0)?;
         let (texture, from) = self.donors_frame(&self.spoken, i);
         // The lips are a part of the lower face: drawn at the same scale.
         let lips = LIPS_OUTER.map(|k| shape[k as usize][0]);
         let lips = lips.iter().copied().fold(f32::MIN, f32::max) - lips.iter().copied().fold(f32::MAX, f32::min);
         let pixels = pixels * lips / across.max(1.0);
-        canvas.paste(texture, from, &shape, &LIPS_OUTER, pixels, Blend::Feathered(0.15), between(s, 1.0, 0.5))
+        canvas.paste((texture, from), &shape, &LIPS_OUTER, pixels, Blend::Feathered(0.15), between(s, 1.0, 0.5))
     }
 
     /// Lays the target's own face, changed a little, over itself. What is changed, and how much, is drawn once for
@@ -233,10 +257,12 @@ impl<'a> Forger<'a> {
         let centre = [0, 1].map(|k| points.iter().map(|p| p[k]).sum::<f32>() / points.len().max(1) as f32);
         let shift = [draw("right"), draw("down")].map(|d| 0.06 * amount * width * d);
         let scale = 1.0 + 0.03 * amount * draw("scale");
-        let place = |p: &[f32; 3]| [0, 1, 2].map(|k| if k < 2 { centre[k] + scale * (p[k] - centre[k]) + shift[k] } else { p[k] });
+        let place = |p: &[f32; 3]| {
+            [0, 1, 2].map(|k| if k < 2 { centre[k] + scale * (p[k] - centre[k]) + shift[k] } else { p[k] })
+        };
         let moved: Mesh = mesh.iter().map(place).collect();
         let outline: &[u16] = if draw("region") < 0.0 { &LOWER_FACE } else { &FACE_OVAL };
-        canvas.paste(&changed, &from, &moved, outline, f32::INFINITY, Blend::Soft(0.05 + 0.03 * draw("edge")), 0.0)
+        canvas.paste((&changed, &from), &moved, outline, f32::INFINITY, Blend::Soft(0.05 + 0.03 * draw("edge")), 0.0)
     }
 }
 
@@ -259,8 +285,7 @@ impl Canvas {
     /// `None` where a mesh can't be drawn.
     fn paste(
         &mut self,
-        texture: &RgbImage,
-        from: &[[f32; 3]],
+        (texture, from): (&RgbImage, &[[f32; 3]]),
         to: &[[f32; 3]],
         outline: &[u16],
         pixels: f32,

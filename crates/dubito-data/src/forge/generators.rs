@@ -100,13 +100,13 @@ impl Generator {
         match self {
             Self::Deepfakes => 0.5,
             Self::Face2face => 0.5,
-            Self::Faceswap => 0.5,
-            Self::Neuraltextures => 0.5,
-            Self::Faceshifter => 0.5,
-            Self::FaceswapGan => 0.5,
-            Self::Fsgan => 0.5,
-            Self::Wav2lip => 0.5,
-            Self::FsganWav2lip => 0.5,
+            Self::Faceswap => 0.9,
+            Self::Neuraltextures => 0.9,
+            Self::Faceshifter => 0.9,
+            Self::FaceswapGan => 0.7,
+            Self::Fsgan => 0.6,
+            Self::Wav2lip => 0.9,
+            Self::FsganWav2lip => 0.6,
             Self::SelfBlended => 0.5,
         }
     }
@@ -187,10 +187,8 @@ fn unusable(mesh: &[[f32; 3]]) -> Option<&'static str> {
         return Some("no whole mesh");
     }
     let [left, right] = SIDES.map(|i| [mesh[i][0], mesh[i][1]]);
-    let (across, nose) = (
-        [right[0] - left[0], right[1] - left[1]],
-        [mesh[NOSE_TIP][0] - left[0], mesh[NOSE_TIP][1] - left[1]],
-    );
+    let (across, nose) =
+        ([right[0] - left[0], right[1] - left[1]], [mesh[NOSE_TIP][0] - left[0], mesh[NOSE_TIP][1] - left[1]]);
     let width = across[0].powi(2) + across[1].powi(2);
     let place = (across[0] * nose[0] + across[1] * nose[1]) / width.max(1e-6);
     (!(PROFILE..=1.0 - PROFILE).contains(&place)).then_some("a profile")

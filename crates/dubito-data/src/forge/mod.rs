@@ -22,8 +22,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use forger::Forger;
-use pyramid::Plane;
 pub use generators::{Face, Generator};
+use pyramid::Plane;
 
 use crate::clip::Clip;
 use crate::error::DataError;
@@ -36,7 +36,7 @@ use crate::split::{self, Cell};
 /// Name of the data set in the manifest.
 pub const DATASET: &str = "forged";
 /// What the mechanism was when a file was made: changes whenever the same options would give other pixels.
-const REVISION: u32 = 3;
+const REVISION: u32 = 4;
 
 /// What is forged and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -190,12 +190,7 @@ fn stems(sources: &[&Source]) -> Vec<String> {
 }
 
 /// The donors of target `i`: the other people of its cell who look most like it, each with their first usable video.
-fn donors(
-    i: usize,
-    targets: &[Target],
-    options: &ForgeOptions,
-    unlike: &dyn Fn(&str, &str) -> f64,
-) -> Vec<usize> {
+fn donors(i: usize, targets: &[Target], options: &ForgeOptions, unlike: &dyn Fn(&str, &str) -> f64) -> Vec<usize> {
     let target = &targets[i];
     let Some(cell) = target.cell else { return Vec::new() };
     let own = &target.source.identity;
@@ -382,7 +377,8 @@ fn forge_target(
         let face = |seen: &Target| -> Face<'_> { face(&frames[seen.source.name.as_str()], &seen.track) };
         let (own, donor) = (face(target), output.donor.map(face));
         let forger = output.generator.map(|generator| {
-            let seed = u64::from_le_bytes(blake3::hash(name.as_bytes()).as_bytes().first_chunk().copied().unwrap_or_default());
+            let seed =
+                u64::from_le_bytes(blake3::hash(name.as_bytes()).as_bytes().first_chunk().copied().unwrap_or_default());
             Forger::new(generator, &own, donor.as_ref(), strength.unwrap_or_default(), seed ^ options.seed)
         });
         let row = write_output(output, &name, target, own.frames, forger.as_ref(), out, options, tools)?;

@@ -167,7 +167,8 @@ pub fn membrane(values: &mut Plane, known: &[Known]) {
     }
     let (width, height) = (values.width, values.height);
     if values.is_small() {
-        let given: Vec<[f32; 3]> = values.pixels.iter().zip(known).filter(|(_, k)| **k == Known::Given).map(|(p, _)| *p).collect();
+        let given: Vec<[f32; 3]> =
+            values.pixels.iter().zip(known).filter(|(_, k)| **k == Known::Given).map(|(p, _)| *p).collect();
         let n = given.len().max(1) as f32;
         let mean = given.iter().fold([0.0; 3], |s, &p| zip(s, p, |s, p| s + p / n));
         for (pixel, _) in values.pixels.iter_mut().zip(known).filter(|(_, k)| **k == Known::Wanted) {
@@ -242,7 +243,10 @@ mod tests {
 
     #[test]
     fn bands_can_be_kept_from_the_lower_picture() {
-        let (under, over) = (Plane::from_fn(64, 64, |_, _| [80.0; 3]), Plane::from_fn(64, 64, |x, _| [if x % 2 == 0 { 130.0 } else { 110.0 }; 3]));
+        let (under, over) = (
+            Plane::from_fn(64, 64, |_, _| [80.0; 3]),
+            Plane::from_fn(64, 64, |x, _| [if x % 2 == 0 { 130.0 } else { 110.0 }; 3]),
+        );
         let opacity = Plane::from_fn(64, 64, |_, _| [1.0; 3]);
         // Only the finest band: the stripes without the mean.
         let blended = blend_bands(&under, &over, &opacity, 4, &|band| if band == 0 { 1.0 } else { 0.0 });
@@ -269,7 +273,8 @@ mod tests {
     fn a_membrane_between_two_edges_is_a_ramp() {
         // Given at the left and right edge, nothing flows out above and below: the solution is linear.
         let (width, height) = (41, 23);
-        let mut values = Plane::from_fn(width, height, |x, _| if x == 0 { [10.0, 0.0, 5.0] } else { [50.0, -20.0, 5.0] });
+        let mut values =
+            Plane::from_fn(width, height, |x, _| if x == 0 { [10.0, 0.0, 5.0] } else { [50.0, -20.0, 5.0] });
         let known: Vec<Known> = (0..width * height)
             .map(|i| if i % width == 0 || i % width == width - 1 { Known::Given } else { Known::Wanted })
             .collect();

@@ -1,9 +1,9 @@
 //! Faces in one shape: every frame's face drawn onto the mean face, and a linear autoencoder trained on a pair of people.
 
-use dubito_face::{MEAN_FACE, TRIANGLES};
 use super::generators::Face;
 use super::pyramid::{Known, Plane, membrane};
 use super::warp::{self, Rect};
+use dubito_face::{MEAN_FACE, TRIANGLES};
 
 /// The mean face's points in a square of `size` pixels.
 pub fn mean_points(size: u32) -> Vec<[f32; 3]> {
@@ -195,7 +195,7 @@ fn inverse(mut m: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
     }
     for i in 0..n {
         let pivot = m[i][i];
-        if !(pivot.abs() > 1e-300) {
+        if pivot.is_nan() || pivot.abs() <= 1e-300 {
             return None;
         }
         m[i].iter_mut().for_each(|v| *v /= pivot);
@@ -224,7 +224,8 @@ mod tests {
                 assert!((product - value * v).abs() < 1e-9);
             }
         }
-        let product = |a: &[Vec<f64>], b: &[Vec<f64>], i: usize, j: usize| (0..3).map(|k| a[i][k] * b[k][j]).sum::<f64>();
+        let product =
+            |a: &[Vec<f64>], b: &[Vec<f64>], i: usize, j: usize| (0..3).map(|k| a[i][k] * b[k][j]).sum::<f64>();
         let inverse = inverse(m.clone()).unwrap();
         assert!((product(&m, &inverse, 1, 1) - 1.0).abs() < 1e-9 && product(&m, &inverse, 0, 2).abs() < 1e-9);
     }
