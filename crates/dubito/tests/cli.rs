@@ -117,40 +117,50 @@ fn what_cannot_be_read_is_a_row_and_the_rest_goes_on() {
     }
 }
 
-/// Every step once, on six people and a few frames: the files that each leaves are what the next one
+/// Every step once, on six simulated people and a few frames: the files that each leaves are what the next one
 /// reads, and the same command again does the same work in no time.
 #[test]
 fn the_whole_road_step_by_step() {
-    let Some(faces) = faces() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let videos = folder.path().join("videos");
-    fs::create_dir(&videos).unwrap();
-    for name in ["lp_d0.mp4", "lp_d3.mp4", "lp_d18.mp4", "lp_d19.mp4", "single_face.mp4", "lp_d12.mp4"] {
-        fs::copy(faces.join(name), videos.join(name)).unwrap();
-    }
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let run = |arguments: &[&str]| {
         let output = dubito(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
+    let small = ["--frame-rate", "6", "--width", "320", "--height", "240"];
+    let mut simulate = vec!["simulate", "--subjects", "6", "--frames", "8", "--json", "-q", "-o"];
+    let videos = path("videos");
+    simulate.push(&videos);
+    simulate.extend(small);
+    run(&simulate);
+    assert!(fs::read_to_string(folder.path().join("videos/person01.truth.jsonl")).unwrap().contains("pulse"));
     let forge = |out: &str| {
-        run(&["forge", &path("videos"), "-o", &path(out), "--frames", "8", "--donors", "1", "--json", "-q"])
+        let settings = ["--frames", "8", "--every", "1", "--donors", "1", "--controls", "2", "--json", "-q"];
+        run(&[&["forge", &path("videos"), "-o", &path(out)], settings.as_slice()].concat())
     };
     let forged = forge("forged");
-    // Six people: a real one, two null controls and two fakes each.
-    assert_eq!(forged["status"]["ok"], 30, "{forged}");
+    // Six people: a real one, two null controls and nine fakes each.
+    assert_eq!(forged["status"]["ok"], 72, "{forged}");
+    let card = fs::read_to_string(folder.path().join("forged/CARD.md")).unwrap();
+    assert!(card.contains("| fsgan-wav2lip | 6 |") && card.contains("null control of"), "{card}");
+    let sums = fs::read_to_string(folder.path().join("forged/BLAKE3SUMS")).unwrap();
+    // Each video, and the mask of each but the untouched ones.
+    assert_eq!(sums.lines().count(), 72 + 66);
     let first = fs::read(folder.path().join("forged/videos/faceswap").read_dir_first()).unwrap();
     assert_eq!(forge("forged"), forged);
-    assert_eq!(forge("again")["rows"], 30);
+    assert_eq!(forge("again")["rows"], 72);
     let again = fs::read(folder.path().join("again/videos/faceswap").read_dir_first()).unwrap();
     assert!(first == again, "the same seed gave another file");
 
     let manifest = path("forged/manifest.parquet");
     let clips = run(&["extract", &manifest, "-o", &path("clips"), "--frames", "8", "--size", "64", "--json", "-q"]);
-    assert_eq!(clips["rows"], 30, "{clips}");
+    assert_eq!(clips["rows"], 72, "{clips}");
     let manifest = path("clips/manifest.parquet");
-    let runs = run(&["train", &manifest, "-o", &path("runs"), "--epochs", "1", "--json", "-q"]);
+    let task = ["--task", "multiclass", "--leave-out", "faceshifter,neuraltextures"];
+    let out = path("runs");
+    let train = ["train", &manifest, "-o", &out, "--epochs", "1", "--json", "-q"];
+    let runs = run(&[train.as_slice(), &task].concat());
     assert_eq!(runs["runs"].as_array().unwrap().len(), 3);
     run(&["predict", &manifest, "--run", &path("runs"), "-o", &path("out"), "--samples", "8", "--json", "-q"]);
     run(&["analyze", &path("out/predictions.parquet"), "-o", &path("out"), "--resamples", "50", "--json", "-q"]);
@@ -161,6 +171,7 @@ fn the_whole_road_step_by_step() {
     assert!((0.0..=1.0).contains(&auroc));
     let total = |name: &str| overall["metrics"][name]["value"].as_f64().unwrap();
     assert!(total("epistemic") > 0.0, "a Bayesian detector without any doubt about itself");
+    assert_eq!(metrics["unseen"][0]["generators"].as_array().unwrap().len(), 3, "together, and each of the two");
     assert!(fs::read_to_string(folder.path().join("out/report.html")).unwrap().contains("</html>"));
 
     // A corrupt checkpoint is an error that names the file.
