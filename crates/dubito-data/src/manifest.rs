@@ -225,12 +225,14 @@ fn fields() -> Vec<FieldRef> {
     fields.extend(["dataset", "compression", "split", "status"].map(required));
     fields.push(optional("reason", Utf8));
     fields.push(required("video"));
-    fields.extend(["cell", "control", "mask", "real_frames", "clip"].map(|n| optional(n, Utf8) as FieldRef));
+    fields.extend(["cell", "control", "mask", "clip"].map(|n| optional(n, Utf8) as FieldRef));
     fields.extend(["track", "frames", "width", "height"].map(|n| optional(n, UInt32) as FieldRef));
     fields.push(optional("bytes", UInt64));
     fields.extend(["blake3", "decoder", "encoder", "source"].map(|n| optional(n, Utf8) as FieldRef));
     fields.push(optional("seed", UInt64));
-    fields.extend(["donor2", "race", "gender", "skin_tone", "audio"].map(|n| optional(n, Utf8) as FieldRef));
+    fields.extend(
+        ["donor2", "race", "gender", "skin_tone", "audio", "real_frames"].map(|n| optional(n, Utf8) as FieldRef),
+    );
     fields
 }
 

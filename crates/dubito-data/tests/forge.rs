@@ -125,5 +125,8 @@ fn a_face_that_cannot_be_used_is_left_alone() {
         let made: Vec<bool> = (0..FRAMES).map(|i| forger.frame(i).is_some()).collect();
         assert_eq!(made, [true, false, false, true, false, true], "{generator}");
         assert_eq!(forger.unusable(4), Some("a covered or unclear face"));
+        let nobody = Face::new(&[], Vec::new(), &[]);
+        assert!(Forger::new(generator, &target, Some(&nobody), 0.5, 7).frame(0).is_none());
+        assert!(Forger::new(generator, &nobody, Some(&donor), 0.5, 7).frame(0).is_none());
     }
 }

@@ -6,6 +6,7 @@
 //! | `{"generator": "real"}` | real videos that nothing was done to |
 //! | `{"generator": G}` | the fakes of G alone: how uncertain, how often missed; an AUROC is undefined here |
 //! | `{"generator": G, "against": "real"}` | the fakes of G and *all* reals, null controls too: the AUROC of G |
+//! | `{"generator": G, "against": "untouched"}` | the fakes of G and the reals without null controls, where there are some |
 //! | `{"control": G}` | null controls of G: how often a real is called fake for having been resampled and encoded |
 //! | `{"fold": F}`, `{"dataset": D}` | where there is more than one |
 //! | `{C: V}` | of each value of a column that was asked for |
@@ -502,6 +503,7 @@ enum Selection {
     Real,
     Generator(String),
     Against(String),
+    AgainstUntouched(String),
     Control(String),
     /// A column and its value.
     Fact(String, String),
@@ -516,6 +518,8 @@ impl Selection {
             (Self::Generator(_), _) => false,
             (Self::Against(name), Origin::Generator(generator)) => generator == name,
             (Self::Against(_), _) => true,
+            (Self::AgainstUntouched(name), Origin::Generator(generator)) => generator == name,
+            (Self::AgainstUntouched(_), origin) => *origin == Origin::Real,
             (Self::Control(name), Origin::Control(control)) => control == name,
             (Self::Control(_), _) => false,
             (Self::Fact(name, value), _) => fact(name) == Some(value),
@@ -536,6 +540,7 @@ impl Selection {
             Self::Real => vec![("generator", "real")],
             Self::Generator(name) => vec![("generator", name)],
             Self::Against(name) => vec![("generator", name), ("against", "real")],
+            Self::AgainstUntouched(name) => vec![("generator", name), ("against", "untouched")],
             Self::Control(name) => vec![("control", name)],
             Self::Fact(name, value) => vec![(name, value)],
         };
@@ -580,6 +585,7 @@ fn selections(scores: &Scores, missing: &[Missing], by: &[String]) -> Vec<Select
     let origins: BTreeSet<&Origin> = scores.units.origins().iter().chain(&of_missing).collect();
     let mut all = vec![Selection::All];
     let has_reals = origins.iter().any(|origin| !matches!(origin, Origin::Generator(_)));
+    let has_controls = origins.iter().any(|origin| matches!(origin, Origin::Control(_)));
     if origins.contains(&Origin::Real) {
         all.push(Selection::Real);
     }
@@ -588,6 +594,9 @@ fn selections(scores: &Scores, missing: &[Missing], by: &[String]) -> Vec<Select
             all.push(Selection::Generator(name.clone()));
             if has_reals {
                 all.push(Selection::Against(name.clone()));
+            }
+            if has_controls && origins.contains(&Origin::Real) {
+                all.push(Selection::AgainstUntouched(name.clone()));
             }
         }
     }

@@ -151,36 +151,39 @@ fn by_origin_table(metrics: &Metrics, level: Level) -> Option<Shown> {
         return None;
     }
     let mut notes = Notes::default();
+    let controls = groups.iter().any(|(origin, _)| matches!(origin, Origin::Control(_)));
+    let against: &[&str] = if controls { &["untouched", "real"] } else { &["real"] };
     let rows = groups
         .iter()
         .map(|(origin, group)| {
-            let (called_fake, auroc) = match origin {
-                Origin::Generator(name) => {
-                    let against = metrics.group(&[("generator", name), ("against", "real")], level);
-                    let auroc = against.map_or_else(|| group.metric("auroc"), |g| g.metric("auroc"));
-                    (complement(&group.metric("miss_rate")), Some(auroc))
-                }
+            let (called_fake, name) = match origin {
+                Origin::Generator(name) => (complement(&group.metric("miss_rate")), Some(name)),
                 _ => (group.metric("false_alarm_rate"), None),
             };
             let mut cells = vec![notes.cell(&called_fake)];
-            cells.push(match auroc {
-                Some(auroc) => notes.cell(&auroc),
+            cells.extend(against.iter().map(|reals| match name {
+                Some(name) => {
+                    let both = metrics.group(&[("generator", name), ("against", reals)], level);
+                    notes.cell(&both.map_or_else(|| group.metric("auroc"), |g| g.metric("auroc")))
+                }
                 None => Cell { value: String::new(), interval: String::new(), note: 0 },
-            });
+            }));
             let parts = ["total", "aleatoric", "between_frames", "epistemic"];
             let parts = parts.iter().filter(|name| level == Level::Video || **name != "between_frames");
             cells.extend(parts.map(|name| notes.cell(&group.metric(name))));
             (origin.title(), format!("n = {}", group.items), cells)
         })
         .collect();
-    let mut header = vec!["Origin", "Called fake", "AUROC against reals", "Total", "Aleatoric"];
+    let mut header = vec!["Origin", "Called fake"];
+    header.extend(if controls { ["AUROC", "AUROC with controls"].as_slice() } else { &["AUROC"] });
+    header.extend(["Total", "Aleatoric"]);
     if level == Level::Video {
         header.push("Between frames");
     }
     header.push("Epistemic");
     Some(Shown {
         title: format!("By generator, {}", level.plural()),
-        caption: "Called fake: a false alarm for reals and null controls, a catch for fakes. The AUROC sets the fakes of one generator against all reals, null controls too. Uncertainties are means over the row's own items, in nats.".into(),
+        caption: "Called fake: a false alarm for reals and null controls, a catch for fakes. The AUROC sets the fakes of one generator against the untouched reals; with controls, against the null controls too. Uncertainties are means over the row's own items, in nats.".into(),
         header: header.into_iter().map(String::from).collect(),
         rows,
         notes: notes.numbered(),

@@ -57,10 +57,11 @@ impl<'a> Forger<'a> {
         seed: u64,
     ) -> Self {
         use Generator::{Face2face, FsganWav2lip, Neuraltextures, Wav2lip};
-        let chosen = donor.map_or_else(Vec::new, |donor| alike(target, donor));
-        let spoken = donor.map_or_else(Vec::new, |donor| in_turn(target, donor));
+        let shown = donor.filter(|donor| !donor.is_empty());
+        let chosen = shown.map_or_else(Vec::new, |donor| alike(target, donor));
+        let spoken = shown.map_or_else(Vec::new, |donor| in_turn(target, donor));
         let mut shapes = target.meshes.clone();
-        if let Some(donor) = donor {
+        if let Some(donor) = shown {
             let drive = if matches!(generator, Wav2lip | FsganWav2lip) { 1.0 } else { between(strength, 0.5, 1.0) };
             match generator {
                 Face2face => shapes = reenacted(target, donor, &spoken, drive, &EXPRESSION),
@@ -72,8 +73,15 @@ impl<'a> Forger<'a> {
         }
         let mut forger =
             Self { generator, strength, target, donor, chosen, spoken, textures: Vec::new(), shapes, seed };
-        forger.textures = forger.paint().iter().map(Plane::to_image).collect();
+        if !forger.lacks_its_donor() {
+            forger.textures = forger.paint().iter().map(Plane::to_image).collect();
+        }
         forger
+    }
+
+    /// Whether there should be another person and not one frame shows it: then nothing is made.
+    fn lacks_its_donor(&self) -> bool {
+        self.donor.is_some_and(Face::is_empty)
     }
 
     /// The whole textures that the generator makes, one for each of the target's frames; none where it makes none.
@@ -138,7 +146,7 @@ impl<'a> Forger<'a> {
         use Generator::{
             Deepfakes, Face2face, Faceshifter, Faceswap, FaceswapGan, Fsgan, FsganWav2lip, Neuraltextures,
         };
-        if self.target.unusable.get(i)?.is_some() {
+        if self.target.unusable.get(i)?.is_some() || self.lacks_its_donor() {
             return None;
         }
         let (own, mesh) = (self.target.frames.get(i)?, self.target.meshes.get(i)?);

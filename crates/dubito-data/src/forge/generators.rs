@@ -98,11 +98,11 @@ impl Generator {
     /// simulated subjects from real ones neither always nor never.
     pub fn standard_strength(self) -> f32 {
         match self {
-            Self::Deepfakes => 0.5,
-            Self::Face2face => 0.5,
+            Self::Deepfakes => 0.4,
+            Self::Face2face => 0.4,
             Self::Faceswap => 0.9,
             Self::Neuraltextures => 0.9,
-            Self::Faceshifter => 0.9,
+            Self::Faceshifter => 0.75,
             Self::FaceswapGan => 0.7,
             Self::Fsgan => 0.6,
             Self::Wav2lip => 0.9,
