@@ -229,7 +229,7 @@ impl Metrics {
             decisions: self.decisions.iter().filter(|d| d.detector.as_ref() == name).cloned().collect(),
             comparisons: Vec::new(),
             unseen: self.unseen.iter().filter(|u| u.detector.as_ref() == name).cloned().collect(),
-            confusion: self.confusion.clone(),
+            confusion: self.confusion.iter().filter(|c| c.detector.as_ref() == name).cloned().collect(),
             task: self.task.clone(),
             intervals: self.intervals.clone(),
             unit: self.unit,
