@@ -349,7 +349,7 @@ impl View<'_> {
                 percent(&untouched),
                 parts.join("; "),
                 if others > 0 {
-                    format!("; the other {others} kinds react less, see the table")
+                    format!("; the other {others} kinds react no more, see the table")
                 } else {
                     String::new()
                 }
