@@ -43,6 +43,8 @@ pub struct Forger<'a> {
     textures: Vec<RgbImage>,
     /// For each of the target's frames the shape that its own mesh takes.
     shapes: Vec<Mesh>,
+    /// For each of the target's frames its mesh with some of the donor's proportions, of the generators that take them.
+    proportions: Vec<Option<Mesh>>,
     seed: u64,
 }
 
@@ -56,7 +58,7 @@ impl<'a> Forger<'a> {
         strength: f32,
         seed: u64,
     ) -> Self {
-        use Generator::{Face2face, FsganWav2lip, Neuraltextures, Wav2lip};
+        use Generator::{Face2face, Fsgan, FsganWav2lip, Neuraltextures, Wav2lip};
         let shown = donor.filter(|donor| !donor.is_empty());
         let chosen = shown.map_or_else(Vec::new, |donor| alike(target, donor));
         let spoken = shown.map_or_else(Vec::new, |donor| in_turn(target, donor));
@@ -71,8 +73,13 @@ impl<'a> Forger<'a> {
                 _ => {}
             }
         }
+        let proportions = match (generator, shown) {
+            (Fsgan | FsganWav2lip, Some(donor)) => proportioned(target, donor, between(strength, 0.2, 0.8)),
+            _ => Vec::new(),
+        };
+        let textures = Vec::new();
         let mut forger =
-            Self { generator, strength, target, donor, chosen, spoken, textures: Vec::new(), shapes, seed };
+            Self { generator, strength, target, donor, chosen, spoken, textures, shapes, proportions, seed };
         if !forger.lacks_its_donor() {
             forger.textures = forger.paint().iter().map(Plane::to_image).collect();
         }
@@ -174,14 +181,14 @@ impl<'a> Forger<'a> {
             Fsgan | FsganWav2lip => {
                 let texture = self.textures.get(i)?;
                 let shape = match self.donor {
-                    Some(donor) => proportioned(mesh, self.target, donor, between(s, 0.2, 0.8))?,
-                    None => mesh.clone(),
+                    Some(_) => self.proportions.get(i)?.as_ref()?,
+                    None => mesh,
                 };
                 let blend = Blend::Gradient(between(s, 1.0, 0.6));
                 let from = mean_points(texture.width());
-                canvas.paste((texture, &from), &shape, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
+                canvas.paste((texture, &from), shape, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
                 if self.generator == FsganWav2lip {
-                    self.mouth(i, &shape, &mut canvas)?;
+                    self.mouth(i, shape, &mut canvas)?;
                 }
             }
             Face2face => {
@@ -361,13 +368,15 @@ fn neutral(face: &Face) -> Option<Vec<[f32; 2]>> {
     (!shapes.is_empty()).then(|| (0..MEAN_FACE.len()).map(mean).collect())
 }
 
+/// Distance of a place on the mean face from the nearest of some points.
+fn nearest(p: [f32; 2], points: &[u16]) -> f32 {
+    let away = |&i: &u16| (MEAN_FACE[i as usize][0] - p[0]).hypot(MEAN_FACE[i as usize][1] - p[1]);
+    points.iter().map(away).fold(f32::INFINITY, f32::min)
+}
+
 /// How much each point follows the nearest of the `leaders`: 1 there, less the farther away, 0 on the outline.
 fn follow(leaders: &[&[u16]]) -> Vec<f32> {
     const REACH: f32 = 0.09;
-    let nearest = |p: [f32; 2], to: &[u16]| {
-        let away = |&i: &u16| (MEAN_FACE[i as usize][0] - p[0]).hypot(MEAN_FACE[i as usize][1] - p[1]);
-        to.iter().map(away).fold(f32::INFINITY, f32::min)
-    };
     MEAN_FACE
         .iter()
         .map(|&p| {
@@ -378,42 +387,40 @@ fn follow(leaders: &[&[u16]]) -> Vec<f32> {
         .collect()
 }
 
+/// A mesh laid over the mean face, each point `k` put where `place(k, point)` says, and laid back.
+fn moved(mesh: &Mesh, place: impl Fn(usize, [f32; 2]) -> [f32; 2]) -> Option<Mesh> {
+    let back = to_mean(mesh)?.inverse();
+    let points = aligned(mesh)?.into_iter().zip(mesh).enumerate();
+    let to = points.map(|(k, (point, own))| {
+        let [x, y] = back.apply(place(k, point).map(f64::from)).map(|v| v as f32);
+        [x, y, own[2]]
+    });
+    Some(to.collect())
+}
+
 /// The target's meshes with the donor's expressions: `drive` of the difference of the donor's frame from the donor's
 /// mean face, added to the target's mean face where the points follow the `leaders`.
 fn reenacted(target: &Face, donor: &Face, chosen: &[usize], drive: f32, leaders: &[&[u16]]) -> Vec<Mesh> {
     let (Some(own), Some(other)) = (neutral(target), neutral(donor)) else { return target.meshes.clone() };
     let follow = follow(leaders);
-    let moved = |mesh: &Mesh, j: usize| -> Option<Mesh> {
-        let back = to_mean(mesh)?.inverse();
-        let (shape, driver) = (aligned(mesh)?, aligned(&donor.meshes[j])?);
-        let place = |k: usize| {
+    let driven = |mesh: &Mesh, j: usize| -> Option<Mesh> {
+        let driver = aligned(&donor.meshes[j])?;
+        moved(mesh, |k, point| {
             let wanted = [0, 1].map(|c| own[k][c] + driver[k][c] - other[k][c]);
-            let at = [0, 1].map(|c| f64::from(shape[k][c] + drive * follow[k] * (wanted[c] - shape[k][c])));
-            let [x, y] = back.apply(at).map(|v| v as f32);
-            [x, y, mesh[k][2]]
-        };
-        Some((0..mesh.len()).map(place).collect())
+            [0, 1].map(|c| point[c] + drive * follow[k] * (wanted[c] - point[c]))
+        })
     };
     let each = target.meshes.iter().zip(chosen);
-    each.map(|(mesh, &j)| moved(mesh, j).unwrap_or_else(|| mesh.clone())).collect()
+    each.map(|(mesh, &j)| driven(mesh, j).unwrap_or_else(|| mesh.clone())).collect()
 }
 
-/// A mesh of the target with `share` of the donor's proportions inside its outline.
-fn proportioned(mesh: &Mesh, target: &Face, donor: &Face, share: f32) -> Option<Mesh> {
-    let (own, other) = (neutral(target)?, neutral(donor)?);
-    let back = to_mean(mesh)?.inverse();
-    let shape = aligned(mesh)?;
-    let inside = |k: usize| {
-        let p = MEAN_FACE[k];
-        let away = |&i: &u16| (MEAN_FACE[i as usize][0] - p[0]).hypot(MEAN_FACE[i as usize][1] - p[1]);
-        (FACE_OVAL.iter().map(away).fold(f32::INFINITY, f32::min) / 0.15).min(1.0)
-    };
-    let place = |k: usize| {
-        let at = [0, 1].map(|c| f64::from(shape[k][c] + share * inside(k) * (other[k][c] - own[k][c])));
-        let [x, y] = back.apply(at).map(|v| v as f32);
-        [x, y, mesh[k][2]]
-    };
-    Some((0..mesh.len()).map(place).collect())
+/// The target's meshes with `share` of the donor's proportions inside their outline; `None` where there is no whole
+/// mesh.
+fn proportioned(target: &Face, donor: &Face, share: f32) -> Vec<Option<Mesh>> {
+    let (Some(own), Some(other)) = (neutral(target), neutral(donor)) else { return Vec::new() };
+    let inside: Vec<f32> = MEAN_FACE.iter().map(|&p| (nearest(p, &FACE_OVAL) / 0.15).min(1.0)).collect();
+    let place = |k: usize, point: [f32; 2]| [0, 1].map(|c| point[c] + share * inside[k] * (other[k][c] - own[k][c]));
+    target.meshes.iter().map(|mesh| moved(mesh, place)).collect()
 }
 
 /// The frames of `face` whose points of a region are most like those of `shape`, both laid over the mean face.
