@@ -222,6 +222,12 @@ pub enum ReportError {
         /// The split.
         name: String,
     },
+    /// Nobody can be set apart to choose on.
+    #[error("nobody can be set apart to choose on: there are {groups} groups of people who share no video")]
+    NobodyApart {
+        /// Groups of people joined by a video, as target and donor.
+        groups: usize,
+    },
     /// Numbers that the statistics refuse.
     #[error("{place}: {source}")]
     Stats {
@@ -259,6 +265,11 @@ impl ReportError {
                 Some("--split NAME says which one to judge, --by split keeps them apart".into())
             }
             Self::Several { column, .. } => Some(format!("--{column} NAME chooses one")),
+            Self::NobodyApart { .. } => Some(
+                "leave --set-apart out, or give scores with a column `split` whose rows named `calibration` show other \
+                 people than those of `test`"
+                    .into(),
+            ),
             Self::SameSplit { .. } => Some("--split NAME says which one to judge".into()),
             Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space and run the same command again".into())

@@ -31,6 +31,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIter
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::apart::SetApart;
 use crate::classes::{Confusion, Predictions};
 use crate::comparison::{Pair, comparisons};
 use crate::decisions::{Decisions, Promises};
@@ -58,6 +59,8 @@ pub struct Options {
     /// The split on which everything is chosen that [`decisions`](mod@crate::decisions) judges; by default
     /// [`CALIBRATION_SPLITS`], where there is one.
     pub calibration_split: Option<String>,
+    /// Who is chosen on where the files have no split for it; `None` for nobody.
+    pub set_apart: Option<SetApart>,
     /// What is promised.
     pub promises: Promises,
     /// Unit of the mean uncertainties among the metrics.
@@ -94,6 +97,7 @@ impl Default for Options {
             view: View::default(),
             by: Vec::new(),
             calibration_split: None,
+            set_apart: None,
             promises: Promises::default(),
             unit: Unit::Nats,
         }

@@ -14,6 +14,7 @@
 //! | [`scores`] | rows reduced over their samples: scored frames and videos |
 //! | [`evaluate`](mod@evaluate) | scored items by group: the content of `metrics.json` |
 //! | [`generators`] | whether doubt follows accuracy from generator to generator |
+//! | [`SetApart`] | people set apart to choose on, where there is no split for it |
 //! | [`decisions`](mod@decisions) | thresholds, recalibration, sets, abstention, likelihood ratios: chosen on one split, judged on another |
 //! | [`comparison`] | whether detectors differ |
 //! | [`unseen`](mod@unseen) | what is made of generators that the detector never saw |
@@ -22,6 +23,7 @@
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
 //! | [`report`] | everything together, written to a folder |
 
+mod apart;
 pub mod classes;
 pub mod comparison;
 pub mod decisions;
@@ -43,6 +45,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+pub use apart::SetApart;
 pub use classes::{ClassView, Predictions};
 pub use error::ReportError;
 pub use evaluate::{Group, Level, Metrics, Missing, Options, evaluate};

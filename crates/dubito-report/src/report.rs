@@ -88,6 +88,10 @@ pub fn write_report_of(
     }
     if let Some(calibration) = &input.calibration {
         metrics.decisions = decisions(calibration, scores, options)?;
+    } else if let Some(how) = options.set_apart {
+        let unseen = options.promises.unseen.union(&scores.not_learned.unseen).cloned().collect();
+        let (apart, others) = scores.set_apart(how, &unseen)?;
+        metrics.decisions = decisions(&apart, &others, options)?;
     }
     write_metrics(out, scores, &metrics, input)?;
     Ok(metrics)
@@ -561,7 +565,7 @@ fn page(
         examples: input.examples.iter().map(|e| (e.group.clone(), e.caption.clone(), BASE64.encode(&e.png))).collect(),
         provenance: flattened(&input.provenance),
         conventions: CONVENTIONS.iter().map(|(name, words)| (name.to_string(), words.to_string())).collect(),
-        limits: limits(scores, input),
+        limits: limits(scores, metrics, input),
         not_in_this_run: input.not_in_this_run.clone(),
         font_regular: BASE64.encode(WOFF_REGULAR),
         font_semibold: BASE64.encode(WOFF_SEMIBOLD),
@@ -685,7 +689,7 @@ fn flattened(value: &serde_json::Value) -> Vec<(String, String)> {
     rows
 }
 
-fn limits(scores: &Scores, input: &ReportInput) -> Vec<String> {
+fn limits(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<String> {
     let mut limits = Vec::new();
     match scores.clustered_by {
         ClusteredBy::Identity if scores.clusters < 100 => limits.push(format!(
@@ -723,8 +727,11 @@ fn limits(scores: &Scores, input: &ReportInput) -> Vec<String> {
         limits.push("Boxes, rejection and ROC curves are drawn of every k-th item, 200,000 at most; every number is of all items.".into());
     }
     match scores.splits.len() {
+        0 | 1 if metrics.decisions.is_empty() => limits.push(
+            "The predictions name no calibration split, so nothing was chosen on one: no threshold, recalibration, prediction sets, guarantee of abstention or likelihood ratios. A column `split` with rows named `calibration` would give them, or `--set-apart 0.5`.".into(),
+        ),
         0 | 1 if input.calibration.is_none() => limits.push(
-            "The predictions name no calibration split, so nothing was chosen on one: no threshold, recalibration, prediction sets, guarantee of abstention or likelihood ratios. A column `split` with rows named `calibration` would give them.".into(),
+            "The predictions name no calibration split, so some of those who were tested were set apart to choose on: thresholds, recalibration, sets, abstention and likelihood ratios are judged on the others alone, all other numbers on everybody. Where detectors were cross-fitted, what was chosen belongs to their mixture, not to one of them.".into(),
         ),
         _ => {}
     }

@@ -176,6 +176,14 @@ impl ScoreSet {
     }
 }
 
+impl ScoreSet {
+    /// The same of some of the items, and of some of the videos, each with their indices; `missing` stays that of all.
+    pub(crate) fn with(&self, (items, ids): (Items, Vec<u32>), videos: Option<(Items, Vec<u32>)>) -> Self {
+        let (videos, video_ids) = videos.map_or((self.videos.clone(), None), |(videos, ids)| (videos, Some(ids)));
+        Self { items, item_ids: Some(ids), videos, video_ids, ..self.clone() }
+    }
+}
+
 /// What a person (cluster) of the bootstrap is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -375,6 +383,23 @@ impl Scores {
     /// The same with one detector only; panics where there is no such set.
     pub fn only(&self, set: usize) -> Self {
         Self { sets: vec![self.sets[set].clone()], ..self.clone() }
+    }
+
+    /// The same of the units that `keep`, asked with their index, says so; `name` stands for the split.
+    pub(crate) fn part(&self, name: &str, keep: impl Fn(usize) -> bool) -> Self {
+        let part_of = |set: &ScoreSet| {
+            let of = |level: Level| -> (Items, Vec<u32>) {
+                let items = set.of(level);
+                let kept = |i: usize| keep(self.unit(set, level, i));
+                let ids = (0..items.len()).filter(|&i| kept(i)).map(|i| set.id(level, i) as u32).collect();
+                (items.select(kept), ids)
+            };
+            set.with(of(Level::Item), self.has_videos.then(|| of(Level::Video)))
+        };
+        let sets: Vec<ScoreSet> = self.sets.iter().map(part_of).collect();
+        let level = if self.has_videos { Level::Video } else { Level::Item };
+        let clusters: BTreeSet<u32> = sets.iter().flat_map(|set| set.of(level).clusters().iter().copied()).collect();
+        Self { sets, clusters: clusters.len(), split: Some(name.to_owned()), ..self.clone() }
     }
 
     /// Number of items, scored by any detector.

@@ -447,7 +447,7 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
     let name = |split: &Option<String>| split.clone().unwrap_or_else(|| "unnamed".into());
     let plural = decisions.level.plural();
     let on = format!(
-        "Chosen on the {} {plural} of the split {}, judged on the {} of {}.",
+        "Chosen on {} {plural} ({}), judged on {} ({}).",
         fit.items,
         name(&fit.split),
         judged.items,

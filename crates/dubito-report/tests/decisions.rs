@@ -5,7 +5,7 @@ mod synthetic;
 
 use std::path::{Path, PathBuf};
 
-use dubito_report::{Metrics, Options, ReportError, ReportInput, Row, Scores, write_report};
+use dubito_report::{Level, Metrics, Options, ReportError, ReportInput, Row, Scores, SetApart, write_report};
 use dubito_stats::Bootstrap;
 use synthetic::{Size, rows, write};
 
@@ -170,4 +170,63 @@ fn numbers_by_a_column_in_another_unit() {
     assert_eq!(nats.group(&[("country", "FI")], level).unwrap().items, 30);
     let total = |metrics: &Metrics| metrics.group(&[], level).unwrap().metric("total").value.unwrap();
     assert!((total(&bits) * std::f64::consts::LN_2 - total(&nats)).abs() < 1e-12);
+}
+
+#[test]
+fn people_are_set_apart_with_those_they_share_videos_with_and_nothing_chosen_meets_an_unseen_generator() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = rows(&Size { people: 40, frames: 2, samples: 4 });
+    // Each person's fakes take their face from the next one of a pair.
+    for row in &mut all {
+        let person = row.identity.clone().unwrap();
+        let number: usize = person.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+        let other = format!("{}{}", person.trim_end_matches(|c: char| c.is_ascii_digit()), number ^ 1);
+        let is_fake = row.label == "fake";
+        row.donor = is_fake.then_some(other);
+    }
+    let path = folder.path().join("scores.parquet");
+    write(&path, &all).unwrap();
+    let mut options = options();
+    options.set_apart = Some(SetApart { share: 0.5, seed: 3 });
+    options.promises.unseen = ["mouth".to_owned()].into();
+    let metrics = analyse(&path, &folder.path().join("out"), &options);
+    let [decided] = metrics.decisions.as_slice() else { panic!("one detector") };
+    let (fit, judged) = (&decided.calibration, &decided.evaluated);
+    assert_eq!((fit.clusters, judged.clusters), (20, 20));
+    assert!(!fit.generators.contains(&"mouth".to_owned()) && judged.generators.contains(&"mouth".to_owned()));
+    assert_eq!(decided.unseen, ["mouth"]);
+    // All other numbers are of everybody.
+    assert_eq!(metrics.group(&[], metrics.top_level()).unwrap().items, 280);
+
+    let scores = Scores::read(&[path], &options).unwrap();
+    let how = SetApart { share: 0.5, seed: 3 };
+    let (apart, others) = scores.set_apart(how, &Default::default()).unwrap();
+    let people = |part: &Scores| -> std::collections::BTreeSet<String> {
+        let set = &part.sets[0];
+        let units = (0..set.videos.len()).map(|i| part.unit(set, Level::Video, i));
+        units
+            .flat_map(|unit| ["identity", "donor"].map(|fact| part.units.text(fact, unit).map(str::to_owned)))
+            .flatten()
+            .collect()
+    };
+    assert!(people(&apart).is_disjoint(&people(&others)));
+    assert_eq!(apart.sets[0].videos.len() + others.sets[0].videos.len(), 280);
+    assert_eq!(apart.sets[0].items.len(), 2 * apart.sets[0].videos.len());
+    let (again, _) = scores.set_apart(how, &Default::default()).unwrap();
+    assert_eq!(people(&apart), people(&again));
+    let (other_seed, _) = scores.set_apart(SetApart { seed: 4, ..how }, &Default::default()).unwrap();
+    assert_ne!(people(&apart), people(&other_seed));
+}
+
+#[test]
+fn where_all_are_joined_nobody_can_be_set_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = rows(&Size { people: 12, frames: 2, samples: 4 });
+    let first = all[0].identity.clone();
+    all.iter_mut().filter(|row| row.label == "fake").for_each(|row| row.donor = first.clone());
+    let path = folder.path().join("scores.parquet");
+    write(&path, &all).unwrap();
+    let scores = Scores::read(&[path], &options()).unwrap();
+    let refused = scores.set_apart(SetApart { share: 0.5, seed: 0 }, &Default::default()).unwrap_err();
+    assert!(matches!(refused, ReportError::NobodyApart { groups: 1 }), "{refused}");
 }

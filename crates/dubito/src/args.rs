@@ -396,6 +396,10 @@ pub struct Analyze {
     /// validation or val, where there is one]
     #[arg(long, value_name = "NAME")]
     pub calibration_split: Option<String>,
+    /// Where the files have no such split: the share of the people tested who are taken as one, drawn by the seed;
+    /// what is chosen on them is judged on the others
+    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "calibration_split")]
+    pub set_apart: Option<f64>,
     /// More columns to give the numbers by, by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub by: Vec<String>,

@@ -16,7 +16,7 @@ use dubito_media::Tools;
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
-use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, View, explain};
+use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, SetApart, View, explain};
 use dubito_stats::{Bootstrap, Unit};
 use dubito_study::audit::{self, AuditOptions};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
@@ -371,6 +371,7 @@ fn analyze_options(arguments: &Analyze) -> Options {
         detector: arguments.detector.clone(),
         split: arguments.split.clone(),
         calibration_split: arguments.calibration_split.clone(),
+        set_apart: arguments.set_apart.map(|share| SetApart { share, seed: arguments.seed }),
         by: arguments.by.clone(),
         view: View::default(),
         unit: match arguments.unit.as_str() {

@@ -7,6 +7,7 @@ use image::{GrayImage, RgbImage, imageops};
 
 use super::blend::{self, Blend};
 use super::generators::{Face, Generator};
+use super::grain::match_grain;
 use super::pyramid::Plane;
 use super::texture::{Autoencoder, mean_points, mean_texture, textures};
 use super::warp::{self, Point, Rect};
@@ -117,7 +118,7 @@ impl<'a> Forger<'a> {
             }
             FaceswapGan => {
                 let other = textures(donor, side);
-                self.chosen.iter().map(|&j| other[j].decoded(4, between(self.strength, 0.0, 0.08))).collect()
+                self.chosen.iter().map(|&j| other[j].decoded(4, between(self.strength, 0.0, 0.05))).collect()
             }
             Faceshifter => {
                 // An identity is told from several frames: the mean of those that are shaped alike.
@@ -296,7 +297,8 @@ struct Canvas {
 
 impl Canvas {
     /// Draws `texture`, whose mesh is `from`, in the shape `to` inside its `outline`, at most `pixels` wide. Widths in
-    /// `blend` are fractions of the drawing's; `colour` says how much of the difference in colour is removed.
+    /// `blend` are fractions of the drawing's; `colour` says how much of the difference in colour is removed. What is drawn
+    /// gets the grain of what is there.
     /// `None` where a mesh can't be drawn.
     fn paste(
         &mut self,
@@ -319,6 +321,7 @@ impl Canvas {
             other => other,
         };
         let opacity = blend.fit(&mut layer, &self.image, rect, &polygon, colour);
+        match_grain(&mut layer.pixels, &self.image, rect, &opacity);
         blend::lay_over(&mut self.image, &mut self.mask, &layer.pixels, rect, &opacity);
         Some(())
     }

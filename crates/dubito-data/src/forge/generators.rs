@@ -103,7 +103,7 @@ impl Generator {
             Self::Faceswap => 0.9,
             Self::Neuraltextures => 0.9,
             Self::Faceshifter => 0.75,
-            Self::FaceswapGan => 0.7,
+            Self::FaceswapGan => 0.6,
             Self::Fsgan => 0.6,
             Self::Wav2lip => 0.9,
             Self::FsganWav2lip => 0.6,

@@ -8,6 +8,7 @@ pub mod blend;
 pub mod card;
 mod forger;
 mod generators;
+mod grain;
 mod pyramid;
 mod texture;
 pub mod warp;
@@ -36,7 +37,7 @@ use crate::split::{self, Cell};
 /// Name of the data set in the manifest.
 pub const DATASET: &str = "forged";
 /// What the mechanism was when a file was made: changes whenever the same options would give other pixels.
-const REVISION: u32 = 4;
+const REVISION: u32 = 5;
 
 /// What is forged and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

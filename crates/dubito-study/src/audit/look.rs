@@ -31,8 +31,12 @@ pub(super) struct Seen {
     pub kind: String,
     /// Logarithms of bytes, bits per second and bits per pixel; width, height, frames, frames per second.
     pub container: Vec<f64>,
-    /// Mean and deviation of yaw, pitch and roll; none without a face.
+    /// Mean and deviation of yaw, pitch and roll of the person filmed: of the untouched video, in those frames that are
+    /// what the row's label says. Where the untouched video isn't known, as [`drawn_pose`](Self::drawn_pose). None
+    /// without a face.
     pub pose: Option<Vec<f64>>,
+    /// Mean and deviation of yaw, pitch and roll of the face as this video shows it, forged or not; none without a face.
+    pub drawn_pose: Option<Vec<f64>>,
     /// Share of the frames with a face, mean and least presence, mean number of faces, and frames of the clip.
     pub track: Vec<f64>,
     /// Logarithms of the Laplacian's variance and of the gradient's energy.
@@ -94,6 +98,9 @@ struct Frames {
     counts: Vec<usize>,
 }
 
+/// The landmarks of the largest face in each frame that is looked at.
+type Places = Vec<Option<Vec<[f32; 3]>>>;
+
 fn look_at_group(
     rows: &[Row],
     members: &[usize],
@@ -122,18 +129,29 @@ fn look_at_group(
             Err(reason) => out.unreadable.push(reason),
         }
     }
-    let mut places: Option<Vec<Option<Vec<[f32; 3]>>>> = None;
+    let mut places: Option<Places> = None;
     for row in order {
         let read = open(&rows[row].path).and_then(|video| frames_of(video, &wanted, models));
         match read {
             Err(reason) => out.unreadable.push(format!("{}: {reason}", rows[row].video)),
             Ok(frames) => {
-                let own = || frames.faces.iter().map(|f| f.as_ref().map(|(points, _)| points.clone())).collect();
+                let own = || -> Places {
+                    frames.faces.iter().map(|f| f.as_ref().map(|(points, _)| points.clone())).collect()
+                };
                 if row == first {
                     places = Some(own());
                 }
                 let places = places.clone().unwrap_or_else(own);
-                out.seen.push(measure(row, &rows[row], &frames, &places, hidden.as_deref()));
+                let mut seen = measure(row, &rows[row], &frames, &places, hidden.as_deref());
+                seen.drawn_pose = poses(&own(), |_| true);
+                seen.pose = match reference {
+                    Some(_) => {
+                        let not_forged = rows[row].frames_that_are_real();
+                        poses(&places, |k| wanted.get(k).is_none_or(|frame| !not_forged.contains(frame)))
+                    }
+                    None => seen.drawn_pose.clone(),
+                };
+                out.seen.push(seen);
             }
         }
         tell(row)?;
@@ -263,13 +281,11 @@ fn measure(row: usize, of: &Row, frames: &Frames, places: &[Option<Vec<[f32; 3]>
         frames.counts.iter().sum::<usize>() as f64 / looked,
         of.clip.as_ref().and(of.frames).map_or(0.0, f64::from),
     ];
-    let poses: Vec<[f64; 3]> = frames.faces.iter().flatten().filter_map(|(points, _)| pose(points)).collect();
 
     let mut seen = Seen {
         row,
         kind: format!("{} {} {}", info.container, info.codec, info.pixel_format),
         container: logs.into_iter().chain([width, height, count, rate]).collect(),
-        pose: (!poses.is_empty()).then(|| mean_and_deviation(&poses)),
         track,
         ..Seen::default()
     };
@@ -294,6 +310,13 @@ fn measure(row: usize, of: &Row, frames: &Frames, places: &[Option<Vec<[f32; 3]>
         seen.colour = Some(mean(|a| &a.colour));
     }
     seen
+}
+
+/// Mean and deviation of the angles in the frames (by their place among those looked at) that count.
+fn poses(places: &[Option<Vec<[f32; 3]>>], counts: impl Fn(usize) -> bool) -> Option<Vec<f64>> {
+    let faces = places.iter().enumerate().filter(|(k, _)| counts(*k));
+    let poses: Vec<[f64; 3]> = faces.filter_map(|(_, points)| pose(points.as_deref()?)).collect();
+    (!poses.is_empty()).then(|| mean_and_deviation(&poses))
 }
 
 fn mean_and_deviation(values: &[[f64; 3]]) -> Vec<f64> {

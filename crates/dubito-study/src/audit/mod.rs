@@ -74,7 +74,8 @@ const A_LITTLE: Limit = Limit::AtMost(0.75);
 const CONTAINER: usize = 0;
 const BACKGROUND: usize = 1;
 const APPEARANCE: usize = 7;
-const PROBES: [Probe; 8] = [
+const DRAWN_POSE: usize = 8;
+const PROBES: [Probe; 9] = [
     Probe {
         name: "container",
         shown: "container, codec, bit rate, size and number of frames",
@@ -90,7 +91,7 @@ const PROBES: [Probe; 8] = [
     },
     Probe {
         name: "pose",
-        shown: "yaw, pitch and roll of the face",
+        shown: "yaw, pitch and roll of the person filmed, in the frames that were forged",
         limit: Limit::Chance,
         advice: "choose fakes and reals with the same poses: each fake beside the real video that it was made from",
     },
@@ -124,6 +125,12 @@ const PROBES: [Probe; 8] = [
         shown: "sharpness, noise and colour of the face together",
         limit: A_LITTLE,
         advice: "lower the strength of the generators that are named, and see to sharpness, noise and colour each",
+    },
+    Probe {
+        name: "drawn_pose",
+        shown: "yaw, pitch and roll of the face as each video shows it",
+        limit: A_LITTLE,
+        advice: "lower the strength of the generators that are named: their faces lean otherwise than their targets' do",
     },
 ];
 
@@ -372,6 +379,7 @@ fn features(seen: &[Seen], probe: usize) -> BTreeMap<usize, Vec<f64>> {
         5 => s.noise.clone(),
         6 => s.colour.clone(),
         APPEARANCE => joined([&s.sharpness, &s.noise, &s.colour]),
+        DRAWN_POSE => s.drawn_pose.clone(),
         _ => None,
     };
     seen.iter().filter_map(|s| Some((s.row, of(s)?))).collect()
@@ -621,6 +629,7 @@ mod tests {
                 kind: "mov h264 yuv420p".into(),
                 container: vec![target("bytes") + 0.1 * own("bytes"), 640.0, 480.0],
                 pose: Some(vec![target("yaw") + 0.01 * own("yaw")]),
+                drawn_pose: Some(vec![target("yaw") + 0.1 * own("drawn yaw")]),
                 track: vec![1.0, 0.9 + 0.1 * own("presence")],
                 sharpness: Some(vec![own("sharp"), own("edge")]),
                 noise: Some(vec![own("noise")]),
@@ -660,7 +669,7 @@ mod tests {
     fn each_leak_is_found_by_its_own_check_and_its_generator_is_named() {
         let rows = rows();
         type Plant = fn(&mut Seen, &Row);
-        let plants: [(&str, Plant); 4] = [
+        let plants: [(&str, Plant); 5] = [
             // Fakes of one generator among three take a little less or a little more: only the square tells.
             ("container", |s, r| {
                 let away = if chance(&format!("sign {}", r.video)) < 0.5 { 3.0 } else { -3.0 };
@@ -668,6 +677,7 @@ mod tests {
             }),
             ("pose", |s, r| s.pose = Some(vec![if r.generator == "two" { 3.0 } else { chance(&r.video) }])),
             ("track", |s, r| s.track[1] -= if r.generator == "two" { 0.3 } else { 0.0 }),
+            ("drawn_pose", |s, r| s.drawn_pose = Some(vec![if r.generator == "two" { 3.0 } else { chance(&r.video) }])),
             ("noise", |s, r| s.noise = Some(vec![if r.generator == "two" { 2.0 } else { chance(&r.video) }])),
         ];
         for (name, plant) in plants {
