@@ -117,3 +117,17 @@ pub enum Undefined {
         frames: usize,
     },
 }
+
+impl Undefined {
+    /// The reason in a word, for tables: `no_face`, `turned_away`, `too_short`, `low_frame_rate`, `grey`, `still`.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::NoFace { .. } => "no_face",
+            Self::TurnedAway { .. } => "turned_away",
+            Self::TooShort { .. } | Self::Window { .. } => "too_short",
+            Self::FrameRate { .. } => "low_frame_rate",
+            Self::Grey => "grey",
+            Self::Still => "still",
+        }
+    }
+}

@@ -7,25 +7,26 @@ use crate::methods::{self, Method};
 use crate::spectrum::{Spectrum, fine, half_width};
 use crate::{Grid, Traces, Undefined};
 
-/// The shortest stretch that a heart rate is read from, in seconds: nearly three beats of the slowest heart.
-pub const LEAST_SECONDS: f64 = 4.0;
+/// The shortest stretch that a heart rate is read from, in seconds: four beats of the slowest heart. In less, noise has a
+/// peak as clear as many a pulse's (docs/PULSE.md).
+pub const LEAST_SECONDS: f64 = 6.0;
 /// Red, green and blue that differ by less than this on average are grey; of 255.
 const GREY: f64 = 0.75;
 /// A wave that changes by less than this is rounding: a hundredth of the faintest pulse that a camera shows.
 const STILL: f64 = 1e-7;
 /// From these SNR on, in decibels: good, fair. See [`Quality`].
-const STEPS: (f64, f64) = (6.0, 3.0);
+const STEPS: (f64, f64) = (3.0, 0.0);
 
 /// How far a reading can be believed, by its SNR. A search for the best line finds one in noise too: docs/PULSE.md has
 /// how often faces without a pulse reach each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quality {
-    /// Below 3 dB: noise does that too.
+    /// Below 0 dB: noise does that too.
     Poor,
-    /// 3 to 6 dB: probably a pulse.
+    /// 0 to 3 dB: probably a pulse.
     Fair,
-    /// 6 dB and more.
+    /// 3 dB and more.
     Good,
 }
 
