@@ -45,9 +45,9 @@ const SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.otf");
 const INK: RGBColor = RGBColor(31, 36, 48);
 const GREY: RGBColor = RGBColor(106, 114, 128);
 const RULE: RGBColor = RGBColor(226, 229, 234);
-const BLUE: RGBColor = RGBColor(0, 114, 178);
+pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
 const SKY: RGBColor = RGBColor(64, 150, 200);
-const ORANGE: RGBColor = RGBColor(213, 94, 0);
+pub(crate) const ORANGE: RGBColor = RGBColor(213, 94, 0);
 const GREEN: RGBColor = RGBColor(0, 128, 96);
 const PURPLE: RGBColor = RGBColor(170, 80, 130);
 const OCHRE: RGBColor = RGBColor(180, 125, 0);
@@ -416,12 +416,12 @@ fn thinned(points: Points) -> Points {
 // ---------------------------------------------------------------------------------------- drawing
 
 /// Something that draws itself on any backend. Lengths in pixels are multiplied by `scale`.
-trait Draw {
+pub(crate) trait Draw {
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String>;
 }
 
 /// What went wrong on a backend, in words.
-fn said<E: std::fmt::Display>(error: E) -> String {
+pub(crate) fn said<E: std::fmt::Display>(error: E) -> String {
     error.to_string()
 }
 
@@ -436,7 +436,7 @@ pub(crate) fn fonts() -> Result<(), String> {
 }
 
 /// Draw one figure as SVG, and as PNG of twice the size.
-fn figure(
+pub(crate) fn figure(
     name: &'static str,
     title: &'static str,
     caption: String,
@@ -487,22 +487,22 @@ fn at(style: TextStyle<'_>, horizontal: HPos, vertical: VPos) -> TextStyle<'_> {
 }
 
 /// The axes of one panel.
-struct Axes<'a> {
-    title: &'a str,
-    x: (&'a str, f64, f64),
-    y: (&'a str, f64, f64),
+pub(crate) struct Axes<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) x: (&'a str, f64, f64),
+    pub(crate) y: (&'a str, f64, f64),
     /// Room left of the plot, for the names of rows or the numbers of the axis.
-    left: u32,
+    pub(crate) left: u32,
     /// Whether y has numbers and lines.
-    y_lines: bool,
+    pub(crate) y_lines: bool,
     /// Numbers along x: about how many, and their decimals.
-    x_labels: usize,
-    decimals: usize,
+    pub(crate) x_labels: usize,
+    pub(crate) decimals: usize,
 }
 
-type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(crate) type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-fn panel<'a, DB: DrawingBackend>(
+pub(crate) fn panel<'a, DB: DrawingBackend>(
     area: &'a DrawingArea<DB, Shift>,
     axes: &Axes,
     scale: f64,
@@ -548,20 +548,24 @@ fn panel<'a, DB: DrawingBackend>(
 }
 
 /// Why there is nothing to see, in the middle of a panel.
-fn say_empty<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, why: &str, scale: f64) -> Result<(), String> {
+pub(crate) fn say_empty<DB: DrawingBackend>(
+    area: &DrawingArea<DB, Shift>,
+    why: &str,
+    scale: f64,
+) -> Result<(), String> {
     let (width, height) = area.dim_in_pixel();
     let style = at(text(13.0, &GREY, false, scale), HPos::Center, VPos::Center);
     area.draw(&Text::new(format!("Nothing to draw: {why}"), (width as i32 / 2, height as i32 / 2), style)).map_err(said)
 }
 
 /// How a line is dashed: pixels drawn and pixels left out; `(0, 0)` is solid.
-type Dash = (i32, i32);
-const SOLID: Dash = (0, 0);
+pub(crate) type Dash = (i32, i32);
+pub(crate) const SOLID: Dash = (0, 0);
 /// Colour and dash of the lines of a panel, in order.
 const LINES: [(RGBColor, Dash); 6] =
     [(BLUE, SOLID), (ORANGE, (7, 4)), (GREEN, (12, 4)), (PURPLE, SOLID), (SKY, (7, 4)), (OCHRE, (12, 4))];
 
-fn line<DB: DrawingBackend>(
+pub(crate) fn line<DB: DrawingBackend>(
     chart: &mut Chart<'_, DB>,
     points: &[(f64, f64)],
     color: RGBColor,

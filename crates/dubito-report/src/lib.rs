@@ -21,6 +21,7 @@
 //! | [`rates`] | how often something is called fake, with clustered intervals |
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
+//! | [`lines`] | a figure of lines, each on axes of its own: signals and spectra |
 //! | [`report`] | everything together, written to a folder |
 
 mod apart;
@@ -32,6 +33,7 @@ pub mod evaluate;
 pub mod figures;
 pub mod generators;
 pub mod input;
+pub mod lines;
 pub mod predictions;
 pub mod rates;
 pub mod report;

@@ -9,6 +9,7 @@ mod logistic;
 pub mod predict;
 pub mod progress;
 pub mod provenance;
+pub mod pulse;
 pub mod report;
 pub mod sheet;
 pub mod simulate;

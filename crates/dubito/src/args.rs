@@ -59,6 +59,8 @@ pub enum Command {
     Forge(Forge),
     /// Find the faces in videos and store them as clips
     Extract(Extract),
+    /// Read the pulse from the skin of a face, with its quality and a figure
+    Pulse(crate::pulse::Pulse),
     /// Train a detector on clips, cross-fitted over the people in them
     Train(Train),
     /// Draw posterior samples for people the detector has never seen

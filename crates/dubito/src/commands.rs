@@ -42,6 +42,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Simulate(arguments) => run_simulate(&arguments),
         Command::Forge(arguments) => run_forge(&arguments),
         Command::Extract(arguments) => run_extract(&arguments),
+        Command::Pulse(arguments) => crate::pulse::run(&arguments, &tools()),
         Command::Train(arguments) => run_train(&arguments),
         Command::Predict(arguments) => run_predict(&arguments),
         Command::Analyze(arguments) => run_analyze(&arguments),

@@ -5,6 +5,7 @@ mod commands;
 mod data;
 mod doctor;
 mod progress;
+mod pulse;
 
 use std::process::ExitCode;
 
