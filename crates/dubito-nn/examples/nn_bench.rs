@@ -15,7 +15,8 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    Boundary, Init, McDropoutPosterior, MemoryCrops, Posterior, ResNet, ResNetConfig, TrainConfig, device, train,
+    Architecture, Boundary, Detector, Init, McDropoutPosterior, MemoryCrops, NetworkConfig, Posterior, TrainConfig,
+    device, train,
 };
 use serde::Deserialize;
 
