@@ -268,6 +268,12 @@ mod tests {
     }
 
     #[test]
+    fn a_map_is_flattened_channels_first() {
+        let x = Tensor::<4>::from_data([[[[0.0f32, 1.0], [2.0, 3.0]]]], &Device::flex()); // height 1, width 2, channels 2
+        assert_eq!(flatten(x).into_data().iter::<f32>().collect::<Vec<_>>(), [0.0, 2.0, 1.0, 3.0]);
+    }
+
+    #[test]
     fn pooling_is_the_librarys_for_negative_values_too() {
         for (kernel, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1)] {
             let x = random([2, 9, 12, 5], 3) - 3.0;

@@ -262,7 +262,7 @@ fn write_clip(
                 control: row.control.clone(),
                 identity: Some(row.identity.clone()),
                 donor: row.donor.clone(),
-                detector: Some(run.config.detector.clone()),
+                detector: Some(run.config.detector.to_string()),
                 dataset: Some(row.dataset.clone()),
                 split: None,
                 fold: (!row.split.is_empty()).then(|| row.split.clone()),
