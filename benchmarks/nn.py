@@ -2,9 +2,9 @@
 
     python benchmarks/nn.py [--rounds 3]
 
-Installs torch and torchvision into .venv/nn, builds the example `nn_bench`, and times both sides in turn, round by round, in one go on as many threads as there are cores. The peer draws
+Installs torch, torchvision and timm into .venv/nn, builds the example `nn_bench`, and times both sides in turn, round by round, in one go on as many threads as there are cores. The peer draws
 posterior samples as its users do, by a loop over whole passes with dropout on. Ends with one JSON
-line per comparison; a ratio above 1 means that we are faster (or, for the cost of samples, cheaper).
+line per comparison, of every detector two; a ratio above 1 means that we are faster (or, for the cost of samples, cheaper).
 """
 
 import argparse
@@ -19,20 +19,29 @@ import common
 
 BATCH, SIZE, SAMPLES = 16, 224, 50
 TRAIN = {"batch": 32, "size": 112, "crops": 128}
+# Every detector forward, and trained, at one size; two steps are timed.
+DETECTORS = ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_b4", "xception"]
+SMALL = {"batch": 8, "size": 128}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="times each side runs; the median counts")
+    parser.add_argument("--only", help="time only the tasks whose name holds this, e.g. `xception`")
     arguments = parser.parse_args()
     ours, peer = Ours(), Peer()
 
     tasks = {
         "forward": {"do": "forward", "batch": BATCH, "size": SIZE},
         "samples": {"do": "samples", "batch": BATCH, "size": SIZE, "samples": SAMPLES, "boundary": "head"},
-        "train": {"do": "train", "width": 64, "freeze": None, **TRAIN},
-        "train tail": {"do": "train", "width": 64, "freeze": "layer3", **TRAIN},
+        "train": {"do": "train", "freeze": None, **TRAIN},
+        "train tail": {"do": "train", "freeze": "layer3", **TRAIN},
     }
+    for detector in DETECTORS:
+        tasks[f"{detector} forward"] = {"do": "forward", "detector": detector, **SMALL}
+        tasks[f"{detector} train"] = {"do": "train", "detector": detector, "freeze": None, "crops": 2 * SMALL["batch"], **SMALL}
+    if arguments.only:
+        tasks = {name: task for name, task in tasks.items() if arguments.only in name}
     seconds = {name: ([], []) for name in tasks}
     for round_ in range(arguments.rounds + 1):
         for name, task in tasks.items():
@@ -44,6 +53,13 @@ def main():
 
     median = {name: [statistics.median(t) for t in pair] for name, pair in seconds.items()}
     rate = lambda items, name: [items / t for t in median[name]]
+    for detector in DETECTORS:
+        at = f"{SMALL['size']} px, batch {SMALL['batch']}"
+        if f"{detector} forward" in median:
+            report(f"{detector} forward, {at}", rate(SMALL["batch"], f"{detector} forward"), "images/s")
+            report(f"{detector} training, {at}", rate(2 * SMALL["batch"], f"{detector} train"), "images/s")
+    if arguments.only:
+        return
     passes = [median["samples"][side] / median["forward"][side] for side in (0, 1)]
     report("ResNet-18 forward, 224 px, batch 16", rate(BATCH, "forward"), "images/s")
     report("50 posterior samples at the head, 224 px, batch 16", rate(BATCH, "samples"), "images/s")
@@ -69,18 +85,28 @@ class Ours:
 
 
 class Peer:
-    """torchvision's ResNet-18 with dropout before its last layer."""
+    """torchvision's networks, ResNet-18 with dropout before its last layer; timm's Xception."""
 
     def __init__(self):
+        import timm
         import torch
         import torchvision
 
         torch.set_num_threads(os.cpu_count())
         self.torch = torch
-        self.net = torchvision.models.resnet18(num_classes=2)
-        self.net.fc = torch.nn.Sequential(torch.nn.Dropout(0.2), self.net.fc)
+        models = torchvision.models
+        self.make = {name: getattr(models, name) for name in DETECTORS if name != "xception"}
+        self.make["xception"] = lambda num_classes: timm.create_model("legacy_xception", num_classes=num_classes)
+        self.nets = {}
 
     def time(self, task):
+        detector = task.get("detector", "resnet18")
+        if detector not in self.nets:
+            self.nets[detector] = self.make[detector](num_classes=2)
+            if detector == "resnet18":
+                net = self.nets[detector]
+                net.fc = self.torch.nn.Sequential(self.torch.nn.Dropout(0.2), net.fc)
+        self.net = self.nets[detector]
         return getattr(self, task["do"])(task)
 
     def forward(self, task):
@@ -123,7 +149,7 @@ class Peer:
 
 
 if __name__ == "__main__":
-    python = common.environment("nn", ["torch", "torchvision"])
+    python = common.environment("nn", ["torch", "torchvision", "timm"])
     if os.path.realpath(sys.prefix) == os.path.realpath(python.parent.parent):
         main()
     else:

@@ -3,10 +3,11 @@
 //! ```text
 //! {"do": "forward", "batch": 16, "size": 224}                                  -> {"seconds": ...}
 //! {"do": "samples", "batch": 16, "size": 224, "samples": 50, "boundary": "head"}
-//! {"do": "train", "batch": 32, "size": 112, "crops": 128, "width": 64, "freeze": null}
+//! {"do": "train", "batch": 32, "size": 112, "crops": 128, "freeze": null}
 //! ```
-//! `seconds` is of one forward pass, of all samples of one batch, or of one epoch's steps.
+//! `"detector": "xception"` is another than `resnet18`. `seconds` is of one forward pass, of all samples of one batch, or of one epoch's steps.
 
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::error::Error;
 use std::io::BufRead;
 use std::ops::ControlFlow;
@@ -15,29 +16,46 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    Boundary, Init, McDropoutPosterior, MemoryCrops, Posterior, ResNet, ResNetConfig, TrainConfig, device, train,
+    Architecture, Boundary, Detector, Init, McDropoutPosterior, MemoryCrops, NetworkConfig, Posterior, TrainConfig,
+    device, train,
 };
 use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    detector: Architecture,
+    #[serde(flatten)]
+    request: Request,
+}
 
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase")]
 enum Request {
     Forward { batch: usize, size: usize },
     Samples { batch: usize, size: usize, samples: u32, boundary: Boundary },
-    Train { batch: usize, size: usize, crops: usize, width: usize, freeze: Option<String> },
+    Train { batch: usize, size: usize, crops: usize, freeze: Option<String> },
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = device("cpu")?;
-    let net = ResNet::new(&ResNetConfig { classes: 2, width: 64 }, Init::Kaiming, 0, &device)?;
+    let mut nets = BTreeMap::new();
     for line in std::io::stdin().lock().lines() {
-        let seconds = answer(serde_json::from_str(&line?)?, &net, &device)?;
+        let Line { detector, request } = serde_json::from_str(&line?)?;
+        let net = match nets.entry(detector) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let config = NetworkConfig { classes: 2, width: None };
+                entry.insert(Detector::new(detector, &config, Init::Kaiming, 0, &device)?)
+            }
+        };
+        let seconds = answer(request, net, &device)?;
         println!("{}", serde_json::json!({ "seconds": seconds }));
     }
     Ok(())
 }
 
-fn answer(request: Request, net: &ResNet, device: &Device) -> Result<f64, Box<dyn Error>> {
+fn answer(request: Request, net: &Detector, device: &Device) -> Result<f64, Box<dyn Error>> {
     match request {
         Request::Forward { batch, size } => {
             let images = images(batch, size, device);
@@ -52,8 +70,10 @@ fn answer(request: Request, net: &ResNet, device: &Device) -> Result<f64, Box<dy
             posterior.draw(images, 0..samples, 0)?.into_data();
             Ok(begin.elapsed().as_secs_f64())
         }
-        Request::Train { batch, size, crops, width, freeze } => {
-            let config = TrainConfig { epochs: 1, batch, width, freeze, augment_copies: 1, ..TrainConfig::default() };
+        Request::Train { batch, size, crops, freeze } => {
+            let detector = net.architecture();
+            let config =
+                TrainConfig { detector, epochs: 1, batch, freeze, augment_copies: 1, ..TrainConfig::default() };
             let (some, other) = (noise(crops, size, 0)?, noise(1, size, 1)?);
             let dir = tempfile::tempdir()?;
             let report = train(&config, &some, &other, dir.path(), device, &mut |_| ControlFlow::Continue(()))?;

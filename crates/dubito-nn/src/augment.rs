@@ -78,6 +78,18 @@ impl Default for Normalisation {
 }
 
 impl Normalisation {
+    /// Checks that every deviation is above 0.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] that names the field.
+    pub fn check(&self) -> Result<(), NnError> {
+        let finite = self.mean.iter().chain(&self.std).all(|v| v.is_finite());
+        match finite && self.std.iter().all(|&s| s > 0.0) {
+            true => Ok(()),
+            false => Err(NnError::setting("normalisation", "finite means, deviations above 0", format!("{self:?}"))),
+        }
+    }
+
     /// Writes a crop `[size, size, 3]` of bytes as normalised planes `[3, size, size]`; with a
     /// configuration and a stream, augmented.
     pub(crate) fn planes(

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::NnError;
-use crate::resnet::HEAD;
+use crate::network::Network;
 use crate::rng::{Purpose, Stream};
 
 /// Where a network begins to be stochastic. Everything before runs once per input.
@@ -23,25 +23,35 @@ pub enum Boundary {
     /// Only the pooled features before the last layer are dropped out.
     #[default]
     Head,
-    /// After residual stage N (1 to 4) and after each later one, and before the last layer.
+    /// After stage N (1 to 4, the stem being 0) and after each later one, and before the last layer.
     Stage(u8),
-    /// After the stem and after each residual stage, and before the last layer.
+    /// After the stem and after each later stage, and before the last layer.
     All,
 }
 
 impl Boundary {
-    /// Index in [`crate::STAGES`] of the first stage with dropout: after it, or for the head inside.
-    pub fn first_site(self) -> usize {
-        match self {
-            Self::Head => HEAD,
-            Self::Stage(n) => usize::from(n),
+    /// Indices of every stage of a network with dropout: after it, or for the head before its last layer.
+    pub fn sites(self, network: &Network) -> Range<usize> {
+        let first = match self {
+            Self::Head => network.head(),
+            Self::Stage(n) => usize::from(n).min(network.head()),
             Self::All => 0,
-        }
+        };
+        first..network.head() + 1
     }
 
-    /// Indices in [`crate::STAGES`] of every stage with dropout.
-    pub fn sites(self) -> Range<usize> {
-        self.first_site()..HEAD + 1
+    /// Checks that the network has the stage.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] that says which there are.
+    pub fn check(self, network: &Network) -> Result<(), NnError> {
+        match self {
+            Self::Stage(n) if usize::from(n) >= network.head() => {
+                let expected = format!("`head`, `stage:1` to `stage:{}`, or `all`", network.head() - 1);
+                Err(NnError::setting("boundary", expected, format!("`{self}`")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

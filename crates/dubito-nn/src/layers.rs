@@ -1,202 +1,96 @@
-//! The layers of a convolutional detector: convolution, batch norm, linear; feature maps are [items, h, w, channels].
+//! The layers of a detector as tensor operations: convolution, batch norm, pooling; feature maps are [items, h, w, channels].
 //!
 //! Convolutions gather patches into rows and multiply once for the whole batch. On small maps that is
 //! several times faster on a CPU than a convolution item by item, both ways.
 
-use burn::tensor::{Device, Int, Slice, Tensor, TensorData};
+use burn::tensor::{Device, Int, Slice, Tensor, TensorData, activation};
 
-use crate::rng::{Purpose, Stream};
-use crate::state::Array;
+use crate::depthwise::depthwise;
+use crate::network::{Activation, Convolution, Pool};
 
 /// Patches are gathered for so many values at a time, to bound memory (4 MiB).
 const PATCH_VALUES: usize = 1 << 20;
 
-/// How a parameter's matrix is laid out in a state dict, in PyTorch's layout.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Layout {
-    /// `[out, in, k, k]`; the matrix is `[k * k * in, out]`.
-    Convolution { out: usize, input: usize, k: usize },
-    /// `[out, in]`; the matrix is `[in, out]`.
-    Linear { out: usize, input: usize },
-    /// `[n]`; the matrix is `[1, n]`.
-    Vector(usize),
+/// Convolves `[items, h, w, in]` with a matrix `[kernel height * kernel width * in / groups, out]`; no bias.
+///
+/// The caller knows that the kernel fits into the map.
+pub(crate) fn convolve(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> Tensor<4> {
+    let [items, h, w, c] = x.dims();
+    if conv.is_depthwise() {
+        return depthwise(x, weight, conv);
+    }
+    if conv.groups > 1 {
+        let (input, out) = (conv.input / conv.groups, conv.out / conv.groups);
+        let one = Convolution { input, out, groups: 1, ..conv.clone() };
+        let group =
+            |g: usize| convolve(x.clone().narrow(3, g * input, input), weight.clone().narrow(1, g * out, out), &one);
+        return Tensor::cat((0..conv.groups).map(group).collect(), 3);
+    }
+    let [oh, ow] = conv.output([h, w]).unwrap_or([0, 0]);
+    if conv.kernel == [1, 1] && conv.stride == [1, 1] && [oh, ow] == [h, w] {
+        return x.reshape([items * h * w, c]).matmul(weight).reshape([items, h, w, conv.out]);
+    }
+    let patch = Patch {
+        kernel: conv.kernel,
+        stride: conv.stride,
+        dilation: conv.dilation,
+        before: [conv.padding[0][0], conv.padding[1][0]],
+    };
+    gather(x, weight, patch, [oh, ow])
 }
 
-impl Layout {
-    /// The shape in a state dict.
-    pub(crate) fn shape(&self) -> Vec<usize> {
-        match *self {
-            Self::Convolution { out, input, k } => vec![out, input, k, k],
-            Self::Linear { out, input } => vec![out, input],
-            Self::Vector(n) => vec![n],
-        }
+/// A convolution of stride 2 on an image in planes `[items, c, h, w]`, as the first layers of detectors are:
+/// `[items, h', w', out]`.
+///
+/// Each 2 x 2 pixels are laid into one of four times the channels, on which the kernel, filled up with zeros to an
+/// even place and side, is half as large at stride 1: the same sum in longer rows.
+pub(crate) fn convolve_planes(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> Tensor<4> {
+    let [items, c, h, w] = x.dims();
+    if conv.stride != [2, 2] || conv.dilation != [1, 1] || conv.groups != 1 {
+        return convolve(x.permute([0, 2, 3, 1]), weight, conv);
     }
-
-    /// Rows and columns of the matrix.
-    pub(crate) fn matrix(&self) -> [usize; 2] {
-        match *self {
-            Self::Convolution { out, input, k } => [k * k * input, out],
-            Self::Linear { out, input } => [input, out],
-            Self::Vector(n) => [1, n],
-        }
-    }
-
-    /// For each place in the matrix, row-major, its place in the state dict's array.
-    fn source(&self) -> impl Fn(usize, usize) -> usize {
-        let this = self.clone();
-        move |row, column| match this {
-            Self::Convolution { input, k, .. } => {
-                let (patch, channel) = (row / input, row % input);
-                (column * input + channel) * k * k + patch
-            }
-            Self::Linear { input, .. } => column * input + row,
-            Self::Vector(_) => column,
-        }
-    }
-
-    /// The matrix's values from an array in PyTorch's layout.
-    pub(crate) fn matrix_from_array(&self, array: &Array) -> Vec<f32> {
-        let [rows, columns] = self.matrix();
-        let source = self.source();
-        let mut out = Vec::with_capacity(rows * columns);
-        for row in 0..rows {
-            for column in 0..columns {
-                out.push(array.values[source(row, column)]);
-            }
-        }
-        out
-    }
-
-    /// The array in PyTorch's layout from the matrix's values.
-    pub(crate) fn array_from_matrix(&self, matrix: &[f32]) -> Array {
-        let [rows, columns] = self.matrix();
-        let source = self.source();
-        let mut values = vec![0.0; rows * columns];
-        for row in 0..rows {
-            for column in 0..columns {
-                values[source(row, column)] = matrix[row * columns + column];
-            }
-        }
-        Array { shape: self.shape(), values }
-    }
-}
-
-/// A named array of the detector, kept as a matrix.
-#[derive(Debug, Clone)]
-pub(crate) struct Parameter {
-    /// PyTorch's name, `layer1.0.conv1.weight`.
-    pub(crate) name: String,
-    /// How it lies in a state dict.
-    pub(crate) layout: Layout,
-    /// The values. Part of an autodiff graph while its stage is trained.
-    pub(crate) value: Tensor<2>,
-}
-
-impl Parameter {
-    fn new(name: String, layout: Layout, device: &Device) -> Self {
-        let value = Tensor::zeros(layout.matrix(), device);
-        Self { name, layout, value }
-    }
-
-    /// Replaces the values; `matrix` is row-major.
-    pub(crate) fn set(&mut self, matrix: Vec<f32>, device: &Device) {
-        self.value = Tensor::from_data(TensorData::new(matrix, self.layout.matrix()), device);
-    }
-
-    /// The values, row-major.
-    pub(crate) fn values(&self) -> Vec<f32> {
-        values_of(self.value.clone())
-    }
-}
-
-/// A tensor's values on the host, row-major.
-pub(crate) fn values_of<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
-/// How batch norm gets its mean and variance.
-pub(crate) enum Statistics<'a> {
-    /// From the running statistics of the weights file: inference, and every frozen stage.
-    Running,
-    /// From the batch itself; mean and unbiased variance of each layer are handed out by name.
-    Batch(&'a mut Vec<(String, Tensor<1>, Tensor<1>)>),
-}
-
-/// A convolution without bias.
-#[derive(Debug, Clone)]
-pub(crate) struct Convolution {
-    pub(crate) weight: Parameter,
-    out: usize,
-    input: usize,
-    k: usize,
-    stride: usize,
-    padding: usize,
-}
-
-impl Convolution {
-    pub(crate) fn new(name: &str, [input, out]: [usize; 2], [k, stride, padding]: [usize; 3], device: &Device) -> Self {
-        let layout = Layout::Convolution { out, input, k };
-        Self { weight: Parameter::new(format!("{name}.weight"), layout, device), out, input, k, stride, padding }
-    }
-
-    /// `[items, h, w, in]` -> `[items, h', w', out]`.
-    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [items, h, w, _] = x.dims();
-        let weight = self.weight.value.clone();
-        if self.k == 1 && self.stride == 1 {
-            let y = x.reshape([items * h * w, self.input]).matmul(weight);
-            return y.reshape([items, h, w, self.out]);
-        }
-        let out = |n: usize| (n + 2 * self.padding - self.k) / self.stride + 1;
-        let patch = Patch { k: self.k, stride: self.stride, padding: self.padding };
-        convolve(x, weight, patch, [out(h), out(w)])
-    }
-
-    /// The first layer, 7 x 7 at stride 2, on an image in planes `[items, 3, h, w]`:
-    /// `[items, h / 2, w / 2, out]`, halves rounded up.
-    ///
-    /// Each 2 x 2 pixels are laid into one of four times the channels, on which the kernel, with a
-    /// row and a column of zeros put before, is 4 x 4 at stride 1: the same sum in longer rows.
-    pub(crate) fn forward_image(&self, x: Tensor<4>) -> Tensor<4> {
-        let [items, c, h, w] = x.dims();
-        let (oh, ow) = (h.div_ceil(2), w.div_ceil(2));
-        let x = x
-            .pad((0, 2 * ow - w, 0, 2 * oh - h), 0.0)
-            .reshape([items, c, oh, 2, ow, 2])
-            .permute([0, 2, 4, 3, 5, 1])
-            .reshape([items, oh, ow, 4 * c]);
-        let weight = self.weight.value.clone().reshape([7, 7, c, self.out]);
-        let column = Tensor::zeros([7, 1, c, self.out], &weight.device());
-        let row = Tensor::zeros([1, 8, c, self.out], &weight.device());
-        let weight = Tensor::cat(vec![row, Tensor::cat(vec![column, weight], 1)], 0)
-            .reshape([4, 2, 4, 2, c, self.out])
-            .permute([0, 2, 1, 3, 4, 5])
-            .reshape([64 * c, self.out]);
-        convolve(x, weight, Patch { k: 4, stride: 1, padding: 2 }, [oh, ow])
-    }
-
-    /// Kaiming's normal initialisation, fan out, for ReLU (He et al. 2015), as torchvision does.
-    pub(crate) fn initialise(&mut self, stream: &mut Stream, device: &Device) {
-        let std = (2.0 / (self.out * self.k * self.k) as f32).sqrt();
-        let n = self.out * self.input * self.k * self.k;
-        self.weight.set((0..n).map(|_| std * stream.normal()).collect(), device);
-    }
+    let [oh, ow] = conv.output([h, w]).unwrap_or([0, 0]);
+    let [kh, kw] = conv.kernel;
+    // Zeros before the kernel so that windows begin at even places, and after it to an even side.
+    let front: [usize; 2] = std::array::from_fn(|d| conv.padding[d][0] % 2);
+    let half: [usize; 2] = std::array::from_fn(|d| (conv.kernel[d] + front[d]).div_ceil(2));
+    let (h2, w2) = (h.div_ceil(2), w.div_ceil(2));
+    let x = x
+        .pad((0, 2 * w2 - w, 0, 2 * h2 - h), 0.0)
+        .reshape([items, c, h2, 2, w2, 2])
+        .permute([0, 2, 4, 3, 5, 1])
+        .reshape([items, h2, w2, 4 * c]);
+    let behind: [usize; 2] = std::array::from_fn(|d| 2 * half[d] - conv.kernel[d] - front[d]);
+    let weight = weight
+        .reshape([kh, kw, c, conv.out])
+        .pad([(front[0], behind[0]), (front[1], behind[1]), (0, 0), (0, 0)], 0.0)
+        .reshape([half[0], 2, half[1], 2, c, conv.out])
+        .permute([0, 2, 1, 3, 4, 5])
+        .reshape([half[0] * half[1] * 4 * c, conv.out]);
+    let before = std::array::from_fn(|d| conv.padding[d][0].div_ceil(2));
+    gather(x, weight, Patch { kernel: half, stride: [1, 1], dilation: [1, 1], before }, [oh, ow])
 }
 
 /// Where the input of each output pixel lies.
 #[derive(Clone, Copy)]
 struct Patch {
-    /// Side of the kernel.
-    k: usize,
-    /// Step between patches.
-    stride: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
     /// Zeros before the map; those after it follow from the output's size.
-    padding: usize,
+    before: [usize; 2],
 }
 
-/// Convolves `[items, h, w, in]` with a matrix `[k * k * in, out]` to `[items, out_h, out_w, out]`:
+impl Patch {
+    /// The input's row or column at place `k` of the window at `o`; none outside the `n` there are.
+    fn inside(&self, d: usize, o: usize, k: usize, n: usize) -> Option<usize> {
+        (o * self.stride[d] + k * self.dilation[d]).checked_sub(self.before[d]).filter(|&i| i < n)
+    }
+}
+
+/// Convolves `[items, h, w, in]` with a matrix `[places * in, out]` to `[items, out_h, out_w, out]`:
 /// patches are gathered into rows, as many items at a time as the limit allows, and multiplied.
-fn convolve(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2]) -> Tensor<4> {
+fn gather(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2]) -> Tensor<4> {
     let [items, h, w, c] = x.dims();
     let [length, out] = weight.dims();
     let chunk = (PATCH_VALUES / (oh * ow * length)).clamp(1, items.max(1));
@@ -209,7 +103,7 @@ fn convolve(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2])
             // The first row, of zeros, stands for everything outside the map.
             let zeros = Tensor::zeros([1, c], &x.device());
             let rows = Tensor::cat(vec![zeros, part.reshape([n * h * w, c])], 0);
-            let index = index.clone().narrow(0, 0, n * oh * ow * patch.k * patch.k);
+            let index = index.clone().narrow(0, 0, n * oh * ow * patch.kernel[0] * patch.kernel[1]);
             rows.select(0, index).reshape([n * oh * ow, length]).matmul(weight.clone()).reshape([n, oh, ow, out])
         })
         .collect();
@@ -221,16 +115,16 @@ fn patch_index(
     items: usize,
     [h, w]: [usize; 2],
     [oh, ow]: [usize; 2],
-    Patch { k, stride, padding }: Patch,
+    patch: Patch,
     device: &Device,
 ) -> Tensor<1, Int> {
-    let inside = |o: usize, k: usize, n: usize| (o * stride + k).checked_sub(padding).filter(|&i| i < n);
-    let mut index = Vec::with_capacity(items * oh * ow * k * k);
+    let [kh, kw] = patch.kernel;
+    let mut index = Vec::with_capacity(items * oh * ow * kh * kw);
     for y in 0..oh {
         for x in 0..ow {
-            for ky in 0..k {
-                for kx in 0..k {
-                    index.push(match (inside(y, ky, h), inside(x, kx, w)) {
+            for ky in 0..kh {
+                for kx in 0..kw {
+                    index.push(match (patch.inside(0, y, ky, h), patch.inside(1, x, kx, w)) {
                         (Some(row), Some(column)) => (1 + row * w + column) as i64,
                         _ => 0,
                     });
@@ -252,133 +146,141 @@ fn patch_index(
     Tensor::from_data(TensorData::new(index, [n]), device)
 }
 
-/// Max pooling, 3 x 3 at stride 2, padding 1, of a map that is nowhere negative (after ReLU).
-pub(crate) fn max_pool(x: Tensor<4>) -> Tensor<4> {
-    let [_, h, w, _] = x.dims();
-    // Of each axis in turn: the largest of the places 2i - 1, 2i, 2i + 1; zeros outside.
-    let pool = |x: Tensor<4>, axis: usize, n: usize| {
-        let out = n.div_ceil(2);
+/// The largest value of each window; what lies outside the map never is.
+pub(crate) fn max_pool(x: Tensor<4>, pool: Pool) -> Tensor<4> {
+    // Of each axis in turn: the largest of the places that a window has along it.
+    [2, 1].into_iter().fold(x, |x, axis| {
+        let n = x.dims()[axis];
+        let out = (n + 2 * pool.padding - pool.kernel) / pool.stride + 1;
+        let mut sides = [(0, 0); 4];
+        sides[axis] = (pool.padding, pool.padding);
+        let x = if pool.padding > 0 { x.pad(sides, f32::MIN) } else { x };
         let places = |from: usize| {
             let slices: [Slice; 4] = std::array::from_fn(|d| {
                 if d == axis {
-                    Slice::new(from as isize, Some((from + 2 * out - 1) as isize), 2)
+                    let to = from + (out - 1) * pool.stride + 1;
+                    Slice::new(from as isize, Some(to as isize), pool.stride as isize)
                 } else {
                     Slice::full()
                 }
             });
             x.clone().slice(slices)
         };
-        places(0).max_pair(places(1)).max_pair(places(2))
-    };
-    let x = pool(x.pad([(0, 0), (1, 1), (1, 1), (0, 0)], 0.0), 2, w);
-    pool(x, 1, h)
+        (1..pool.kernel).fold(places(0), |largest, from| largest.max_pair(places(from)))
+    })
 }
 
-/// Batch normalisation (Ioffe and Szegedy 2015), with PyTorch's epsilon 1e-5 and momentum 0.1.
-#[derive(Debug, Clone)]
-pub(crate) struct BatchNorm {
-    name: String,
-    pub(crate) weight: Parameter,
-    pub(crate) bias: Parameter,
-    pub(crate) mean: Parameter,
-    pub(crate) variance: Parameter,
-    channels: usize,
+/// `[items, h, w, channels]` -> `[items, 1, 1, channels]`.
+pub(crate) fn average_pool(x: Tensor<4>) -> Tensor<4> {
+    let [items, h, w, channels] = x.dims();
+    x.reshape([items, h * w, channels]).mean_dim(1).reshape([items, 1, 1, channels])
 }
 
-impl BatchNorm {
-    const EPSILON: f32 = 1e-5;
+/// A map as one row `[items, 1, 1, channels * h * w]`, in PyTorch's order.
+pub(crate) fn flatten(x: Tensor<4>) -> Tensor<4> {
+    let [items, h, w, c] = x.dims();
+    x.permute([0, 3, 1, 2]).reshape([items, 1, 1, c * h * w])
+}
 
-    pub(crate) fn new(name: &str, channels: usize, device: &Device) -> Self {
-        let vector = |part: &str| Parameter::new(format!("{name}.{part}"), Layout::Vector(channels), device);
-        let mut this = Self {
-            name: name.to_owned(),
-            weight: vector("weight"),
-            bias: vector("bias"),
-            mean: vector("running_mean"),
-            variance: vector("running_var"),
-            channels,
-        };
-        this.weight.set(vec![1.0; channels], device);
-        this.variance.set(vec![1.0; channels], device);
-        this
+/// Each value through an activation.
+pub(crate) fn activate(x: Tensor<4>, function: Activation) -> Tensor<4> {
+    let hard = |x: Tensor<4>| (x + 3.0).clamp(0.0, 6.0) / 6.0;
+    match function {
+        Activation::Relu => activation::relu(x),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Silu => activation::silu(x),
+        Activation::HardSwish => x.clone() * hard(x),
+        Activation::Sigmoid => activation::sigmoid(x),
+        Activation::HardSigmoid => hard(x),
+    }
+}
+
+/// Batch norm by the batch's own mean and variance: the result, the mean and the (biased) variance, each
+/// `[1, channels]`. Weight and bias are `[1, channels]`.
+pub(crate) fn batch_norm(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<2>, epsilon: f32) -> [Tensor<2>; 3] {
+    let channels = x.dims()[3];
+    let rows = x.shape().num_elements() / channels;
+    let x = x.reshape([rows, channels]);
+    let mean = x.clone().mean_dim(0);
+    let centred = x - mean.clone();
+    let variance = centred.clone().square().mean_dim(0);
+    let scale = weight / variance.clone().add_scalar(epsilon).sqrt();
+    [centred * scale + bias, mean, variance]
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::tensor::module::{conv2d, max_pool2d};
+    use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+
+    use super::*;
+    use crate::rng::{Purpose, Stream};
+
+    fn random<const D: usize>(shape: [usize; D], layer: u32) -> Tensor<D> {
+        let mut stream = Stream::new(Purpose::Other, 1, 0, layer);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
     }
 
-    /// Normalises each channel of `[items, h, w, channels]`.
-    pub(crate) fn forward(&self, x: Tensor<4>, statistics: &mut Statistics<'_>) -> Tensor<4> {
-        let shape = x.dims();
-        let rows = shape.iter().product::<usize>() / self.channels;
-        let x = x.reshape([rows, self.channels]);
-        let (weight, bias) = (self.weight.value.clone(), self.bias.value.clone());
-        let y = match statistics {
-            Statistics::Running => {
-                let scale = weight / self.variance.value.clone().add_scalar(Self::EPSILON).sqrt();
-                let shift = bias - self.mean.value.clone() * scale.clone();
-                x * scale + shift
-            }
-            Statistics::Batch(seen) => {
-                let mean = x.clone().mean_dim(0);
-                let centred = x - mean.clone();
-                let variance = centred.clone().square().mean_dim(0);
-                let unbiased = rows as f32 / (rows.max(2) - 1) as f32;
-                let vector = |t: Tensor<2>| t.inner().reshape([self.channels]);
-                seen.push((self.name.clone(), vector(mean), vector(variance.clone()) * unbiased));
-                let scale = weight / variance.add_scalar(Self::EPSILON).sqrt();
-                centred * scale + bias
-            }
-        };
-        y.reshape(shape)
+    fn assert_close(a: Tensor<4>, b: Tensor<4>, what: &str) {
+        assert_eq!(a.dims(), b.dims(), "{what}");
+        let worst = (a - b).abs().max().into_scalar::<f32>();
+        assert!(worst < 1e-4, "{what}: {worst}");
     }
 
-    /// Moves the running statistics towards those of a batch: `momentum` 0.1 in training, 1 to set them.
-    pub(crate) fn update(&mut self, mean: &Tensor<1>, variance: &Tensor<1>, momentum: f32) {
-        for (running, seen) in [(&mut self.mean, mean), (&mut self.variance, variance)] {
-            let seen = seen.clone().reshape([1, self.channels]);
-            running.value = running.value.clone() * (1.0 - momentum) + seen * momentum;
+    #[test]
+    fn convolutions_are_those_of_the_library_whatever_groups_stride_dilation_and_padding() {
+        let conv = |input, out, kernel| Convolution::new("c", [input, out], kernel);
+        let cases = [
+            (conv(3, 5, 7).stride(2).pad(3), [2, 3, 21, 18]),
+            (conv(3, 8, 3).stride(2), [1, 3, 17, 16]),
+            (conv(3, 8, 3).stride(2).pad(1), [1, 3, 15, 18]),
+            (conv(1, 4, 5).stride(2).pad(2), [2, 1, 12, 11]),
+            (conv(6, 9, 3).pad(1).groups(3), [2, 6, 8, 7]),
+            (Convolution { dilation: [2, 1], ..conv(4, 6, 3).pad(2) }, [1, 4, 9, 10]),
+            (Convolution { kernel: [3, 1], padding: [[1, 1], [0, 0]], ..conv(4, 6, 3) }, [1, 4, 9, 10]),
+            (conv(4, 6, 1).stride(2), [2, 4, 9, 10]),
+        ];
+        for (conv, shape) in cases {
+            let [kh, kw] = conv.kernel;
+            let input = conv.input / conv.groups;
+            let weight = random([conv.out, input, kh, kw], 1);
+            let matrix = weight.clone().permute([2, 3, 1, 0]).reshape([kh * kw * input, conv.out]);
+            let x = random(shape, 2);
+            let padding = [conv.padding[0][0], conv.padding[1][0]];
+            let options = ConvOptions::new(conv.stride, padding, conv.dilation, conv.groups);
+            let want = conv2d(x.clone(), weight, None, options).permute([0, 2, 3, 1]);
+            let what = format!("{conv:?}");
+            assert_close(convolve_planes(x.clone(), matrix.clone(), &conv), want.clone(), &what);
+            assert_close(convolve(x.permute([0, 2, 3, 1]), matrix, &conv), want, &what);
         }
     }
 
-    /// The layer's name, `layer1.0.bn1`.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    #[test]
+    fn zeros_may_be_on_one_side_alone() {
+        let conv = Convolution::new("c", [3, 4], 3).stride(2).pad_sides([0, 1]);
+        let (x, weight) = (random([1, 3, 8, 10], 1), random([27, 4], 2));
+        let even = Convolution { padding: [[0; 2]; 2], ..conv.clone() };
+        let padded = x.clone().pad([(0, 0), (0, 0), (0, 1), (0, 1)], 0.0);
+        let want = convolve_planes(padded, weight.clone(), &even);
+        assert_close(convolve_planes(x, weight, &conv), want, "one side");
     }
-}
 
-/// A fully connected layer.
-#[derive(Debug, Clone)]
-pub(crate) struct Linear {
-    pub(crate) weight: Parameter,
-    pub(crate) bias: Parameter,
-    input: usize,
-    out: usize,
-}
+    #[test]
+    fn a_map_is_flattened_channels_first() {
+        let x = Tensor::<4>::from_data([[[[0.0f32, 1.0], [2.0, 3.0]]]], &Device::flex()); // height 1, width 2, channels 2
+        assert_eq!(flatten(x).into_data().iter::<f32>().collect::<Vec<_>>(), [0.0, 2.0, 1.0, 3.0]);
+    }
 
-impl Linear {
-    pub(crate) fn new(name: &str, [input, out]: [usize; 2], device: &Device) -> Self {
-        let weight = format!("{name}.weight");
-        Self {
-            weight: Parameter::new(weight, Layout::Linear { out, input }, device),
-            bias: Parameter::new(format!("{name}.bias"), Layout::Vector(out), device),
-            input,
-            out,
+    #[test]
+    fn pooling_is_the_librarys_for_negative_values_too() {
+        for (kernel, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1)] {
+            let x = random([2, 9, 12, 5], 3) - 3.0;
+            let ours = max_pool(x.clone(), Pool { kernel, stride, padding });
+            let options = MaxPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
+            let want = max_pool2d(x.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1]);
+            assert_close(ours, want, "max pool");
         }
     }
-
-    /// `[rows, in]` -> `[rows, out]`.
-    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.value.clone()) + self.bias.value.clone()
-    }
-
-    /// PyTorch's default: uniform within one over the root of the inputs.
-    pub(crate) fn initialise(&mut self, stream: &mut Stream, device: &Device) {
-        let bound = 1.0 / (self.input as f32).sqrt();
-        let mut draw = |n| (0..n).map(|_| stream.range(-bound, bound)).collect();
-        let (weight, bias) = (draw(self.input * self.out), draw(self.out));
-        self.weight.set(weight, device);
-        self.bias.set(bias, device);
-    }
-}
-
-/// Stream of initial values for the parameter at this index.
-pub(crate) fn init_stream(seed: u64, index: usize) -> Stream {
-    Stream::new(Purpose::Init, seed, 0, index as u32)
 }

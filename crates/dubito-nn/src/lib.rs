@@ -6,25 +6,37 @@ extern crate self as dubito_nn;
 #[path = "../tests/formula/mod.rs"]
 mod formula;
 
+mod architectures;
 mod augment;
+mod depthwise;
+mod detector;
 mod device;
 mod dropout;
+mod elementwise;
 mod error;
+mod host;
+mod init;
 mod layers;
+mod network;
 mod optim;
+mod parameter;
 mod posterior;
-mod resnet;
 pub mod rng;
 mod run;
 mod state;
 mod train;
 
+pub use architectures::{Architecture, NetworkConfig, Preprocessing};
 pub use augment::{AugmentConfig, Normalisation};
+pub use detector::Detector;
 pub use device::{describe_devices, device};
 pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
+pub use init::Init;
+pub use network::{
+    Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Visit,
+};
 pub use posterior::{Deterministic, McDropoutPosterior, Posterior, Sink};
-pub use resnet::{HEAD, Init, ResNet, ResNetConfig, STAGES, stage_index};
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};
 pub use train::{CropError, Crops, EpochRecord, MemoryCrops, TrainConfig, TrainProgress, TrainReport, train};

@@ -5,8 +5,8 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor, activation};
 
 use crate::NnError;
+use crate::detector::{Detector, Pass};
 use crate::dropout::{Boundary, Masks, check_rate};
-use crate::resnet::{HEAD, Pass, ResNet, average_pool, check_images};
 
 /// What receives samples chunk by chunk: which samples, and their probabilities
 /// `[items, samples, classes]`.
@@ -53,12 +53,12 @@ pub trait Posterior: Send + Sync {
 /// One network with fixed weights: every sample is the same.
 #[derive(Debug, Clone)]
 pub struct Deterministic {
-    net: ResNet,
+    net: Detector,
 }
 
 impl Deterministic {
     /// The posterior that is certain of its weights.
-    pub fn new(net: ResNet) -> Self {
+    pub fn new(net: Detector) -> Self {
         Self { net }
     }
 }
@@ -87,7 +87,7 @@ impl Posterior for Deterministic {
 /// masks.
 #[derive(Debug, Clone)]
 pub struct McDropoutPosterior {
-    net: ResNet,
+    net: Detector,
     boundary: Boundary,
     rate: f32,
     memory: usize,
@@ -97,9 +97,10 @@ impl McDropoutPosterior {
     /// Dropout of `rate` in [0, 1) at the boundary and after; 512 MiB for the samples in flight.
     ///
     /// # Errors
-    /// [`NnError::Setting`] for a rate out of its range.
-    pub fn new(net: ResNet, boundary: Boundary, rate: f32) -> Result<Self, NnError> {
+    /// [`NnError::Setting`] for a rate out of its range, or a boundary at a stage that the network has not.
+    pub fn new(net: Detector, boundary: Boundary, rate: f32) -> Result<Self, NnError> {
         check_rate(rate)?;
+        boundary.check(net.network())?;
         Ok(Self { net, boundary, rate, memory: 512 << 20 })
     }
 
@@ -112,7 +113,15 @@ impl McDropoutPosterior {
     }
 
     fn masks(&self, sites: Range<usize>, seed: u64, samples: Range<u32>, items: usize) -> Masks {
-        Masks::for_samples(sites, |site| self.net.channels(site), self.rate, seed, samples, items, self.net.device())
+        Masks::for_samples(
+            sites,
+            |site| self.net.network().channels(site),
+            self.rate,
+            seed,
+            samples,
+            items,
+            self.net.device(),
+        )
     }
 
     /// One whole pass of the network with the masks of sample `sample`: probabilities
@@ -121,11 +130,11 @@ impl McDropoutPosterior {
     /// # Errors
     /// [`NnError::Input`] for a batch of another shape.
     pub fn whole_pass(&self, batch: Tensor<4>, sample: u32, seed: u64) -> Result<Tensor<2>, NnError> {
-        check_images(&batch)?;
+        self.net.check_images(&batch)?;
         let [items, ..] = batch.dims();
-        let masks = self.masks(self.boundary.sites(), seed, sample..sample + 1, items);
-        let mut pass = Pass::inference(Some(&masks));
-        let logits = self.net.run_stages(batch, 0..HEAD + 1, &mut pass);
+        let sites = self.boundary.sites(self.net.network());
+        let masks = self.masks(sites.clone(), seed, sample..sample + 1, items);
+        let logits = self.net.run_stages(batch, 0..sites.end, &mut Pass::inference(Some(&masks)));
         Ok(activation::softmax(logits.reshape([items, self.classes()]), 1))
     }
 }
@@ -140,16 +149,10 @@ impl Posterior for McDropoutPosterior {
     }
 
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
-        check_images(&batch)?;
+        self.net.check_images(&batch)?;
         let [items, ..] = batch.dims();
-        let sites = self.boundary.sites();
-        // The trunk: every stage up to the first site, which itself is behind it.
-        let tail = (sites.start + 1).min(HEAD);
-        let mut trunk = self.net.run_stages(batch, 0..tail, &mut Pass::inference(None));
-        if tail == HEAD {
-            // A mask scales whole channels, so it may as well scale their averages.
-            trunk = average_pool(trunk);
-        }
+        let sites = self.boundary.sites(self.net.network());
+        let trunk = self.net.run_to_dropout(batch, sites.start);
         // A block holds about four maps of its input's size while it runs.
         let per_sample = 4 * 4 * trunk.shape().num_elements();
         let chunk = (self.memory / per_sample.max(1)).clamp(1, 1 << 16) as u32;
@@ -157,12 +160,8 @@ impl Posterior for McDropoutPosterior {
         while from < samples.end {
             let range = from..samples.end.min(from.saturating_add(chunk));
             let masks = self.masks(sites.clone(), seed, range.clone(), items);
-            let mut x = trunk.clone().repeat_dim(0, range.len());
-            if sites.start < HEAD {
-                x = masks.apply(sites.start, x);
-            }
-            let mut pass = Pass::inference(Some(&masks));
-            let logits = self.net.run_stages(x, tail..HEAD + 1, &mut pass);
+            let x = trunk.clone().repeat_dim(0, range.len());
+            let logits = self.net.run_from_dropout(x, sites.start, &mut Pass::inference(Some(&masks)));
             let logits = logits.reshape([range.len() * items, self.classes()]);
             let p = activation::softmax(logits, 1).reshape([range.len(), items, self.classes()]).swap_dims(0, 1);
             from = range.end;

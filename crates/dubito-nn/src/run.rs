@@ -6,14 +6,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::NnError;
-use crate::augment::Normalisation;
+use crate::architectures::{Architecture, NetworkConfig, Preprocessing};
+use crate::detector::Detector;
 use crate::dropout::{Boundary, check_rate};
 use crate::posterior::{Deterministic, McDropoutPosterior, Posterior};
-use crate::resnet::{ResNet, ResNetConfig};
 use crate::state::write_atomic;
 
 /// The version of the run's format that is written, and the only one read.
-pub const RUN_VERSION: u32 = 1;
+pub const RUN_VERSION: u32 = 2;
 
 /// What a detector's classes are made of, and what was kept from it. Training does not read it; those who label data for
 /// the detector do.
@@ -42,19 +42,17 @@ pub struct TrainedOn {
 pub struct RunConfig {
     /// Version of this format, [`RUN_VERSION`].
     pub version: u32,
-    /// The architecture: `resnet18`.
-    pub detector: String,
+    /// The architecture, e.g. `resnet18`.
+    pub detector: Architecture,
     /// Its size.
-    pub network: ResNetConfig,
+    pub network: NetworkConfig,
     /// Names of the classes, in the order of the probabilities.
     pub class_names: Vec<String>,
     /// What the classes are made of, and what was left out.
     #[serde(default)]
     pub trained_on: TrainedOn,
-    /// Side of the crops that it was trained on, in pixels.
-    pub input_size: u32,
-    /// How crops are normalised.
-    pub normalisation: Normalisation,
+    /// How a face becomes its input: the size that it was trained on, the margin, the normalisation.
+    pub preprocessing: Preprocessing,
     /// Dropout rate, of training and of posterior samples; 0 makes a deterministic detector.
     pub dropout: f32,
     /// Where dropout begins.
@@ -94,15 +92,14 @@ impl Run {
                 let found = found.map_or("no version".to_owned(), |v| format!("version {v}"));
                 return Err(NnError::corrupt(
                     &path,
-                    format!("has {found}, expected {RUN_VERSION}: train the detector again"),
+                    format!(
+                        "has {found}, expected {RUN_VERSION}: the format of runs has changed; train the detector again"
+                    ),
                 ));
             }
         }
         let config: RunConfig = serde_json::from_value(value)
             .map_err(|e| NnError::corrupt(&path, format!("is not a run's configuration: {e}")))?;
-        if config.detector != "resnet18" {
-            return Err(NnError::setting("detector", "resnet18", &config.detector));
-        }
         if config.class_names.len() != config.network.classes {
             return Err(NnError::setting(
                 "class_names",
@@ -110,20 +107,19 @@ impl Run {
                 config.class_names.len(),
             ));
         }
-        if !(32..=4096).contains(&config.input_size) {
-            return Err(NnError::setting("input_size", "32 to 4096", config.input_size));
-        }
+        config.preprocessing.check()?;
         check_rate(config.dropout)?;
+        config.boundary.check(&config.detector.network(&config.network)?)?;
         Ok(Self { dir: dir.to_owned(), config })
     }
 
     /// The detector with its weights on a device.
     ///
     /// # Errors
-    /// As [`ResNet::load`].
-    pub fn detector(&self, device: &Device) -> Result<ResNet, NnError> {
+    /// As [`Detector::load`].
+    pub fn detector(&self, device: &Device) -> Result<Detector, NnError> {
         let path = self.dir.join("weights.safetensors");
-        ResNet::load(&self.config.network, &path, device)
+        Detector::load(self.config.detector, &self.config.network, &path, device)
     }
 
     /// The posterior that the run was trained for: Monte Carlo dropout, or deterministic where the
@@ -146,7 +142,7 @@ impl Run {
     /// # Errors
     /// [`NnError::Input`] where the bytes are not a whole number of crops, or none.
     pub fn batch(&self, crops: &[u8], device: &Device) -> Result<Tensor<4>, NnError> {
-        let size = self.config.input_size as usize;
+        let size = self.config.preprocessing.input_size as usize;
         let one = size * size * 3;
         if crops.is_empty() || !crops.len().is_multiple_of(one) {
             return Err(NnError::Input {
@@ -157,7 +153,7 @@ impl Run {
         }
         let mut values = vec![0.0; crops.len()];
         for (crop, out) in crops.chunks_exact(one).zip(values.chunks_exact_mut(one)) {
-            self.config.normalisation.planes(crop, size, None, out);
+            self.config.preprocessing.normalisation.planes(crop, size, None, out);
         }
         let shape = [crops.len() / one, 3, size, size];
         Ok(Tensor::from_data(TensorData::new(values, shape), device))

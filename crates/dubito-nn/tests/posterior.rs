@@ -3,13 +3,15 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::rng::{Purpose, Stream};
-use dubito_nn::{Boundary, Deterministic, Init, McDropoutPosterior, NnError, Posterior, ResNet, ResNetConfig};
+use dubito_nn::{
+    Architecture, Boundary, Detector, Deterministic, Init, McDropoutPosterior, NetworkConfig, NnError, Posterior,
+};
 
 const SIZE: usize = 48;
 
-fn net() -> ResNet {
-    let config = ResNetConfig { classes: 3, width: 16 };
-    ResNet::new(&config, Init::Kaiming, 5, &Device::flex()).unwrap()
+fn net() -> Detector {
+    let config = NetworkConfig { classes: 3, width: Some(16) };
+    Detector::new(Architecture::Resnet18, &config, Init::Kaiming, 5, &Device::flex()).unwrap()
 }
 
 fn posterior(boundary: Boundary) -> McDropoutPosterior {

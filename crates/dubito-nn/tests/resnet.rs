@@ -2,11 +2,24 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Tensor};
-use dubito_nn::{Array, Init, NnError, ResNet, ResNetConfig, read_state, write_state};
+use dubito_nn::{Architecture, Array, Detector, Init, NetworkConfig, NnError, read_state, write_state};
 
 mod formula;
 
-use formula::{config, image, network};
+use formula::{config, image};
+
+const RESNET: Architecture = Architecture::Resnet18;
+
+fn network(device: &Device) -> Detector {
+    let net = formula::detector(RESNET, device);
+    // 62 weights and biases, 40 running statistics.
+    assert_eq!(net.to_state().len(), 102);
+    net
+}
+
+fn small(width: usize, classes: usize) -> NetworkConfig {
+    NetworkConfig { classes, width: Some(width) }
+}
 
 #[test]
 fn logits_are_torchvisions() {
@@ -33,7 +46,7 @@ fn weights_go_to_a_file_and_back_unchanged() {
     let path = dir.path().join("weights.safetensors");
     net.save(&path).unwrap();
     assert_eq!(read_state(&path).unwrap(), net.to_state());
-    let again = ResNet::load(&config(), &path, &device).unwrap();
+    let again = Detector::load(RESNET, &config(), &path, &device).unwrap();
     assert_eq!(again.to_state(), net.to_state());
 }
 
@@ -42,11 +55,11 @@ fn a_state_dict_that_does_not_fit_names_the_tensor_and_both_shapes() {
     let device = Device::flex();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("weights.safetensors");
-    let small = ResNetConfig { classes: 2, width: 4 };
-    let good = ResNet::new(&small, Init::Dct, 0, &device).unwrap().to_state();
+    let small = small(4, 2);
+    let good = Detector::new(RESNET, &small, Init::Dct, 0, &device).unwrap().to_state();
     let load = |state: &dubito_nn::StateDict| {
         write_state(&path, state).unwrap();
-        ResNet::load(&small, &path, &device)
+        Detector::load(RESNET, &small, &path, &device)
     };
     assert!(load(&good).is_ok());
 
@@ -71,21 +84,19 @@ fn a_state_dict_that_does_not_fit_names_the_tensor_and_both_shapes() {
 #[test]
 fn images_of_the_wrong_shape_are_errors() {
     let device = Device::flex();
-    let config = ResNetConfig { classes: 2, width: 4 };
-    let net = ResNet::new(&config, Init::Kaiming, 0, &device).unwrap();
+    let net = Detector::new(RESNET, &small(4, 2), Init::Kaiming, 0, &device).unwrap();
     for shape in [[1, 4, 64, 64], [1, 3, 31, 64], [0, 3, 64, 64]] {
         assert!(matches!(net.forward(Tensor::zeros(shape, &device)), Err(NnError::Input { .. })));
     }
-    for config in [ResNetConfig { classes: 1, width: 64 }, ResNetConfig { classes: 2, width: 0 }] {
-        assert!(matches!(ResNet::new(&config, Init::Kaiming, 0, &device), Err(NnError::Setting { .. })));
+    for config in [NetworkConfig { classes: 1, width: None }, small(0, 2)] {
+        assert!(matches!(Detector::new(RESNET, &config, Init::Kaiming, 0, &device), Err(NnError::Setting { .. })));
     }
 }
 
 #[test]
 fn stages_one_by_one_are_the_whole() {
     let device = Device::flex();
-    let config = ResNetConfig { classes: 3, width: 8 };
-    let net = ResNet::new(&config, Init::Dct, 0, &device).unwrap();
+    let net = Detector::new(RESNET, &small(8, 3), Init::Dct, 0, &device).unwrap();
     // Odd sizes: halves are rounded up.
     let x = image("stages", [2, 3, 45, 38], &device);
     let whole: Vec<f32> = net.forward(x.clone()).unwrap().into_data().iter::<f32>().collect();
@@ -106,8 +117,8 @@ fn stages_one_by_one_are_the_whole() {
 #[test]
 fn initial_weights_are_a_function_of_the_seed() {
     let device = Device::flex();
-    let config = ResNetConfig { classes: 2, width: 8 };
-    let state = |seed| ResNet::new(&config, Init::Kaiming, seed, &device).unwrap().to_state();
+    let config = small(8, 2);
+    let state = |seed| Detector::new(RESNET, &config, Init::Kaiming, seed, &device).unwrap().to_state();
     assert_eq!(state(1), state(1));
     assert_ne!(state(1), state(2));
     // He's variance: 2 / (out * k * k).
@@ -115,7 +126,7 @@ fn initial_weights_are_a_function_of_the_seed() {
     let mean_square = conv.values.iter().map(|v| v * v).sum::<f32>() / conv.values.len() as f32;
     assert!((mean_square * 64.0 * 9.0 / 2.0 - 1.0).abs() < 0.05);
     // The cosine basis has no mean, so a flat image leaves no trace.
-    let dct = ResNet::new(&config, Init::Dct, 1, &device).unwrap().to_state();
+    let dct = Detector::new(RESNET, &config, Init::Dct, 1, &device).unwrap().to_state();
     for filter in dct["conv1.weight"].values.chunks_exact(147).take(6) {
         assert!(filter.iter().sum::<f32>().abs() < 1e-5);
     }

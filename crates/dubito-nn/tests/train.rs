@@ -42,7 +42,7 @@ fn config() -> TrainConfig {
     TrainConfig {
         epochs: 4,
         batch: 16,
-        width: 8,
+        width: Some(8),
         learning_rate: 3e-3,
         freeze: Some("stem".to_owned()),
         patience: 0,
@@ -66,7 +66,7 @@ fn go_on(_: TrainProgress) -> ControlFlow<()> {
 #[test]
 fn it_learns_what_can_be_learned_and_leaves_a_run() {
     let dir = tempfile::tempdir().unwrap();
-    let config = TrainConfig { epochs: 8, ..config() };
+    let config = TrainConfig { epochs: 10, ..config() };
     let mut seen = Vec::new();
     let report = run(&config, dir.path(), &mut |p| {
         seen.push(p);
@@ -75,11 +75,11 @@ fn it_learns_what_can_be_learned_and_leaves_a_run() {
     .unwrap();
     let best = &report.history[report.best_epoch - 1];
     assert!(best.valid_accuracy > 0.9 && best.valid_loss < 0.4, "{report:?}");
-    assert_eq!(report.history.len(), 8);
+    assert_eq!(report.history.len(), 10);
     // Progress counts the trunk's pass (two variants of 64 crops, 32 for validation), then steps.
     let trunk: Vec<_> = seen.iter().filter(|p| p.epoch == 0).collect();
     assert_eq!(trunk.last().map(|p| (p.step, p.steps)), Some((160, 160)));
-    assert_eq!(seen.last().map(|p| (p.epoch, p.step, p.steps)), Some((8, 4, 4)));
+    assert_eq!(seen.last().map(|p| (p.epoch, p.step, p.steps)), Some((10, 4, 4)));
 
     let run = Run::load(dir.path()).unwrap();
     assert_eq!(run.config.class_names, ["real", "fake"]);
@@ -211,7 +211,7 @@ fn what_cannot_be_trained_on_is_refused_with_a_reason() {
         (TrainConfig { batch: 1, ..config() }, "batch"),
         (TrainConfig { learning_rate: f32::NAN, ..config() }, "learning_rate"),
         (TrainConfig { dropout: 1.0, ..config() }, "dropout"),
-        (TrainConfig { width: 1, ..config() }, "width"),
+        (TrainConfig { width: Some(1), ..config() }, "width"),
         (TrainConfig { freeze: Some("layer9".into()), ..config() }, "freeze"),
         (TrainConfig { freeze: Some("head".into()), ..config() }, "freeze"),
         (TrainConfig { freeze: Some("layer2".into()), boundary: Boundary::Stage(2), ..config() }, "freeze"),

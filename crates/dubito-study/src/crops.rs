@@ -28,6 +28,7 @@ struct Taught {
 pub struct StoreCrops {
     clips: Vec<Taught>,
     size: u32,
+    margin: f32,
     /// Clip and frame of each item.
     items: Vec<(u32, u32)>,
 }
@@ -51,12 +52,14 @@ impl StoreCrops {
             items.extend((0..frames.len()).filter(forged).map(|i| (clips.len() as u32, i as u32)));
             clips.push(Taught { frames, class, source, person });
         }
-        let first = clips.first().ok_or_else(|| StudyError::Input {
+        let first: &Taught = clips.first().ok_or_else(|| StudyError::Input {
             message: format!("{}: none of the {} rows has a clip to learn from", store.display(), rows.len()),
             hint: "run `dubito extract` first; or does the task take none of them?".into(),
         })?;
         let size = first.frames.size()?;
-        Ok(Self { clips, size, items })
+        let path = rows.iter().find(|r| lesson.class_of(r).is_some()).and_then(|r| r.clip.as_ref());
+        let margin = path.map(|clip| Clip::read(&store.join(clip))).transpose()?.map_or(0.0, |clip| clip.meta.margin);
+        Ok(Self { clips, size, margin, items })
     }
 
     fn clip(&self, i: usize) -> &Taught {
@@ -83,6 +86,10 @@ impl Crops for StoreCrops {
 
     fn group(&self, i: usize) -> u32 {
         self.clip(i).person
+    }
+
+    fn margin(&self) -> Option<f32> {
+        Some(self.margin)
     }
 
     fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {

@@ -241,9 +241,10 @@ pub(crate) mod tests {
 
     fn run(lesson: &Lesson) -> RunConfig {
         let text = serde_json::json!({
-            "version": 1, "detector": "resnet18", "network": { "classes": lesson.class_names.len(), "width": 8 },
-            "class_names": lesson.class_names, "trained_on": lesson.trained_on, "input_size": 32,
-            "normalisation": dubito_nn::Normalisation::default(), "dropout": 0.0, "boundary": "head", "seed": 0,
+            "version": 2, "detector": "resnet18", "network": { "classes": lesson.class_names.len(), "width": 8 },
+            "class_names": lesson.class_names, "trained_on": lesson.trained_on,
+            "preprocessing": { "input_size": 32, "margin": 0.3, "normalisation": dubito_nn::Normalisation::default() },
+            "dropout": 0.0, "boundary": "head", "seed": 0,
             "epoch": 1, "valid_loss": 0.5, "made_by": "test",
         });
         serde_json::from_value(text).unwrap()

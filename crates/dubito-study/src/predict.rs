@@ -204,16 +204,16 @@ fn draw(
     clip: &Clip,
     options: &PredictOptions,
 ) -> Result<Vec<f32>, StudyError> {
-    if clip.meta.size != run.config.input_size {
+    if clip.meta.size != run.config.preprocessing.input_size {
         return Err(StudyError::Input {
             message: format!(
                 "{}: a clip of {} pixels, and the detector in {} takes {}",
                 clip.meta.video,
                 clip.meta.size,
                 run.dir.display(),
-                run.config.input_size
+                run.config.preprocessing.input_size
             ),
-            hint: format!("extract again with --size {}", run.config.input_size),
+            hint: format!("extract again with --size {}", run.config.preprocessing.input_size),
         });
     }
     let pixels = (clip.meta.size as usize).pow(2) * 3;
@@ -262,7 +262,7 @@ fn write_clip(
                 control: row.control.clone(),
                 identity: Some(row.identity.clone()),
                 donor: row.donor.clone(),
-                detector: Some(run.config.detector.clone()),
+                detector: Some(run.config.detector.to_string()),
                 dataset: Some(row.dataset.clone()),
                 split: None,
                 fold: (!row.split.is_empty()).then(|| row.split.clone()),

@@ -33,7 +33,7 @@ impl TrainOptions {
         Self {
             config: TrainConfig {
                 seed,
-                width: 16,
+                width: Some(16),
                 freeze: Some("stem".into()),
                 epochs: 6,
                 patience: 3,

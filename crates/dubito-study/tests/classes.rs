@@ -72,7 +72,7 @@ fn options() -> TrainOptions {
     let config = TrainConfig {
         epochs: 6,
         batch: 16,
-        width: 8,
+        width: Some(8),
         learning_rate: 3e-3,
         patience: 0,
         seed: 1,

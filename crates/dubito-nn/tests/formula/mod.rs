@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dubito_nn::{Init, ResNet, ResNetConfig};
+use dubito_nn::{Architecture, Detector, Init, NetworkConfig};
 
 /// As `formula` in golden/resnet.py.
 fn formula(name: &str, n: usize) -> Vec<f32> {
@@ -32,18 +32,16 @@ fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
     formula(name, shape.iter().product()).into_iter().map(|u| offset + scale * u).collect()
 }
 
-pub fn config() -> ResNetConfig {
-    ResNetConfig { classes: 5, width: 64 }
+pub fn config() -> NetworkConfig {
+    NetworkConfig { classes: 5, width: None }
 }
 
-pub fn network(device: &Device) -> ResNet {
-    let mut state = ResNet::new(&config(), Init::Kaiming, 0, device).unwrap().to_state();
-    // 62 weights and biases, 40 running statistics.
-    assert_eq!(state.len(), 102);
+pub fn detector(architecture: Architecture, device: &Device) -> Detector {
+    let mut state = Detector::new(architecture, &config(), Init::Kaiming, 0, device).unwrap().to_state();
     for (name, array) in &mut state {
         array.values = weight(name, &array.shape);
     }
-    ResNet::from_state(&config(), &state, device).unwrap()
+    Detector::from_state(architecture, &config(), &state, device).unwrap()
 }
 
 /// As `image` in golden/resnet.py.

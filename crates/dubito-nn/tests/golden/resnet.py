@@ -57,44 +57,45 @@ def image(name, shape):
     return torch.from_numpy(4.0 * formula(name, int(np.prod(shape))).reshape(shape))
 
 
-out = {
-    "torch": torch.__version__.split("+")[0],
-    "torchvision": torchvision.__version__.split("+")[0],
-    "classes": CLASSES,
-}
+if __name__ == "__main__":
+    out = {
+        "torch": torch.__version__.split("+")[0],
+        "torchvision": torchvision.__version__.split("+")[0],
+        "classes": CLASSES,
+    }
 
-net = network().eval()
-with torch.no_grad():
-    out["inference"] = [
-        {"name": name, "shape": shape, "logits": net(image(name, shape)).tolist()}
-        for name, shape in [("small", [3, 3, 64, 64]), ("oblong", [1, 3, 112, 97])]
-    ]
+    net = network().eval()
+    with torch.no_grad():
+        out["inference"] = [
+            {"name": name, "shape": shape, "logits": net(image(name, shape)).tolist()}
+            for name, shape in [("small", [3, 3, 64, 64]), ("oblong", [1, 3, 112, 97])]
+        ]
 
-# A step of training: the loss, every gradient's norm, running statistics moved by batch statistics.
-net = network().train()
-labels = torch.tensor([0, 3, 1, 4])
-loss = torch.nn.functional.cross_entropy(net(image("train", [4, 3, 64, 64])), labels)
-loss.backward()
-state = net.state_dict()
-watched = ["bn1.running_mean", "layer2.0.downsample.1.running_var", "layer4.1.bn2.running_var"]
-out["train"] = {
-    "labels": labels.tolist(),
-    "loss": loss.item(),
-    "gradient_norms": {n: p.grad.norm().item() for n, p in net.named_parameters()},
-    "statistics": {n: state[n][:5].tolist() for n in watched},
-}
+    # A step of training: the loss, every gradient's norm, running statistics moved by batch statistics.
+    net = network().train()
+    labels = torch.tensor([0, 3, 1, 4])
+    loss = torch.nn.functional.cross_entropy(net(image("train", [4, 3, 64, 64])), labels)
+    loss.backward()
+    state = net.state_dict()
+    watched = ["bn1.running_mean", "layer2.0.downsample.1.running_var", "layer4.1.bn2.running_var"]
+    out["train"] = {
+        "labels": labels.tolist(),
+        "loss": loss.item(),
+        "gradient_norms": {n: p.grad.norm().item() for n, p in net.named_parameters()},
+        "statistics": {n: state[n][:5].tolist() for n in watched},
+    }
 
-# AdamW by itself: three steps at changing rates, with weight decay.
-values = torch.from_numpy(formula("values", 8)).requires_grad_()
-optimiser = torch.optim.AdamW([values], weight_decay=0.1)
-steps = []
-for step, rate in enumerate([0.01, 0.1, 0.03]):
-    optimiser.param_groups[0]["lr"] = rate
-    values.grad = torch.from_numpy(formula(f"gradient {step}", 8))
-    optimiser.step()
-    steps.append({"rate": rate, "gradient": values.grad.tolist(), "values": values.tolist()})
-out["adamw"] = {"values": formula("values", 8).tolist(), "decay": 0.1, "steps": steps}
+    # AdamW by itself: three steps at changing rates, with weight decay.
+    values = torch.from_numpy(formula("values", 8)).requires_grad_()
+    optimiser = torch.optim.AdamW([values], weight_decay=0.1)
+    steps = []
+    for step, rate in enumerate([0.01, 0.1, 0.03]):
+        optimiser.param_groups[0]["lr"] = rate
+        values.grad = torch.from_numpy(formula(f"gradient {step}", 8))
+        optimiser.step()
+        steps.append({"rate": rate, "gradient": values.grad.tolist(), "values": values.tolist()})
+    out["adamw"] = {"values": formula("values", 8).tolist(), "decay": 0.1, "steps": steps}
 
-path = pathlib.Path(__file__).with_name("resnet.json")
-path.write_text(json.dumps(out, indent=1) + "\n")
-print(path, "loss", loss.item())
+    path = pathlib.Path(__file__).with_name("resnet.json")
+    path.write_text(json.dumps(out, indent=1) + "\n")
+    print(path, "loss", loss.item())

@@ -450,7 +450,7 @@ fn network(
     let config = TrainConfig {
         epochs: 4,
         seed,
-        width: 16,
+        width: Some(16),
         freeze: Some("stem".into()),
         class_names: vec!["real".into(), "fake".into()],
         ..TrainConfig::default()

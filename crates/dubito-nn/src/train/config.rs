@@ -1,0 +1,138 @@
+//! How to train: settings with defaults, checked before anything is done.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::NnError;
+use crate::architectures::{Architecture, NetworkConfig};
+use crate::augment::{AugmentConfig, Normalisation};
+use crate::dropout::{Boundary, check_rate};
+use crate::init::Init;
+use crate::run::TrainedOn;
+
+/// How to train. Every field has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The architecture, e.g. `resnet18` or `mobilenet_v2`.
+    pub detector: Architecture,
+    /// Names of the classes; a crop's class is an index into them. 2 or more.
+    pub class_names: Vec<String>,
+    /// What the classes are made of, and what was left out; kept in the run's `config.json`.
+    pub trained_on: TrainedOn,
+    /// Most epochs, 1 or more.
+    pub epochs: usize,
+    /// Crops in a step, 2 or more.
+    pub batch: usize,
+    /// Peak learning rate of AdamW, above 0; a tenth of the steps warms up, a cosine follows.
+    pub learning_rate: f32,
+    /// Decoupled weight decay of convolutions and the last layer, 0 or more.
+    pub weight_decay: f32,
+    /// Stages up to and with this one (`stem`, `layer1` to `layer4`) stay as they are, and their
+    /// output is computed once and cached; none are frozen without it.
+    pub freeze: Option<String>,
+    /// How many variants of each crop are cached where stages are frozen: the crop itself, then
+    /// augmented ones; an epoch takes them in turn. 1 or more.
+    pub augment_copies: usize,
+    /// Augmentation of training crops.
+    pub augment: AugmentConfig,
+    /// Dropout rate at the boundary's sites, 0 or more and less than 1.
+    pub dropout: f32,
+    /// Where dropout begins.
+    pub boundary: Boundary,
+    /// Stop after so many epochs without a lower validation loss; 0 never stops early.
+    pub patience: usize,
+    /// Seed of weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// Draw one half of an epoch's crops from the real ones, and the other half evenly from the classes of fakes (in a
+    /// class evenly from its generators), repeating those of the rarer ones; evenly from the classes where all crops are
+    /// real, or none is ([`Crops::source`](crate::Crops::source)). The validation loss weighs its crops in the same way.
+    pub class_balance: bool,
+    /// Channels of `resnet18`'s first stage: without it 64, torchvision's; less is faster by the square.
+    pub width: Option<usize>,
+    /// How the first convolution begins.
+    pub init: Init,
+    /// Weights to begin from (safetensors with the architecture's names) instead of random ones; the last
+    /// layer is begun anew where its classes differ.
+    pub weights: Option<PathBuf>,
+    /// How crops are normalised; without it as the architecture's published weights expect
+    /// ([`Architecture::preprocessing`]).
+    pub normalisation: Option<Normalisation>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            detector: Architecture::default(),
+            class_names: vec!["real".to_owned(), "fake".to_owned()],
+            trained_on: TrainedOn::default(),
+            epochs: 20,
+            batch: 32,
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            freeze: None,
+            augment_copies: 2,
+            augment: AugmentConfig::default(),
+            dropout: 0.2,
+            boundary: Boundary::Head,
+            patience: 5,
+            seed: 0,
+            class_balance: true,
+            width: None,
+            init: Init::Dct,
+            weights: None,
+            normalisation: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The size of its network.
+    pub(super) fn network(&self) -> NetworkConfig {
+        NetworkConfig { classes: self.class_names.len(), width: self.width }
+    }
+
+    /// How crops are normalised.
+    pub(super) fn normalisation(&self) -> Normalisation {
+        self.normalisation.unwrap_or(self.detector.preprocessing().normalisation)
+    }
+
+    /// Checks every field; returns how many stages are frozen.
+    pub(super) fn check(&self) -> Result<usize, NnError> {
+        let at_least = |field, least: usize, value: usize| {
+            if value < least { Err(NnError::setting(field, format!("{least} or more"), value)) } else { Ok(()) }
+        };
+        at_least("class_names", 2, self.class_names.len())?;
+        at_least("epochs", 1, self.epochs)?;
+        at_least("batch", 2, self.batch)?;
+        at_least("augment_copies", 1, self.augment_copies)?;
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            let expected = "above 0";
+            return Err(NnError::setting("learning_rate", expected, self.learning_rate));
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
+            let expected = "0 or more";
+            return Err(NnError::setting("weight_decay", expected, self.weight_decay));
+        }
+        self.normalisation().check()?;
+        check_rate(self.dropout)?;
+        let network = self.detector.network(&self.network())?;
+        self.boundary.check(&network)?;
+        self.augment.check()?;
+        match &self.freeze {
+            None => Ok(0),
+            Some(name) => match network.stage_index("freeze", name)? {
+                stage if stage == network.head() => {
+                    Err(NnError::setting("freeze", "a stage before the head, which is left to train", name))
+                }
+                stage if self.boundary.sites(&network).contains(&stage) && self.dropout > 0.0 => Err(NnError::setting(
+                    "freeze",
+                    format!("a stage before the boundary `{}`: a frozen trunk has no dropout", self.boundary),
+                    name,
+                )),
+                stage => Ok(stage + 1),
+            },
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What goes into the trained stages: images made when asked for, or cached maps of the frozen ones.
+
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use rayon::prelude::*;
+
+use super::crops::Crops;
+use crate::NnError;
+use crate::augment::{AugmentConfig, Normalisation};
+use crate::detector::{Detector, Pass, Statistics};
+use crate::parameter::values_of;
+use crate::rng::{Purpose, Stream};
+
+/// What goes into the trained stages: images made when asked for, or cached maps of the frozen ones.
+pub(super) struct Maps<'a> {
+    pub(super) crops: &'a dyn Crops,
+    pub(super) augment: Option<&'a AugmentConfig>,
+    pub(super) normalisation: Normalisation,
+    pub(super) seed: u64,
+    pub(super) device: Device,
+    pub(super) cache: Option<Cache>,
+}
+
+/// Feature maps of the last frozen stage in half precision, `[copies * items, h, w, channels]`.
+pub(super) struct Cache {
+    shape: [usize; 3],
+    copies: usize,
+    values: Vec<f16>,
+}
+
+impl Maps<'_> {
+    /// Images `[items, 3, size, size]`; variant 0 is the crop itself.
+    pub(super) fn images(&self, items: &[usize], variant: impl Fn(usize) -> u32 + Sync) -> Result<Tensor<4>, NnError> {
+        let size = self.crops.size() as usize;
+        let one = size * size * 3;
+        let mut values = vec![0.0; items.len() * one];
+        values.par_chunks_exact_mut(one).zip(items).try_for_each(|(out, &i)| {
+            let mut crop = vec![0; one];
+            self.crops.read(i, &mut crop).map_err(|e| NnError::Crop { index: i, reason: e.to_string() })?;
+            let variant = variant(i);
+            let mut stream = Stream::new(Purpose::Augment, self.seed, variant, i as u32);
+            let augment = self.augment.filter(|_| variant > 0);
+            let augment = augment.map(|config| (config, &mut stream));
+            self.normalisation.planes(&crop, size, augment, out);
+            Ok::<(), NnError>(())
+        })?;
+        let shape = [items.len(), 3, size, size];
+        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// The input of the trained stages for these items in this epoch (from 0).
+    pub(super) fn batch(&self, items: &[usize], epoch: usize) -> Result<Tensor<4>, NnError> {
+        let Some(cache) = &self.cache else {
+            return self.images(items, |_| epoch as u32 + 1);
+        };
+        let one: usize = cache.shape.iter().product();
+        let mut values = vec![0.0f32; items.len() * one];
+        for (out, &i) in values.chunks_exact_mut(one).zip(items) {
+            let copy = self.variant(i, epoch, cache.copies);
+            let from = (copy * self.crops.len() + i) * one;
+            cache.values[from..from + one].convert_to_f32_slice(out);
+        }
+        let [h, w, c] = cache.shape;
+        let shape = [items.len(), h, w, c];
+        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
+    }
+
+    /// Which cached variant of crop `i` an epoch takes: each in turn, from one drawn at random. Were it
+    /// a function of the index alone, whether a crop is augmented could give away its class.
+    fn variant(&self, i: usize, epoch: usize, copies: usize) -> usize {
+        let first = Stream::new(Purpose::Order, self.seed, u32::MAX, i as u32).below(copies as u32);
+        (first as usize + epoch) % copies
+    }
+
+    /// Runs every crop's variants through the frozen stages once.
+    pub(super) fn fill(
+        &mut self,
+        net: &Detector,
+        frozen: usize,
+        copies: usize,
+        done: &mut dyn FnMut(usize) -> Result<(), NnError>,
+    ) -> Result<(), NnError> {
+        let n = self.crops.len();
+        let mut cache = Cache { shape: [0; 3], copies, values: Vec::new() };
+        for copy in 0..copies {
+            for from in (0..n).step_by(CHUNK) {
+                let items: Vec<usize> = (from..n.min(from + CHUNK)).collect();
+                let images = self.images(&items, |_| copy as u32)?;
+                let maps = net.run_stages(images, 0..frozen, &mut Pass::inference(None));
+                let [_, h, w, c] = maps.dims();
+                cache.shape = [h, w, c];
+                cache.values.reserve_exact(if from == 0 { n * h * w * c } else { 0 });
+                let values = values_of(maps);
+                let start = cache.values.len();
+                cache.values.resize(start + values.len(), f16::ZERO);
+                cache.values[start..].convert_from_f32_slice(&values);
+                done(items.len())?;
+            }
+        }
+        self.cache = Some(cache);
+        Ok(())
+    }
+}
+
+/// Crops in a forward pass without gradients.
+pub(super) const CHUNK: usize = 32;
+/// Most crops that batch norm is calibrated on.
+const CALIBRATION: usize = 256;
+
+/// Sets the running statistics of some stages' batch norm to those of the crops given, by mean over
+/// batches; a random trunk needs it before it is frozen.
+pub(super) fn calibrate_batch_norm(net: &mut Detector, stages: Range<usize>, maps: &Maps<'_>) -> Result<(), NnError> {
+    // Evenly over the set, which may be sorted by video.
+    let n = maps.crops.len();
+    let count = n.min(CALIBRATION);
+    let items: Vec<usize> = (0..count).map(|i| i * n / count).collect();
+    for (k, items) in items.chunks(CHUNK).enumerate() {
+        let images = maps.images(items, |_| 0)?;
+        let mut seen = Vec::new();
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None };
+        net.run_stages(images, stages.clone(), &mut pass);
+        net.update_statistics(&seen, Some(1.0 / (k + 1) as f32));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::MemoryCrops;
+
+    #[test]
+    fn the_cached_variant_says_nothing_of_the_index() {
+        let crops = MemoryCrops::new(1, vec![], vec![], vec![]).unwrap();
+        let maps = Maps {
+            crops: &crops,
+            augment: None,
+            normalisation: Normalisation::default(),
+            seed: 1,
+            device: Device::flex(),
+            cache: None,
+        };
+        for epoch in 0..2 {
+            for parity in 0..2 {
+                let first = (0..2000).filter(|i| i % 2 == parity && maps.variant(*i, epoch, 2) == 0).count();
+                assert!((400..600).contains(&first), "{first} of 1000");
+            }
+        }
+        assert_ne!(maps.variant(5, 0, 2), maps.variant(5, 1, 2));
+    }
+}
