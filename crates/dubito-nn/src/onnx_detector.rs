@@ -98,7 +98,7 @@ impl OnnxOptions {
 
 /// Where channels stand in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
+enum Axes {
     Nchw,
     Nhwc,
 }
@@ -110,7 +110,7 @@ pub struct OnnxDetector {
     model: Arc<Model>,
     input: NodeId,
     output: NodeId,
-    layout: Layout,
+    layout: Axes,
     /// The batch that the file fixes.
     batch: Option<usize>,
     size: u32,
@@ -185,6 +185,11 @@ impl OnnxDetector {
         Ok(made)
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Side of the crops in pixels.
     pub fn size(&self) -> u32 {
         self.size
@@ -248,8 +253,8 @@ impl OnnxDetector {
         let items = images.len() / (3 * size * size);
         let input = NdTensor::from_data([items, 3, size, size], images);
         let input = match self.layout {
-            Layout::Nchw => input,
-            Layout::Nhwc => input.permuted([0, 2, 3, 1]).to_tensor(),
+            Axes::Nchw => input,
+            Axes::Nhwc => input.permuted([0, 2, 3, 1]).to_tensor(),
         };
         let [output] = self
             .model
@@ -377,7 +382,7 @@ fn check(options: &OnnxOptions) -> Result<(), NnError> {
 }
 
 /// The layout, the batch and the side, as far as the shape fixes them; `None` where it is no shape of pictures.
-fn read_shape(shape: &[Dimension]) -> Option<(Layout, Option<usize>, Option<usize>)> {
+fn read_shape(shape: &[Dimension]) -> Option<(Axes, Option<usize>, Option<usize>)> {
     let fixed = |dim: &Dimension| match dim {
         Dimension::Fixed(size) => Some(*size),
         Dimension::Symbolic(_) => None,
@@ -385,10 +390,10 @@ fn read_shape(shape: &[Dimension]) -> Option<(Layout, Option<usize>, Option<usiz
     let [batch, a, b, c] = shape else { return None };
     let (a, b, c) = (fixed(a), fixed(b), fixed(c));
     let (layout, height, width) = match (a, c) {
-        (Some(3), _) => (Layout::Nchw, b, c),
-        (_, Some(3)) => (Layout::Nhwc, a, b),
+        (Some(3), _) => (Axes::Nchw, b, c),
+        (_, Some(3)) => (Axes::Nhwc, a, b),
         // Channels that are left open stand where PyTorch has them.
-        (None, _) => (Layout::Nchw, b, c),
+        (None, _) => (Axes::Nchw, b, c),
         _ => return None,
     };
     match (height, width) {

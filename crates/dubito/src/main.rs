@@ -3,8 +3,10 @@
 mod args;
 mod commands;
 mod data;
+mod detect;
 mod doctor;
 mod progress;
+mod weights;
 
 use std::process::ExitCode;
 
