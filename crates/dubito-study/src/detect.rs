@@ -250,6 +250,11 @@ impl Analyst {
         &self.detector
     }
 
+    /// Margin around the face in parts of its size: that of the options, else the detector's own, else 0.3.
+    pub fn margin(&self) -> f32 {
+        self.options.margin.or(self.detector.margin()).unwrap_or(0.3)
+    }
+
     /// Judges one file. A file that can't be read gets an answer too, with its status and the reason.
     ///
     /// # Errors
@@ -262,8 +267,7 @@ impl Analyst {
             };
             return Ok(Detected::without_face(file, status, reason, None));
         }
-        let margin = self.options.margin.or(self.detector.margin()).unwrap_or(0.3);
-        let crop = CropSpec { size: self.detector.size(), margin };
+        let crop = CropSpec { size: self.detector.size(), margin: self.margin() };
         let sampling = Sampling::Uniform { frames: self.options.frames.max(1) };
         let followed = match follow(file, &file.display().to_string(), tools, models, sampling, Some(&crop)) {
             Ok(followed) => followed,

@@ -101,3 +101,29 @@ pub fn fits(state: &StateDict) -> Option<Fit> {
     };
     Some(Fit { architecture: found.name, classes, tensors: (found.tensors, state.len()) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::Array;
+
+    fn of(architecture: &Architecture, classes: usize) -> StateDict {
+        let head = [classes, architecture.head.1];
+        let shapes = architecture.marks.iter().copied().chain([(architecture.head.0, head.as_slice())]);
+        shapes.map(|(name, shape)| (name.to_owned(), Array { shape: shape.to_vec(), values: Vec::new() })).collect()
+    }
+
+    #[test]
+    fn each_is_told_from_the_others() {
+        for architecture in &ARCHITECTURES {
+            let mut state = of(architecture, 7);
+            let fit = Fit { architecture: architecture.name, classes: Some(7), tensors: (architecture.tensors, 3) };
+            assert_eq!(fits(&state), Some(fit));
+            state.remove(architecture.head.0);
+            assert_eq!(fits(&state).and_then(|fit| fit.classes), None);
+            state.insert(architecture.absent.to_owned(), Array { shape: vec![], values: vec![0.0] });
+            assert_ne!(fits(&state).map(|fit| fit.architecture), Some(architecture.name));
+        }
+        assert_eq!(fits(&StateDict::new()), None);
+    }
+}

@@ -156,7 +156,7 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
                 "input_size": detector.size(), "hash": detector.hash()?, "views": detector.views() },
             "settings": { "samples": arguments.samples, "seed": arguments.seed, "frames": arguments.frames,
                 "min_frames": arguments.min_frames, "faces": arguments.faces, "min_face": arguments.min_face,
-                "most_yaw": arguments.most_yaw, "abstain_above": arguments.abstain_above },
+                "most_yaw": arguments.most_yaw, "margin": analyst.margin(), "abstain_above": arguments.abstain_above },
             "provenance": provenance(arguments.seed, tools),
         });
         println!("{object}");
