@@ -18,6 +18,7 @@ mod host;
 mod init;
 mod layers;
 mod network;
+mod onnx_detector;
 mod optim;
 mod parameter;
 mod posterior;
@@ -36,6 +37,7 @@ pub use init::Init;
 pub use network::{
     Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Visit,
 };
+pub use onnx_detector::{Channels, OnnxDetector, OnnxOptions, OnnxOutput, Views};
 pub use posterior::{Deterministic, McDropoutPosterior, Posterior, Sink};
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};

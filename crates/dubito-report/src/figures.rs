@@ -4,6 +4,8 @@
 //! shape or dash say the same once more, so that a figure also reads in grey. A figure that has nothing
 //! to show says why.
 
+mod timeline;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -21,6 +23,8 @@ use crate::decisions::Decisions;
 use crate::evaluate::Metrics;
 use crate::scores::{Origin, ScoreSet, Scores, is_right, real_class, scored};
 use crate::{Level, ReportError};
+
+pub use timeline::{TimelineFace, TimelineFrame, timeline_figure};
 
 /// One figure, drawn.
 #[derive(Clone, Debug)]

@@ -15,6 +15,9 @@ pub enum StudyError {
     /// Training or prediction failed.
     #[error(transparent)]
     Nn(#[from] dubito_nn::NnError),
+    /// Weights could not be read or written.
+    #[error(transparent)]
+    Weights(#[from] dubito_weights::WeightsError),
     /// Predictions or the report could not be read or written.
     #[error(transparent)]
     Report(#[from] dubito_report::ReportError),
@@ -69,6 +72,7 @@ impl StudyError {
             Self::Input { hint, .. } => Some(hint.clone()),
             Self::CheckFailed { .. } => Some("what did not pass is listed above, or in the JSON".into()),
             Self::Report(error) => error.hint(),
+            Self::Weights(error) => error.hint(),
             Self::Face(_) | Self::Nn(_) => None,
         }
     }
@@ -82,11 +86,13 @@ impl StudyError {
             Self::Data(DataError::Media(dubito_media::MediaError::ToolMissing { .. })) => 4,
             Self::Nn(dubito_nn::NnError::Device { .. }) => 4,
             Self::Report(dubito_report::ReportError::Write { .. }) => 1,
-            Self::Data(DataError::Io { source, .. }) | Self::Io { source, .. } => {
+            Self::Data(DataError::Io { source, .. })
+            | Self::Io { source, .. }
+            | Self::Weights(dubito_weights::WeightsError::Io { source, .. }) => {
                 if source.kind() == std::io::ErrorKind::NotFound { 3 } else { 1 }
             }
             Self::Data(DataError::Stopped) | Self::Face(_) => 1,
-            Self::Data(_) | Self::Nn(_) | Self::Report(_) | Self::Input { .. } => 3,
+            Self::Data(_) | Self::Nn(_) | Self::Weights(_) | Self::Report(_) | Self::Input { .. } => 3,
             Self::CheckFailed { .. } => 5,
         }
     }

@@ -3,6 +3,8 @@
 pub mod audit;
 mod crops;
 pub mod demo;
+pub mod detect;
+mod detector;
 mod error;
 pub mod lesson;
 mod logistic;
@@ -16,6 +18,7 @@ pub mod simulate;
 pub mod train;
 
 pub use crops::StoreCrops;
+pub use detector::Detector;
 pub use error::StudyError;
 pub use lesson::Lesson;
 pub use progress::{OnProgress, Progress, Step};

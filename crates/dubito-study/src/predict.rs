@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use dubito_data::clip::Clip;
 use dubito_data::manifest::{Label, Row, Status};
-use dubito_nn::{Posterior, Run};
+use dubito_nn::Posterior;
 use dubito_report::{PredictionWriter, predictions};
 use dubito_stats::Task;
 use serde_json::json;
 
-use crate::StudyError;
-use crate::lesson::{Known, class_for};
+use crate::lesson::Known;
 use crate::progress::{OnProgress, Progress, Step};
+use crate::{Detector, StudyError};
 
 /// Most frames that go through the network together.
 const BATCH: usize = 32;
@@ -26,36 +26,37 @@ pub struct PredictOptions {
     pub seed: u64,
     /// `cpu` or `gpu`.
     pub device: String,
+    /// Whether the samples of an ONNX detector are views of each image; without it they are all the same.
+    pub views: bool,
 }
 
 /// A detector and the fold that it predicts (`None`: everything).
 #[derive(Clone, Debug)]
 pub struct FoldRun {
-    /// The folder of the run.
+    /// The folder of the run, or an ONNX file.
     pub dir: PathBuf,
     /// The fold that it was not trained on.
     pub fold: Option<String>,
 }
 
 /// What a run's classes are to a file of predictions.
-fn task_of(run: &Run) -> Task {
-    let names = &run.config.class_names;
-    if *names == ["real", "fake"] { Task::binary() } else { Task::multiclass(names) }
+fn task_of(run: &Detector) -> Task {
+    let names = run.class_names();
+    if names == ["real", "fake"] { Task::binary() } else { Task::multiclass(&names) }
 }
 
 /// Opens every run. Errors: one that can't be read, or that has other classes than the first.
-fn load_all(runs: &[FoldRun]) -> Result<Vec<Run>, StudyError> {
-    let loaded = runs.iter().map(|run| Run::load(&run.dir)).collect::<Result<Vec<_>, _>>()?;
+fn load_all(runs: &[FoldRun], views: bool) -> Result<Vec<Detector>, StudyError> {
+    let loaded = runs.iter().map(|run| Detector::open(&run.dir, views)).collect::<Result<Vec<_>, _>>()?;
     if let Some(first) = loaded.first() {
-        let taught = |run: &Run| (run.config.class_names.clone(), run.config.trained_on.clone());
-        if let Some(other) = loaded.iter().find(|run| taught(run) != taught(first)) {
+        if let Some(other) = loaded.iter().find(|run| run.taught() != first.taught()) {
             return Err(StudyError::Input {
                 message: format!(
                     "{} and {} were taught different things: {} and {}",
-                    first.dir.display(),
-                    other.dir.display(),
-                    first.config.class_names.join(", "),
-                    other.config.class_names.join(", ")
+                    first.path().display(),
+                    other.path().display(),
+                    first.class_names().join(", "),
+                    other.class_names().join(", ")
                 ),
                 hint: "train all folds with one --task and one --leave-out, or predict with one run at a time".into(),
             });
@@ -66,9 +67,9 @@ fn load_all(runs: &[FoldRun]) -> Result<Vec<Run>, StudyError> {
 
 /// The generators of these rows by what the runs know of them, for the predictions' provenance. A name that is both (of
 /// two data sets) counts as seen.
-fn knowledge(run: &Run, rows: &[&Row]) -> serde_json::Value {
+fn knowledge(run: &Detector, rows: &[&Row]) -> serde_json::Value {
     let of = |wanted: Known| -> BTreeSet<&str> {
-        let fakes = rows.iter().filter(|row| row.label == Label::Fake && class_for(&run.config, row).1 == wanted);
+        let fakes = rows.iter().filter(|row| row.label == Label::Fake && run.class_for(row).1 == wanted);
         fakes.map(|row| row.generator.as_str()).collect()
     };
     let seen = of(Known::Seen);
@@ -122,7 +123,7 @@ pub fn predict(
     step: Step,
     on_progress: OnProgress,
 ) -> Result<PathBuf, StudyError> {
-    let loaded = load_all(runs)?;
+    let loaded = load_all(runs, options.views)?;
     let Some(task) = loaded.first().map(task_of) else {
         return Err(StudyError::Input {
             message: "no run to predict with".into(),
@@ -130,12 +131,12 @@ pub fn predict(
         });
     };
     let knows_real = task.classes.iter().any(|class| class == "real");
-    let takes = |run: &Run, fold: &Option<String>, row: &Row| {
+    let takes = |run: &Detector, fold: &Option<String>, row: &Row| {
         let is_there = row.status == Status::Ok && row.clip.is_some();
         let is_held_out = fold.as_ref().is_none_or(|f| *f == row.split);
-        is_there && is_held_out && (knows_real || class_for(&run.config, row).0.is_some())
+        is_there && is_held_out && (knows_real || run.class_for(row).0.is_some())
     };
-    let work: Vec<(&Run, Vec<&Row>)> = loaded
+    let work: Vec<(&Detector, Vec<&Row>)> = loaded
         .iter()
         .zip(runs)
         .map(|(run, of)| (run, rows.iter().filter(|row| takes(run, &of.fold, row)).collect()))
@@ -155,10 +156,8 @@ pub fn predict(
     let mut writer = PredictionWriter::create(&path, &task, &provenance)?;
     let mut done = 0;
     for (run, rows) in work {
-        let weights = run.dir.join("weights.safetensors");
-        let weights = blake3::hash(&std::fs::read(&weights).map_err(StudyError::io(&weights))?).to_hex();
-        let device = dubito_nn::device(&options.device)?;
-        let posterior = run.posterior(&device)?;
+        let weights = run.hash()?;
+        let posterior = run.posterior(&options.device)?;
         for row in rows {
             let name = row.clip.as_deref().unwrap_or_default();
             let clip = Clip::read(&store.join(name))?;
@@ -198,35 +197,29 @@ fn kept_classes(task: &Task) -> std::ops::Range<usize> {
 
 /// Probabilities of the kept classes, `[frames, samples, kept]`.
 fn draw(
-    run: &Run,
+    run: &Detector,
     task: &Task,
     posterior: &dyn Posterior,
     clip: &Clip,
     options: &PredictOptions,
 ) -> Result<Vec<f32>, StudyError> {
-    if clip.meta.size != run.config.preprocessing.input_size {
+    if clip.meta.size != run.size() {
         return Err(StudyError::Input {
             message: format!(
                 "{}: a clip of {} pixels, and the detector in {} takes {}",
                 clip.meta.video,
                 clip.meta.size,
-                run.dir.display(),
-                run.config.preprocessing.input_size
+                run.path().display(),
+                run.size()
             ),
-            hint: format!("extract again with --size {}", run.config.preprocessing.input_size),
+            hint: format!("extract again with --size {}", run.size()),
         });
     }
     let pixels = (clip.meta.size as usize).pow(2) * 3;
     let mut values = Vec::with_capacity(clip.len() * options.samples as usize);
     for crops in clip.frames.chunks(BATCH * pixels) {
-        let batch = run.batch(crops, posterior.device())?;
-        let drawn = posterior.draw(batch, 0..options.samples, options.seed)?;
-        let classes = posterior.classes();
-        let drawn: Vec<f32> = drawn.into_data().convert::<f32>().try_to_vec().map_err(|e| StudyError::Input {
-            message: format!("samples could not be read from the device: {e:?}"),
-            hint: "run again with --device cpu".into(),
-        })?;
-        values.extend(drawn.chunks_exact(classes).flat_map(|p| &p[kept_classes(task)]));
+        let drawn = run.draw(posterior, crops, options.samples, options.seed)?;
+        values.extend(drawn.chunks_exact(posterior.classes()).flat_map(|p| &p[kept_classes(task)]));
     }
     Ok(values)
 }
@@ -238,10 +231,10 @@ fn write_clip(
     clip: &Clip,
     values: &[f32],
     samples: usize,
-    run: &Run,
+    run: &Detector,
 ) -> Result<(), StudyError> {
     let width = kept_classes(task).len();
-    let label = class_for(&run.config, row).0.unwrap_or(predictions::OTHER_FAKE);
+    let label = run.class_for(row).0.unwrap_or(predictions::OTHER_FAKE);
     // Frames of a fake that could not be forged show what is true; they are not judged as fakes.
     let real = if row.label == Label::Fake { row.frames_that_are_real() } else { BTreeSet::new() };
     let frames = clip.frame_index.iter().zip(values.chunks_exact(samples * width));
@@ -262,7 +255,7 @@ fn write_clip(
                 control: row.control.clone(),
                 identity: Some(row.identity.clone()),
                 donor: row.donor.clone(),
-                detector: Some(run.config.detector.to_string()),
+                detector: Some(run.name()),
                 dataset: Some(row.dataset.clone()),
                 split: None,
                 fold: (!row.split.is_empty()).then(|| row.split.clone()),

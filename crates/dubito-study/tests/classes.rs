@@ -108,7 +108,7 @@ fn several_classes_and_a_generator_left_out() {
 
     // The folder of runs is all that prediction needs.
     let found = find_runs(&at("runs")).unwrap();
-    let how = PredictOptions { samples: 4, seed: 0, device: "cpu".into() };
+    let how = PredictOptions { samples: 4, seed: 0, device: "cpu".into(), views: false };
     let draw = |out: &str| predict(&rows, folder.path(), &found, &at(out), &how, &json!({}), step, &go_on).unwrap();
     let predictions = draw("out");
     let bytes = std::fs::read(&predictions).unwrap();
@@ -165,7 +165,7 @@ fn the_source_of_fakes_alone() {
     let options = TrainOptions { config: TrainConfig { epochs: 2, ..options().config }, device: "cpu".into() };
     let out = folder.path().join("runs");
     let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
-    let how = PredictOptions { samples: 2, seed: 0, device: "cpu".into() };
+    let how = PredictOptions { samples: 2, seed: 0, device: "cpu".into(), views: false };
     let path = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap();
     let read = Predictions::read(&[path], &Options { bootstrap: None, ..Options::default() }).unwrap();
     assert!(read.classes.is_none());

@@ -65,6 +65,11 @@ pub enum Command {
     Train(Train),
     /// Draw posterior samples for people the detector has never seen
     Predict(Predict),
+    /// Say of videos and pictures whether they are real or fake, or that it can't be told
+    Detect(crate::detect::Detect),
+    /// List, import and export weights of other frameworks
+    #[command(subcommand)]
+    Weights(crate::weights::Weights),
     /// Turn predictions into metrics, figures and a report
     Analyze(Analyze),
     /// Do all of it: from a folder of real face videos to a report
@@ -330,15 +335,16 @@ pub struct Train {
 Draw posterior samples for people the detector has never seen.
 
 --run is the folder that `train` wrote: each of its detectors predicts the fold that it was not trained
-on. Given one detector's folder, that detector predicts every clip. Writes OUT/predictions.parquet, one
+on. Given one detector's folder, that detector predicts every clip, and so does an ONNX
+file. Writes OUT/predictions.parquet, one
 row for each frame and sample.")]
 pub struct Predict {
     /// The manifest that `extract` wrote
     #[arg(value_name = "MANIFEST")]
     pub manifest: PathBuf,
-    /// What `train` wrote
-    #[arg(long, value_name = "DIR")]
-    pub run: PathBuf,
+    /// Which detector is asked.
+    #[command(flatten)]
+    pub which: crate::detect::Which,
     /// Posterior samples of each frame
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub samples: u32,

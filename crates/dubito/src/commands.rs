@@ -20,7 +20,7 @@ use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, SetApart, V
 use dubito_stats::{Bootstrap, Unit};
 use dubito_study::audit::{self, AuditOptions};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
-use dubito_study::predict::{PredictOptions, find_runs, predict};
+use dubito_study::predict::{PredictOptions, predict};
 use dubito_study::provenance::provenance;
 use dubito_study::sheet::contact_sheet;
 use dubito_study::simulate::{SimulateOptions, simulate};
@@ -45,6 +45,8 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Pulse(arguments) => crate::pulse::run(&arguments, &tools()),
         Command::Train(arguments) => run_train(&arguments),
         Command::Predict(arguments) => run_predict(&arguments),
+        Command::Detect(arguments) => crate::detect::run(&arguments, &tools()),
+        Command::Weights(arguments) => crate::weights::run(&arguments),
         Command::Analyze(arguments) => run_analyze(&arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         // Handled before anything else is set up.
@@ -316,12 +318,17 @@ fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, St
 }
 
 fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
-    let Predict { manifest: path, run, common, .. } = arguments;
+    let Predict { manifest: path, which, common, .. } = arguments;
     let rows = manifest::read(path)?;
     let store = path.parent().map(Path::to_owned).unwrap_or_default();
-    let runs = find_runs(run)?;
+    let runs = which.runs()?;
     make_folder(common)?;
-    let options = PredictOptions { samples: arguments.samples, seed: arguments.seed, device: arguments.device.clone() };
+    let options = PredictOptions {
+        samples: arguments.samples,
+        seed: arguments.seed,
+        device: arguments.device.clone(),
+        views: which.views,
+    };
     let display = Display::new(common.quiet);
     let show = |p: &_| display.show(p);
     let how = provenance(arguments.seed, &tools());

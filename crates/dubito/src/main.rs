@@ -3,9 +3,11 @@
 mod args;
 mod commands;
 mod data;
+mod detect;
 mod doctor;
 mod progress;
 mod pulse;
+mod weights;
 
 use std::process::ExitCode;
 

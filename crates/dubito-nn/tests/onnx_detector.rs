@@ -1,0 +1,131 @@
+//! ONNX detectors of others: what ONNX Runtime says of the same crop, and what can't be used.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dubito_nn::{OnnxDetector, OnnxOptions, OnnxOutput, Posterior, Views};
+
+const SIZE: usize = 32;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn file(name: &str) -> PathBuf {
+    golden("onnx_detectors").join(format!("{name}.onnx"))
+}
+
+fn crop() -> Vec<u8> {
+    (0..SIZE * SIZE * 3).map(|i| ((i * 7919 + (i / 97) * 31) % 256) as u8).collect()
+}
+
+fn sized() -> OnnxOptions {
+    OnnxOptions { size: Some(SIZE as u32), ..OnnxOptions::default() }
+}
+
+fn p_fake(detector: &OnnxDetector, crops: &[u8], samples: u32, seed: u64) -> Vec<f32> {
+    let drawn = detector.draw(detector.batch(crops).unwrap(), 0..samples, seed).unwrap();
+    let values: Vec<f32> = drawn.into_data().try_to_vec().unwrap();
+    assert!(values.chunks_exact(2).all(|p| (p[0] + p[1] - 1.0).abs() < 1e-6));
+    values.chunks_exact(2).map(|p| p[1]).collect()
+}
+
+#[test]
+fn every_form_of_detector_says_what_onnx_runtime_says() {
+    let text = std::fs::read_to_string(golden("onnx_detectors.json")).unwrap();
+    let expected: BTreeMap<String, f64> = serde_json::from_str(&text).unwrap();
+    assert_eq!(expected.len(), 7);
+    for (name, expected) in &expected {
+        let detector = OnnxDetector::open(&file(name), sized()).unwrap();
+        let is_probability = ["softmax", "sigmoid"].contains(&name.as_str());
+        assert_eq!(detector.output() == OnnxOutput::Probabilities, is_probability, "{name}");
+        let other: Vec<u8> = crop().into_iter().rev().collect();
+        let found = p_fake(&detector, &[crop(), other, crop()].concat(), 2, 0);
+        for at in [0, 1, 4, 5] {
+            assert!((f64::from(found[at]) - expected).abs() < 1e-5, "{name}: {} {expected}", found[at]);
+        }
+        assert!((found[2] - found[0]).abs() > 1e-4, "{name}: the second crop is another one");
+        let turned = OnnxDetector::open(&file(name), OnnxOptions { fake: Some(0), ..sized() }).unwrap();
+        assert!((p_fake(&turned, &crop(), 1, 0)[0] + found[0] - 1.0).abs() < 1e-6, "{name}");
+    }
+    let bgr = OnnxOptions { channels: dubito_nn::Channels::Bgr, ..sized() };
+    let swapped: Vec<u8> = crop().chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
+    let [rgb, bgr] = [(sized(), swapped), (bgr, crop())]
+        .map(|(options, crops)| p_fake(&OnnxDetector::open(&file("two_logits"), options).unwrap(), &crops, 1, 0)[0]);
+    assert_eq!(rgb, bgr);
+}
+
+#[test]
+fn views_are_a_function_of_seed_and_sample_alone() {
+    let options = OnnxOptions { views: Some(Views::default()), ..sized() };
+    let detector = OnnxDetector::open(&file("two_logits"), options).unwrap();
+    let other: Vec<u8> = crop().into_iter().rev().collect();
+    let both = p_fake(&detector, &[crop(), other.clone()].concat(), 6, 3);
+    let (one, two) = (p_fake(&detector, &crop(), 6, 3), p_fake(&detector, &other, 6, 3));
+    assert_eq!(both, [one.clone(), two].concat(), "whatever the batch");
+    let late = detector.draw(detector.batch(&crop()).unwrap(), 4..6, 3).unwrap();
+    let late: Vec<f32> = late.into_data().try_to_vec().unwrap();
+    assert_eq!([late[1], late[3]], one[4..6], "whatever the range");
+    assert!(one.windows(2).any(|w| (w[0] - w[1]).abs() > 1e-4), "{one:?}");
+    assert_ne!(p_fake(&detector, &crop(), 6, 4), one);
+    // Without any change a view is the image.
+    let still = Views { flip: 0.0, shift: 0.0, brightness: 0.0 };
+    let still = OnnxDetector::open(&file("two_logits"), OnnxOptions { views: Some(still), ..sized() }).unwrap();
+    let plain = OnnxDetector::open(&file("two_logits"), sized()).unwrap();
+    assert!((p_fake(&still, &crop(), 1, 0)[0] - p_fake(&plain, &crop(), 1, 0)[0]).abs() < 1e-5);
+}
+
+#[test]
+fn what_cannot_be_used_is_an_error_that_names_it() {
+    let fails = |name: &str, options: OnnxOptions, words: &[&str]| {
+        let error = OnnxDetector::open(&file(name), options).err().unwrap().to_string();
+        for word in words {
+            assert!(error.contains(word), "{name}: expected {word:?} in: {error}");
+        }
+    };
+    fails("unknown_operator", sized(), &["unknown_operator.onnx", "Frobnicate"]);
+    fails("open_sizes", OnnxOptions::default(), &["size", "open_sizes.json"]);
+    fails("five_classes", sized(), &["[1, 5]", "expected [1, 1] or [1, 2]"]);
+    fails("two_inputs", sized(), &["image, audio", "expected one"]);
+    fails("flat_input", sized(), &["3072", "[batch, 3, size, size]"]);
+    fails("two_logits", OnnxOptions { size: Some(64), ..sized() }, &["`size` is 64", "32"]);
+    fails("two_logits", OnnxOptions { fake: Some(2), ..sized() }, &["`fake` is 2"]);
+    fails("no_such_file", sized(), &["no_such_file.onnx", "read"]);
+    let probabilities = OnnxOptions { output: Some(OnnxOutput::Probabilities), ..sized() };
+    let detector = OnnxDetector::open(&file("two_logits"), probabilities);
+    let said = match detector {
+        Err(error) => error.to_string(),
+        Ok(detector) => detector.draw(detector.batch(&crop()).unwrap(), 0..1, 0).err().unwrap().to_string(),
+    };
+    assert!(said.contains("no probabilities"), "{said}");
+}
+
+#[test]
+fn the_file_beside_says_what_the_model_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("d.onnx");
+    assert_eq!(OnnxOptions::beside(&path).unwrap(), OnnxOptions::default());
+    let text = r#"{"size": 299, "normalisation": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+        "output": "logits", "fake": 0, "channels": "bgr", "margin": 0.15, "views": {"flip": 1.0}}"#;
+    std::fs::write(dir.path().join("d.json"), text).unwrap();
+    let options = OnnxOptions::beside(&path).unwrap();
+    assert_eq!((options.size, options.fake, options.margin), (Some(299), Some(0), Some(0.15)));
+    assert_eq!(options.views.unwrap(), Views { flip: 1.0, ..Views::default() });
+    std::fs::write(dir.path().join("d.json"), r#"{"sise": 299}"#).unwrap();
+    let error = OnnxOptions::beside(&path).unwrap_err().to_string();
+    assert!(error.contains("d.json") && error.contains("sise"), "{error}");
+}
+
+#[test]
+fn broken_files_never_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broken.onnx");
+    let bytes = std::fs::read(file("two_logits")).unwrap();
+    for n in (0..bytes.len()).step_by(7) {
+        std::fs::write(&path, &bytes[..n]).unwrap();
+        let _ = OnnxDetector::open(&path, sized());
+    }
+    std::fs::write(&path, "this is no model").unwrap();
+    assert!(OnnxDetector::open(&path, sized()).err().unwrap().to_string().contains("not an ONNX model"));
+}

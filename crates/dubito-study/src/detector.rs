@@ -1,0 +1,151 @@
+//! What judges crops: a run of our own, or an ONNX file of somebody else's.
+
+use std::path::Path;
+
+use dubito_data::manifest::{Label, Row};
+use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, Views, device};
+
+use crate::StudyError;
+use crate::lesson::{Known, class_for};
+
+/// What judges crops, before its weights are on a device.
+pub enum Detector {
+    /// A folder that `train` wrote.
+    Run(Box<Run>),
+    /// An ONNX file.
+    Onnx(Box<OnnxDetector>),
+}
+
+impl Detector {
+    /// Opens a run's folder, or an ONNX file with the options in the JSON file beside it ([`OnnxOptions::beside`]). With
+    /// `views` an ONNX detector is asked about views of each image, those of the options or [`Views::default`]; a run has
+    /// samples of its own.
+    ///
+    /// # Errors
+    /// What is there can't be read or run, or is not there.
+    pub fn open(path: &Path, views: bool) -> Result<Self, StudyError> {
+        if !path.is_file() {
+            return Ok(Self::Run(Box::new(Run::load(path)?)));
+        }
+        let mut options = OnnxOptions::beside(path)?;
+        options.views = views.then(|| options.views.unwrap_or_default());
+        Ok(Self::Onnx(Box::new(OnnxDetector::open(path, options)?)))
+    }
+
+    /// Its architecture, or the ONNX file's name.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Run(run) => run.config.detector.to_string(),
+            Self::Onnx(onnx) => onnx.path().file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Run(run) => &run.dir,
+            Self::Onnx(onnx) => onnx.path(),
+        }
+    }
+
+    /// Names of its classes, in the order of the probabilities.
+    pub fn class_names(&self) -> Vec<String> {
+        match self {
+            Self::Run(run) => run.config.class_names.clone(),
+            Self::Onnx(_) => ["real", "fake"].map(String::from).to_vec(),
+        }
+    }
+
+    /// Side of its crops in pixels.
+    pub fn size(&self) -> u32 {
+        match self {
+            Self::Run(run) => run.config.preprocessing.input_size,
+            Self::Onnx(onnx) => onnx.size(),
+        }
+    }
+
+    /// Margin around the face in parts of its size, where it says so.
+    pub fn margin(&self) -> Option<f32> {
+        match self {
+            Self::Run(_) => None,
+            Self::Onnx(onnx) => onnx.options().margin,
+        }
+    }
+
+    /// What tells its weights and settings from others', in hexadecimal.
+    ///
+    /// # Errors
+    /// The weights can't be read.
+    pub fn hash(&self) -> Result<String, StudyError> {
+        let (path, settings) = match self {
+            Self::Run(run) => (run.dir.join("weights.safetensors"), String::new()),
+            Self::Onnx(onnx) => (onnx.path().to_owned(), serde_json::to_string(onnx.options()).unwrap_or_default()),
+        };
+        let hash = blake3::hash(&std::fs::read(&path).map_err(StudyError::io(&path))?).to_hex().to_string();
+        Ok(if settings.is_empty() { hash } else { format!("{hash} {settings}") })
+    }
+
+    /// Its posterior on a device. An ONNX detector runs on the CPU.
+    ///
+    /// # Errors
+    /// The weights can't be read, or there is no such device.
+    pub fn posterior(&self, name: &str) -> Result<Box<dyn Posterior>, StudyError> {
+        match self {
+            Self::Run(run) => Ok(run.posterior(&device(name)?)?),
+            Self::Onnx(onnx) => {
+                if name != "cpu" {
+                    let reason = "an ONNX detector runs on the CPU; use `cpu`".to_owned();
+                    return Err(NnError::Device { name: name.to_owned(), reason }.into());
+                }
+                Ok(Box::new((**onnx).clone()))
+            }
+        }
+    }
+
+    /// Samples for RGB crops `[items, size, size, 3]`: probabilities `[items, samples, classes]`, row by row.
+    ///
+    /// # Errors
+    /// The crops are not of its size, or the posterior fails.
+    pub fn draw(
+        &self,
+        posterior: &dyn Posterior,
+        crops: &[u8],
+        samples: u32,
+        seed: u64,
+    ) -> Result<Vec<f32>, StudyError> {
+        let batch = match self {
+            Self::Run(run) => run.batch(crops, posterior.device())?,
+            Self::Onnx(onnx) => onnx.batch(crops)?,
+        };
+        let drawn = posterior.draw(batch, 0..samples, seed)?;
+        drawn.into_data().convert::<f32>().try_to_vec().map_err(|e| StudyError::Input {
+            message: format!("samples could not be read from the device: {e:?}"),
+            hint: "run again with --device cpu".into(),
+        })
+    }
+
+    /// The class of a video for it, and what it knows of its maker ([`class_for`]); nothing is known of what a foreign
+    /// detector learned from, so everything counts as seen.
+    pub fn class_for(&self, row: &Row) -> (Option<usize>, Known) {
+        match self {
+            Self::Run(run) => class_for(&run.config, row),
+            Self::Onnx(_) => (Some(usize::from(row.label == Label::Fake)), Known::Seen),
+        }
+    }
+
+    /// What it was taught, to see whether two are alike.
+    pub(crate) fn taught(&self) -> (Vec<String>, dubito_nn::TrainedOn) {
+        match self {
+            Self::Run(run) => (run.config.class_names.clone(), run.config.trained_on.clone()),
+            Self::Onnx(_) => (self.class_names(), dubito_nn::TrainedOn::default()),
+        }
+    }
+
+    /// The views that its samples are, if they are.
+    pub fn views(&self) -> Option<Views> {
+        match self {
+            Self::Run(_) => None,
+            Self::Onnx(onnx) => onnx.options().views,
+        }
+    }
+}

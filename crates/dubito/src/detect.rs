@@ -1,0 +1,208 @@
+//! `dubito detect`: the analyst's answer for each file.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use dubito_data::write_atomically;
+use dubito_face::FaceModels;
+use dubito_media::Tools;
+use dubito_study::detect::{ABSTAIN_ABOVE, Analyst, DetectOptions, Detected, counts};
+use dubito_study::predict::{FoldRun, find_runs};
+use dubito_study::provenance::provenance;
+use dubito_study::{Detector, Progress, Step, StudyError};
+use serde_json::json;
+
+use crate::progress::Display;
+
+/// Which detector is asked.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["run", "detector"])))]
+pub struct Which {
+    /// What `train` wrote
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Somebody else's detector: onnx:FILE; what the file does not say is read from FILE's name with .json
+    #[arg(long, value_name = "onnx:FILE", value_parser = onnx_file)]
+    pub detector: Option<PathBuf>,
+    /// Draw the samples of an ONNX detector from views of each image (mirrored, shifted, brighter or darker); without
+    /// it they are all the same, and it knows no epistemic uncertainty
+    #[arg(long, requires = "detector")]
+    pub views: bool,
+}
+
+fn onnx_file(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("onnx:") {
+        Some(file) if !file.is_empty() => Ok(PathBuf::from(file)),
+        _ => Err("expected onnx:FILE, as in onnx:detector.onnx".into()),
+    }
+}
+
+impl Which {
+    /// The runs, or the ONNX file in place of one.
+    pub fn runs(&self) -> Result<Vec<FoldRun>, StudyError> {
+        match (&self.run, &self.detector) {
+            (Some(run), _) => find_runs(run),
+            (None, file) => Ok(vec![FoldRun { dir: file.clone().unwrap_or_default(), fold: None }]),
+        }
+    }
+}
+
+/// `detect`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Say of each video or picture whether the faces in it are real or fake, or that it can't be told, and why.
+
+The answer is `cant_tell` where there is no face, too few frames show one, the face is too small or turned away, or the
+detector's total uncertainty is above --abstain-above. With several faces the file is fake if one is. With -o DIR each
+file's DIR/NAME.json holds every face and frame, and DIR/NAME.svg and .png show them over time.
+
+Of a folder of several runs (one for each fold) name one: DIR/fold1.
+
+Exit codes: 0 every file got an answer, `cant_tell` among them; 3 a file could not be read (the others got theirs), or
+the detector could not; 4 something is missing on this machine.")]
+pub struct Detect {
+    /// Videos and pictures
+    #[arg(value_name = "VIDEO|IMAGE", required = true)]
+    files: Vec<PathBuf>,
+    /// Which detector is asked.
+    #[command(flatten)]
+    which: Which,
+    /// Folder for a figure and a JSON file of each file
+    #[arg(short, long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Posterior samples of each frame
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    samples: u32,
+    /// Seed of the samples
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Most frames of each file, evenly over it
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    frames: u32,
+    /// Frames that must show a face; a picture has one and needs no more
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    min_frames: u32,
+    /// Most faces of each file, those seen longest and largest first
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    faces: u16,
+    /// Margin around the face, as a fraction of its size, as the detector was trained [default: the ONNX detector's own, else 0.3]
+    #[arg(long)]
+    margin: Option<f32>,
+    /// Smallest face in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 48)]
+    min_face: u32,
+    /// Largest turn of the head to the side, in degrees
+    #[arg(long, value_name = "DEGREES", default_value_t = 45)]
+    most_yaw: u32,
+    /// Total uncertainty above which there is no answer, in nats (0 to 0.693); 0.5 is that of 80 % against 20 %
+    #[arg(long, value_name = "NATS", default_value_t = ABSTAIN_ABOVE)]
+    abstain_above: f64,
+    /// cpu, or gpu in a build with the feature `wgpu`
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs it.
+pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
+    let runs = arguments.which.runs()?;
+    let [which] = runs.as_slice() else {
+        let names: Vec<_> = runs.iter().filter_map(|run| run.fold.as_deref()).collect();
+        return Err(StudyError::Input {
+            message: format!("there are {} runs: {}", runs.len(), names.join(", ")),
+            hint: format!(
+                "name one: --run {}",
+                runs.first().map(|run| run.dir.display().to_string()).unwrap_or_default()
+            ),
+        });
+    };
+    let options = DetectOptions {
+        samples: arguments.samples,
+        seed: arguments.seed,
+        frames: arguments.frames as usize,
+        min_frames: arguments.min_frames as usize,
+        faces: arguments.faces.into(),
+        margin: arguments.margin,
+        min_face: arguments.min_face.into(),
+        most_yaw: arguments.most_yaw.into(),
+        abstain_above: arguments.abstain_above,
+        device: arguments.device.clone(),
+    };
+    let analyst = Analyst::new(Detector::open(&which.dir, arguments.which.views)?, options)?;
+    let models = FaceModels::cpu()?;
+    let display = Display::new(arguments.quiet || arguments.files.len() == 1);
+    let mut found = Vec::new();
+    for (done, file) in arguments.files.iter().enumerate() {
+        let judged = analyst.judge(file, tools, &models)?;
+        if let Some(out) = &arguments.out {
+            write(out, done, file, &judged, arguments.abstain_above)?;
+        }
+        let (done, total) = (done + 1, arguments.files.len());
+        display.show(&Progress { step: Step::only("detect"), done, total, item: file.display().to_string() });
+        found.push(judged);
+    }
+    display.finish();
+    let detector = analyst.detector();
+    if arguments.json {
+        let object = json!({
+            "files": found,
+            "counts": counts(&found),
+            "detector": { "name": detector.name(), "path": detector.path(), "classes": detector.class_names(),
+                "input_size": detector.size(), "hash": detector.hash()?, "views": detector.views() },
+            "settings": { "samples": arguments.samples, "seed": arguments.seed, "frames": arguments.frames,
+                "min_frames": arguments.min_frames, "faces": arguments.faces, "min_face": arguments.min_face,
+                "most_yaw": arguments.most_yaw, "margin": analyst.margin(), "abstain_above": arguments.abstain_above },
+            "provenance": provenance(arguments.seed, tools),
+        });
+        println!("{object}");
+    } else {
+        found.iter().for_each(say);
+    }
+    let unread: Vec<&Detected> = found.iter().filter(|file| !file.is_readable()).collect();
+    if unread.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = unread.iter().map(|file| file.file.as_str()).collect();
+    Err(StudyError::Input {
+        message: format!("{} of {} files could not be read: {}", unread.len(), found.len(), names.join(", ")),
+        hint: "the reasons are in the output; `dubito doctor` says which decoders there are".into(),
+    })
+}
+
+fn say(file: &Detected) {
+    println!("{}: {}", file.file, file.answer.name());
+    println!("  {}", file.reason);
+    if let (Some(p_fake), Some(doubt)) = (file.p_fake, &file.uncertainty) {
+        let epistemic = match (doubt.epistemic, doubt.undefined_because) {
+            (Some(value), _) => format!("{value:.3}"),
+            (None, why) => format!("undefined ({})", why.unwrap_or_default()),
+        };
+        println!(
+            "  p_fake {p_fake:.3}; uncertainty in nats: total {:.3} = aleatoric {:.3} + between frames {:.3} + epistemic \
+             {epistemic}",
+            doubt.total, doubt.aleatoric, doubt.between_frames
+        );
+    }
+    if file.faces.len() > 1 {
+        for face in &file.faces {
+            println!("  face {}: {} ({})", face.track, face.answer.name(), face.reason);
+        }
+    }
+}
+
+/// The files of one answer; its number keeps files of one name apart.
+fn write(out: &Path, number: usize, file: &Path, found: &Detected, abstain_above: f64) -> Result<(), StudyError> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let name = format!("{:03}-{stem}", number + 1);
+    let text = serde_json::to_string_pretty(found).map_err(|e| StudyError::io(out)(std::io::Error::other(e)))?;
+    write_atomically(&out.join(format!("{name}.json")), format!("{text}\n").as_bytes())?;
+    let figure = found.figure(abstain_above)?;
+    write_atomically(&out.join(format!("{name}.svg")), figure.svg.as_bytes())?;
+    write_atomically(&out.join(format!("{name}.png")), &figure.png)?;
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! `dubito weights`: files of weights of other frameworks, looked into and put under plain names.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use dubito_study::StudyError;
+use dubito_weights::{Cleaned, Fit, Weights as Found, clean, fits, write_state, write_state_with};
+use serde_json::{Value, json};
+
+/// `weights`
+#[derive(Debug, Subcommand)]
+pub enum Weights {
+    /// List the tensors of a file: names, types, shapes, and the architecture that they fit
+    List(List),
+    /// Put a file's tensors under plain names into a safetensors file
+    Import(Import),
+    /// Write the weights of a run, or of a file, as safetensors for other programs
+    Export(Export),
+}
+
+/// `weights list`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+List the tensors of a file: safetensors, or what torch.save wrote (since 1.6 or before). The content decides which,
+and no code in it is run: a checkpoint that wants to run some is refused by name.")]
+pub struct List {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// `weights import`
+#[derive(Debug, Args)]
+#[command(long_about = "\
+Put a file's tensors under plain names into a safetensors file: those of torchvision (ResNet, MobileNet, EfficientNet)
+or Cadene (Xception). What DataParallel, Lightning, DeepfakeBench and FaceForensics++ put around them is taken off, and
+everything that was done is said. docs/WEIGHTS.md has the table.")]
+pub struct Import {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// File to write
+    #[arg(short, long, value_name = "FILE", default_value = "weights.safetensors")]
+    out: PathBuf,
+    /// Leave the names as they are
+    #[arg(long)]
+    keep_names: bool,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// `weights export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A run's folder, or a file of weights
+    #[arg(value_name = "RUN|FILE")]
+    from: PathBuf,
+    /// File to write: NAME.safetensors
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs one of them.
+pub fn run(arguments: &Weights) -> Result<(), StudyError> {
+    match arguments {
+        Weights::List(arguments) => list(arguments),
+        Weights::Import(arguments) => import(arguments),
+        Weights::Export(arguments) => export(arguments),
+    }
+}
+
+fn list(List { file, json }: &List) -> Result<(), StudyError> {
+    let found = Found::read(file)?;
+    let (format, notes) = (found.format, found.notes.clone());
+    let tensors: Vec<Value> = found
+        .tensors
+        .iter()
+        .map(|(name, tensor)| json!({ "name": name, "type": tensor.element.name(), "shape": tensor.array.shape }))
+        .collect();
+    let lines: Vec<String> = found
+        .tensors
+        .iter()
+        .map(|(name, tensor)| format!("{name:<60} {:<5} {:?}", tensor.element.name(), tensor.array.shape))
+        .collect();
+    // A file with tensors that are no weights is listed all the same.
+    let fit = found.into_state(file).ok().and_then(|state| fits(&clean(state).state));
+    if *json {
+        let fit = fit.map(as_json);
+        println!(
+            "{}",
+            json!({ "file": file, "format": format.name(), "notes": notes, "architecture": fit, "tensors": tensors })
+        );
+        return Ok(());
+    }
+    println!("{}: {}, {} tensors", file.display(), format.name(), lines.len());
+    notes.iter().for_each(|note| println!("  {note}"));
+    lines.iter().for_each(|line| println!("  {line}"));
+    println!("{}", in_words(fit.as_ref()));
+    Ok(())
+}
+
+fn import(Import { file, out, keep_names, json }: &Import) -> Result<(), StudyError> {
+    let found = Found::read(file)?;
+    let mut notes = found.notes.clone();
+    let state = found.into_state(file)?;
+    let cleaned = if *keep_names { Cleaned { state, notes: Vec::new() } } else { clean(state) };
+    notes.extend(cleaned.notes);
+    write_state(out, &cleaned.state)?;
+    let fit = fits(&cleaned.state);
+    if *json {
+        let fit = fit.map(as_json);
+        println!("{}", json!({ "weights": out, "tensors": cleaned.state.len(), "notes": notes, "architecture": fit }));
+        return Ok(());
+    }
+    notes.iter().for_each(|note| println!("{note}"));
+    println!("{}: {} tensors; {}", out.display(), cleaned.state.len(), in_words(fit.as_ref()));
+    Ok(())
+}
+
+fn export(Export { from, out, json }: &Export) -> Result<(), StudyError> {
+    if out.extension().is_none_or(|ending| ending != "safetensors") {
+        return Err(StudyError::Input {
+            message: format!("{}: expected a name that ends in .safetensors", out.display()),
+            hint: format!("-o {}", out.with_extension("safetensors").display()),
+        });
+    }
+    let (file, config): (PathBuf, Option<PathBuf>) = match from.is_dir() {
+        true => (from.join("weights.safetensors"), Some(from.join("config.json"))),
+        false => (from.clone(), None),
+    };
+    let state = Found::read(&file)?.into_state(&file)?;
+    let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    if let Some(config) = &config {
+        let text = std::fs::read_to_string(config).map_err(StudyError::io(config as &Path))?;
+        metadata.insert("dubito_config".to_owned(), text);
+    }
+    write_state_with(out, &state, metadata)?;
+    if *json {
+        println!("{}", json!({ "weights": out, "tensors": state.len() }));
+    } else {
+        println!("{}: {} tensors of {}", out.display(), state.len(), file.display());
+    }
+    Ok(())
+}
+
+fn as_json(fit: Fit) -> Value {
+    let Fit { architecture, classes, tensors: (expected, found) } = fit;
+    json!({ "name": architecture, "classes": classes, "tensors": found, "expected_tensors": expected })
+}
+
+fn in_words(fit: Option<&Fit>) -> String {
+    let Some(Fit { architecture, classes, tensors: (expected, found) }) = fit else {
+        return "fits no architecture that is known here".to_owned();
+    };
+    let head = classes.map_or("without its last layer".to_owned(), |n| format!("{n} classes"));
+    let count = match expected == found {
+        true => String::new(),
+        false => format!(" ({found} tensors, {architecture} has {expected})"),
+    };
+    format!("fits {architecture}, {head}{count}")
+}
