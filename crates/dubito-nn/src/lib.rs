@@ -19,6 +19,7 @@ mod init;
 mod layers;
 mod network;
 mod onnx_detector;
+mod onnx_export;
 mod optim;
 mod parameter;
 mod posterior;

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dubito_nn::{OnnxDetector, OnnxOptions, OnnxOutput, Posterior, Views};
+use burn::tensor::{Device, Tensor, TensorData};
+use dubito_nn::{
+    Architecture, Detector, Deterministic, Init, NetworkConfig, OnnxDetector, OnnxOptions, OnnxOutput, Posterior, Views,
+};
 
 const SIZE: usize = 32;
 
@@ -128,4 +131,31 @@ fn broken_files_never_panic() {
     }
     std::fs::write(&path, "this is no model").unwrap();
     assert!(OnnxDetector::open(&path, sized()).err().unwrap().to_string().contains("not an ONNX model"));
+}
+
+/// Each architecture written as ONNX and run by rten gives the probabilities that it gives itself.
+#[test]
+fn every_architecture_goes_to_onnx_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    for architecture in Architecture::ALL {
+        let width = (architecture == Architecture::Resnet18).then_some(8);
+        let config = NetworkConfig { classes: 2, width };
+        let net = Detector::new(architecture, &config, Init::Kaiming, 7, &device).unwrap();
+        let path = folder.path().join(format!("{architecture}.onnx"));
+        std::fs::write(&path, net.to_onnx(64, &[("made_for", "a test")]).unwrap()).unwrap();
+        let options = OnnxOptions { output: Some(OnnxOutput::Logits), fake: Some(1), ..OnnxOptions::default() };
+        let onnx = OnnxDetector::open(&path, options).unwrap();
+        assert_eq!(onnx.size(), 64, "{architecture}");
+        let values: Vec<f32> = (0..2 * 3 * 64 * 64).map(|i| ((i * 37 % 101) as f32 - 50.0) / 40.0).collect();
+        let images = || Tensor::from_data(TensorData::new(values.clone(), [2, 3, 64, 64]), &device);
+        let draw = |posterior: &dyn Posterior| -> Vec<f32> {
+            posterior.draw(images(), 0..1, 0).unwrap().into_data().iter::<f32>().collect()
+        };
+        let (ours, theirs) = (draw(&Deterministic::new(net.clone())), draw(&onnx));
+        for (a, b) in ours.iter().zip(&theirs) {
+            assert!((a - b).abs() < 1e-4, "{architecture}: {ours:?} and {theirs:?}");
+        }
+        assert!(net.to_onnx(16, &[]).is_err(), "{architecture}");
+    }
 }

@@ -64,10 +64,11 @@ impl Detector {
         }
     }
 
-    /// Margin around the face in parts of its size, where it says so.
+    /// Margin around the face in parts of its size: that of the crops a run was trained on, or what the options of an ONNX
+    /// file say.
     pub fn margin(&self) -> Option<f32> {
         match self {
-            Self::Run(_) => None,
+            Self::Run(run) => Some(run.config.preprocessing.margin),
             Self::Onnx(onnx) => onnx.options().margin,
         }
     }

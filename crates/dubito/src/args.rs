@@ -271,6 +271,16 @@ pub struct Extract {
 /// How a detector is trained.
 #[derive(Debug, Args)]
 pub struct TrainSettings {
+    /// The architecture: resnet18, mobilenet_v2, mobilenet_v3_small, efficientnet_b0, efficientnet_b4, xception,
+    /// or efficientnet_b0_torchvision, efficientnet_b4_torchvision
+    #[arg(long, value_name = "NAME", default_value = "resnet18")]
+    pub detector: String,
+    /// Channels of resnet18's first stage; 64 is the published network, costs grow with the square [default: 16]
+    #[arg(long)]
+    pub width: Option<usize>,
+    /// Weights to begin from (safetensors, see `dubito weights import`); a last layer of other classes begins anew
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
     /// Most epochs
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,

@@ -13,6 +13,7 @@ use dubito_data::manifest::{self, Row};
 use dubito_data::shard;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
+use dubito_nn::Architecture;
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
@@ -301,6 +302,15 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
 fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, StudyError> {
     let mut options = TrainOptions::demo(seed);
     let config = &mut options.config;
+    config.detector = settings.detector.parse()?;
+    if config.detector != Architecture::Resnet18 {
+        // The demo's small width and its frozen bank of filters are those of ResNet-18.
+        (config.width, config.freeze) = (None, None);
+    }
+    if let Some(width) = settings.width {
+        config.width = Some(width);
+    }
+    config.weights = settings.weights.clone();
     if let Some(epochs) = settings.epochs {
         config.epochs = epochs as usize;
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use dubito_nn::{OnnxOptions, Run, device, write_atomic};
 use dubito_study::StudyError;
 use dubito_weights::{Cleaned, Fit, Weights as Found, clean, fits, write_state, write_state_with};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ pub enum Weights {
     List(List),
     /// Put a file's tensors under plain names into a safetensors file
     Import(Import),
-    /// Write the weights of a run, or of a file, as safetensors for other programs
+    /// Write the weights of a run, or of a file, for other programs: as safetensors, or a run as ONNX
     Export(Export),
 }
 
@@ -60,7 +61,7 @@ pub struct Export {
     /// A run's folder, or a file of weights
     #[arg(value_name = "RUN|FILE")]
     from: PathBuf,
-    /// File to write: NAME.safetensors
+    /// File to write: NAME.safetensors, or (of a run) NAME.onnx
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
     /// Print one JSON object on standard output
@@ -126,15 +127,20 @@ fn import(Import { file, out, keep_names, json }: &Import) -> Result<(), StudyEr
 }
 
 fn export(Export { from, out, json }: &Export) -> Result<(), StudyError> {
-    if out.extension().is_none_or(|ending| ending != "safetensors") {
-        return Err(StudyError::Input {
-            message: format!("{}: expected a name that ends in .safetensors", out.display()),
+    match out.extension().and_then(|ending| ending.to_str()) {
+        Some("safetensors") => export_safetensors(from, out, *json),
+        Some("onnx") => export_onnx(from, out, *json),
+        _ => Err(StudyError::Input {
+            message: format!("{}: expected a name that ends in .safetensors or .onnx", out.display()),
             hint: format!("-o {}", out.with_extension("safetensors").display()),
-        });
+        }),
     }
+}
+
+fn export_safetensors(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
     let (file, config): (PathBuf, Option<PathBuf>) = match from.is_dir() {
         true => (from.join("weights.safetensors"), Some(from.join("config.json"))),
-        false => (from.clone(), None),
+        false => (from.to_owned(), None),
     };
     let state = Found::read(&file)?.into_state(&file)?;
     let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -143,10 +149,44 @@ fn export(Export { from, out, json }: &Export) -> Result<(), StudyError> {
         metadata.insert("dubito_config".to_owned(), text);
     }
     write_state_with(out, &state, metadata)?;
-    if *json {
+    if json {
         println!("{}", json!({ "weights": out, "tensors": state.len() }));
     } else {
         println!("{}: {} tensors of {}", out.display(), state.len(), file.display());
+    }
+    Ok(())
+}
+
+fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
+    if !from.is_dir() {
+        return Err(StudyError::Input {
+            message: format!("{}: an ONNX file is made of a run's folder", from.display()),
+            hint: "a file of weights does not say which network they belong to, of what size and preprocessing".into(),
+        });
+    }
+    let run = Run::load(from)?;
+    let detector = run.detector(&device("cpu")?)?;
+    let config = serde_json::to_string(&run.config).unwrap_or_default();
+    let bytes = detector.to_onnx(run.config.preprocessing.input_size, &[("dubito_config", &config)])?;
+    write_atomic(out, &bytes)?;
+    // What an ONNX file has no place for stands beside it, so that `detect` reads it as the run was trained.
+    let options = OnnxOptions::of_run(&run.config);
+    let beside = out.with_extension("json");
+    if let Some(options) = &options {
+        write_atomic(&beside, format!("{:#}\n", json!(options)).as_bytes())?;
+    }
+    let dropout =
+        (run.config.dropout > 0.0).then_some("without its dropout: one network, which knows no doubt of itself");
+    if json {
+        let beside = options.map(|_| beside);
+        println!("{}", json!({ "onnx": out, "options": beside, "bytes": bytes.len(), "notes": dropout }));
+    } else {
+        println!("{}: {} bytes", out.display(), bytes.len());
+        match options {
+            Some(_) => println!("{}: how it is to be fed", beside.display()),
+            None => println!("`detect` takes ONNX files of two classes only; other programs take this one"),
+        }
+        dropout.iter().for_each(|note| println!("{note}"));
     }
     Ok(())
 }
