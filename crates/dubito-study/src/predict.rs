@@ -48,19 +48,19 @@ fn task_of(run: &Detector) -> Task {
 /// Opens every run. Errors: one that can't be read, or that has other classes than the first.
 fn load_all(runs: &[FoldRun], views: bool) -> Result<Vec<Detector>, StudyError> {
     let loaded = runs.iter().map(|run| Detector::open(&run.dir, views)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(first) = loaded.first() {
-        if let Some(other) = loaded.iter().find(|run| run.taught() != first.taught()) {
-            return Err(StudyError::Input {
-                message: format!(
-                    "{} and {} were taught different things: {} and {}",
-                    first.path().display(),
-                    other.path().display(),
-                    first.class_names().join(", "),
-                    other.class_names().join(", ")
-                ),
-                hint: "train all folds with one --task and one --leave-out, or predict with one run at a time".into(),
-            });
-        }
+    if let Some(first) = loaded.first()
+        && let Some(other) = loaded.iter().find(|run| run.taught() != first.taught())
+    {
+        return Err(StudyError::Input {
+            message: format!(
+                "{} and {} were taught different things: {} and {}",
+                first.path().display(),
+                other.path().display(),
+                first.class_names().join(", "),
+                other.class_names().join(", ")
+            ),
+            hint: "train all folds with one --task and one --leave-out, or predict with one run at a time".into(),
+        });
     }
     Ok(loaded)
 }
