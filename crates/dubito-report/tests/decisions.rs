@@ -181,7 +181,7 @@ fn people_are_set_apart_with_those_they_share_videos_with_and_nothing_chosen_mee
         let person = row.identity.clone().unwrap();
         let number: usize = person.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
         let other = format!("{}{}", person.trim_end_matches(|c: char| c.is_ascii_digit()), number ^ 1);
-        let is_fake = row.label == "fake";
+        let is_fake = row.label == 1;
         row.donor = is_fake.then_some(other);
     }
     let path = folder.path().join("scores.parquet");
@@ -223,7 +223,7 @@ fn where_all_are_joined_nobody_can_be_set_apart() {
     let folder = tempfile::tempdir().unwrap();
     let mut all = rows(&Size { people: 12, frames: 2, samples: 4 });
     let first = all[0].identity.clone();
-    all.iter_mut().filter(|row| row.label == "fake").for_each(|row| row.donor = first.clone());
+    all.iter_mut().filter(|row| row.label == 1).for_each(|row| row.donor = first.clone());
     let path = folder.path().join("scores.parquet");
     write(&path, &all).unwrap();
     let scores = Scores::read(&[path], &options()).unwrap();
