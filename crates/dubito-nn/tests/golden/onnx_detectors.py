@@ -31,7 +31,7 @@ def detector(name, outputs=2, last=None, shape=("batch", 3, SIZE, SIZE), nhwc=Fa
         helper.make_node("Identity", ["image"], ["x"])
     ]
     nodes += [
-        helper.make_node("Conv", ["x", "conv.w", "conv.b"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["x", "conv.w", "conv.b"], ["c"], kernel_shape=[3, 3], dilations=[1, 1], strides=[2, 2], pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["c"], ["r"]),
         helper.make_node("GlobalAveragePool", ["r"], ["g"]),
         helper.make_node("Flatten", ["g"], ["f"]),
