@@ -56,7 +56,7 @@ impl Scores {
         let judged = |unit: usize| !is_apart[groups[unit] as usize];
         let who = self.clustered_by.plural();
         Ok((
-            self.part(&format!("{who} set apart (seed {})", how.seed), chosen_on),
+            self.part(&format!("{who} set apart by seed {}", how.seed), chosen_on),
             self.part(&format!("the other {who}"), judged),
         ))
     }
