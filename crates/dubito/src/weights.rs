@@ -1,7 +1,7 @@
 //! `dubito weights`: files of weights of other frameworks, looked into and put under plain names.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use dubito_study::StudyError;
@@ -139,7 +139,7 @@ fn export(Export { from, out, json }: &Export) -> Result<(), StudyError> {
     let state = Found::read(&file)?.into_state(&file)?;
     let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     if let Some(config) = &config {
-        let text = std::fs::read_to_string(config).map_err(StudyError::io(config as &Path))?;
+        let text = std::fs::read_to_string(config).map_err(StudyError::io(config))?;
         metadata.insert("dubito_config".to_owned(), text);
     }
     write_state_with(out, &state, metadata)?;
