@@ -235,12 +235,13 @@ impl OnnxDetector {
     fn run(&self, images: &[f32], items: usize) -> Result<Vec<f32>, NnError> {
         let one = 3 * (self.size as usize).pow(2);
         let mut found = Vec::with_capacity(2 * items);
-        // A file that fixes its batch gets whole ones; the last is filled up with zeros.
-        let step = self.batch.unwrap_or(items).max(1);
+        // One by one, so that the answer is the same bits whatever the batch. A file that fixes its batch gets whole ones,
+        // the last filled up with zeros, and is the same to rounding.
+        let step = self.batch.unwrap_or(1).max(1);
         for images in images.chunks(step * one) {
             let asked = images.len() / one;
             let mut images = images.to_vec();
-            images.resize(step.min(self.batch.unwrap_or(asked)) * one, 0.0);
+            images.resize(step * one, 0.0);
             let numbers = self.run_whole(images)?;
             found.extend_from_slice(&numbers[..2 * asked]);
         }

@@ -1,7 +1,7 @@
 //! `dubito weights`: files of weights of other frameworks, looked into and put under plain names.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use dubito_nn::{OnnxOptions, Run, device, write_atomic};
@@ -145,7 +145,7 @@ fn export_safetensors(from: &Path, out: &Path, json: bool) -> Result<(), StudyEr
     let state = Found::read(&file)?.into_state(&file)?;
     let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     if let Some(config) = &config {
-        let text = std::fs::read_to_string(config).map_err(StudyError::io(config as &Path))?;
+        let text = std::fs::read_to_string(config).map_err(StudyError::io(config))?;
         metadata.insert("dubito_config".to_owned(), text);
     }
     write_state_with(out, &state, metadata)?;

@@ -31,7 +31,7 @@ fn onnx(name: &str) -> String {
 fn face(folder: &Path) -> PathBuf {
     let out = folder.join("simulated");
     let size = ["--subjects", "1", "--frames", "8", "--width", "320", "--height", "240"];
-    let output = dubito(&[&["simulate", "-q", "-o", out.to_str().unwrap()], &size[..]].concat());
+    let output = dubito(&[&["simulate", "-q", "-o", out.to_str().unwrap()][..], &size].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     out.join("person01.mp4")
 }
@@ -48,7 +48,7 @@ fn every_file_gets_an_answer_and_the_uncertainty_adds_up() {
     let files = [&video, &not, &missing, &black].map(|path| path.to_str().unwrap());
     let detector = onnx("two_logits.onnx");
     let how = ["--detector", &detector, "--views", "--json", "-q", "--samples", "6", "-o", out.to_str().unwrap()];
-    let output = dubito(&[&["detect"], &files[..], &how[..]].concat());
+    let output = dubito(&[&["detect"][..], &files, &how].concat());
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     let said = text(&output.stderr);
     assert!(said.contains("2 of 4 files") && said.contains("text.mp4") && said.contains("hint:"), "{said}");
@@ -71,15 +71,15 @@ fn every_file_gets_an_answer_and_the_uncertainty_adds_up() {
         assert!(fs::metadata(out.join(format!("001-person01.{ending}"))).unwrap().len() > 500);
     }
     // The same again, and another answer where more or less uncertainty is borne.
-    let again = dubito(&[&["detect", files[0]], &how[..7]].concat());
+    let again = dubito(&[&["detect", files[0]][..], &how[..7]].concat());
     assert_eq!(json(&again)["files"][0]["p_fake"], file["p_fake"]);
     for (above, told) in [("0", false), ("0.6931", true)] {
-        let output = dubito(&[&["detect", files[0], "--abstain-above", above], &how[..7]].concat());
+        let output = dubito(&[&["detect", files[0], "--abstain-above", above][..], &how[..7]].concat());
         let file = &json(&output)["files"][0];
         assert_eq!(file["answer"] != "cant_tell", told, "{file}");
         assert!(told || file["reason"].as_str().unwrap().contains("unsure"), "{file}");
     }
-    let small = dubito(&[&["detect", files[0], "--min-face", "1000"], &how[..7]].concat());
+    let small = dubito(&[&["detect", files[0], "--min-face", "1000"][..], &how[..7]].concat());
     let file = json(&small)["files"][0].clone();
     assert!(file["answer"] == "cant_tell" && file["reason"].as_str().unwrap().contains("too small"), "{file}");
     // One network: what it can't know is not 0.
