@@ -1,7 +1,7 @@
 //! `dubito weights`: files of weights of other frameworks, looked into and put under plain names.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use dubito_nn::{OnnxOptions, Run, device, write_atomic};
