@@ -2,16 +2,19 @@
 
 pub mod audit;
 mod crops;
+pub mod curves;
 pub mod demo;
 pub mod detect;
 mod detector;
 mod error;
+pub mod events;
 pub mod lesson;
 mod logistic;
 pub mod predict;
 pub mod progress;
 pub mod provenance;
 pub mod pulse;
+pub mod recipe;
 pub mod report;
 pub mod sheet;
 pub mod simulate;

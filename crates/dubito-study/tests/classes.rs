@@ -7,7 +7,7 @@ use dubito_data::classes::ClassList;
 use dubito_data::clip::{Clip, ClipMeta, POINTS};
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::rng::{Purpose, Stream};
-use dubito_nn::{Run, TrainConfig};
+use dubito_nn::{OptimiserConfig, Run, TrainConfig};
 use dubito_report::{Level, Options, Predictions};
 use dubito_stats::Bootstrap;
 use dubito_study::predict::{PredictOptions, find_runs, predict};
@@ -73,7 +73,7 @@ fn options() -> TrainOptions {
         epochs: 6,
         batch: 16,
         width: Some(8),
-        learning_rate: 3e-3,
+        optimiser: OptimiserConfig { learning_rate: 3e-3, ..OptimiserConfig::default() },
         patience: 0,
         seed: 1,
         ..TrainConfig::default()
