@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{AugmentConfig, TrainConfig};
+use dubito_nn::{AugmentConfig, Crops, TrainConfig};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::crops::{SignalCrops, StoreCrops};
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
-use crate::{Lesson, StoreCrops, StudyError};
+use crate::{Lesson, StudyError};
 
 /// Parts that the training of a fold is counted in.
 const PARTS: usize = 1000;
@@ -121,8 +122,13 @@ fn train_round(
 ) -> Result<(), StudyError> {
     let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
     let people = crate::crops::people(rows);
-    let train = StoreCrops::open(&pick(&round.train), lesson, store, &people)?;
-    let valid = StoreCrops::open(&pick(&round.valid), lesson, store, &people)?;
+    let open = |part: &[usize]| -> Result<Box<dyn Crops>, StudyError> {
+        Ok(match options.config.signal() {
+            None => Box::new(StoreCrops::open(&pick(part), lesson, store, &people)?),
+            Some(signal) => Box::new(SignalCrops::open(&pick(part), lesson, store, &people, signal)?),
+        })
+    };
+    let (train, valid) = (open(&round.train)?, open(&round.valid)?);
     // What the run depends on: other data or settings are another run.
     let clips: Vec<_> = [&round.train, &round.valid]
         .into_iter()
@@ -136,7 +142,7 @@ fn train_round(
     }
     dubito_data::write_atomically(&key_path, key.as_bytes())?;
     let device = dubito_nn::device(&options.device)?;
-    let trained = dubito_nn::train(&options.config, &train, &valid, dir, &device, &mut |p| {
+    let trained = dubito_nn::train(&options.config, train.as_ref(), valid.as_ref(), dir, &device, &mut |p| {
         // The frozen stages' pass counts as an epoch: the one numbered 0.
         let done = p.epoch * p.steps + p.step;
         if told(done, (p.epochs + 1) * p.steps, p.epoch) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
