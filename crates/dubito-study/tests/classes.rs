@@ -183,13 +183,13 @@ fn fakecatcher_from_clips_to_a_report() {
     let face = still_face();
     for (i, row) in rows.iter_mut().enumerate() {
         let beats = if row.label == Label::Real { 60.0 + 4.0 * i as f64 } else { 0.0 };
-        beating(&face, i as u64, beats).write(&folder.path().join(row.clip.as_ref().unwrap())).unwrap();
+        beating(&face, i as u64, beats, 80).write(&folder.path().join(row.clip.as_ref().unwrap())).unwrap();
         row.frames = Some(80);
     }
     // One is too short for a window.
     let short = Row { video: "short".into(), clip: Some("short.safetensors".into()), ..rows[0].clone() };
-    clip("short", 1, [0.0; 3]).write(&folder.path().join("short.safetensors")).unwrap();
-    rows.push(Row { frames: Some(FRAMES as u32), ..short });
+    beating(&face, 99, 60.0, 24).write(&folder.path().join("short.safetensors")).unwrap();
+    rows.push(Row { frames: Some(24), ..short });
     let go_on = |_: &Progress| true;
     let step = Step::only("test");
     let lesson = Lesson::of(&rows, &ClassList::default(), "binary", &[]).unwrap();
@@ -225,10 +225,9 @@ fn still_face() -> dubito_sim::Rendered {
     dubito_sim::frames(&Subject::new(5), &Performance::from_config(config).unwrap()).next().unwrap()
 }
 
-/// 80 frames of it, its colour beating, with noise.
-fn beating(face: &dubito_sim::Rendered, seed: u64, beats: f64) -> Clip {
+/// Some frames of it, its colour beating, with noise.
+fn beating(face: &dubito_sim::Rendered, seed: u64, beats: f64, count: usize) -> Clip {
     let mut stream = Stream::new(Purpose::Other, seed, 1, 0);
-    let count = 80;
     let mut frames = Vec::new();
     for i in 0..count {
         let wave = (std::f64::consts::TAU * beats / 60.0 * i as f64 / 25.0).sin() as f32;
