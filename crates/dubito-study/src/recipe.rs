@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use crate::StudyError;
 
 /// The recipes that come with the program, by name.
-pub const RECIPES: [(&str, &str); 7] = [
+pub const RECIPES: [(&str, &str); 10] = [
     ("demo", include_str!("../recipes/demo.toml")),
     ("resnet18", include_str!("../recipes/resnet18.toml")),
     ("mobilenet_v2", include_str!("../recipes/mobilenet_v2.toml")),
@@ -17,13 +17,16 @@ pub const RECIPES: [(&str, &str); 7] = [
     ("efficientnet_b0", include_str!("../recipes/efficientnet_b0.toml")),
     ("efficientnet_b4", include_str!("../recipes/efficientnet_b4.toml")),
     ("xception", include_str!("../recipes/xception.toml")),
+    ("fakecatcher", include_str!("../recipes/fakecatcher.toml")),
+    ("ppg_cells", include_str!("../recipes/ppg_cells.toml")),
+    ("motion", include_str!("../recipes/motion.toml")),
 ];
 
 /// Every key of a recipe in the order in which it is written: its section (none at the top), its name, and what it is.
 /// They are the fields of [`TrainConfig`] but for those that the data, the task and the command line give.
-const KEYS: [(&str, &str, &str); 38] = [
+const KEYS: [(&str, &str, &str); 44] = [
     ("", "detector", "the architecture"),
-    ("", "width", "channels of resnet18's first stage; without it 64, torchvision's"),
+    ("", "width", "channels of the first stage, where there is a choice; without it as published"),
     ("", "init", "first convolution: dct (a bank of frequency filters, for resnet18) or kaiming"),
     ("", "weights", "file of weights to begin from, see `dubito weights import`"),
     ("", "freeze", "stages up to this one are frozen and computed once: stem, layer1 to layer4"),
@@ -38,6 +41,12 @@ const KEYS: [(&str, &str, &str); 38] = [
     ),
     ("", "dropout", "dropout rate, of training and of posterior samples"),
     ("", "boundary", "where dropout begins: head, stage:1 to stage:4, or all"),
+    ("signal", "kind", "what a biological detector looks at: ppg or motion"),
+    ("signal", "omega", "of ppg: frames in a window"),
+    ("signal", "frames", "of motion: frames in a window"),
+    ("signal", "step", "frames from the beginning of one window to that of the next"),
+    ("signal", "alpha", "of motion: what is magnified grows by this many times"),
+    ("signal", "band", "of motion: hertz, from and to"),
     ("optimiser", "name", "adamw, or sgd with Nesterov's momentum"),
     ("optimiser", "learning_rate", "the largest; the schedule lowers it"),
     ("optimiser", "weight_decay", "of convolutions and the last layer"),
@@ -131,8 +140,9 @@ pub fn read(name: &str, changes: &[Change]) -> Result<TrainConfig, StudyError> {
 /// # Errors
 /// A detector that there is no recipe of.
 pub fn of_detector(detector: &str) -> Result<&'static str, StudyError> {
-    // Both layouts of an EfficientNet are the same network to train.
-    let plain = detector.strip_suffix("_torchvision").unwrap_or(detector);
+    // What differs in these is nothing to training.
+    let variant = ["_torchvision", "_2plus1d"].iter().find_map(|suffix| detector.strip_suffix(suffix));
+    let plain = variant.unwrap_or(detector);
     let known = RECIPES.iter().map(|(name, _)| *name).find(|name| *name == plain && *name != "demo");
     known.ok_or_else(|| {
         let names: Vec<&str> = RECIPES.iter().map(|(name, _)| *name).filter(|name| *name != "demo").collect();
@@ -260,10 +270,10 @@ fn unknown(section: &str, key: &str) -> (String, String) {
     }
     let mut here: Vec<&str> = KEYS.iter().filter(|(s, ..)| *s == section).map(|(_, k, _)| *k).collect();
     if section.is_empty() {
-        here.extend(["optimiser", "schedule", "loss", "augment", "normalisation"]);
+        here.extend(["signal", "optimiser", "schedule", "loss", "augment", "normalisation"]);
     }
     if here.is_empty() {
-        return (message, "the sections are optimiser, schedule, loss, augment, normalisation".into());
+        return (message, "the sections are signal, optimiser, schedule, loss, augment, normalisation".into());
     }
     (message, format!("{}{} takes {}", nearest(key, &here), place(section), here.join(", ")))
 }
@@ -282,7 +292,7 @@ fn nearest(name: &str, known: &[&str]) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use dubito_nn::{Architecture, Normalisation, OptimiserName};
+    use dubito_nn::{Architecture, Normalisation, OptimiserName, Signal};
 
     use super::*;
 
@@ -299,6 +309,10 @@ mod tests {
             assert_eq!(TrainConfig { recipe: name.into(), ..again }, config, "{text}");
             assert!(name == "demo" || config.detector.name() == name);
         }
+        for detector in Architecture::ALL {
+            let recipe = of_detector(detector.name()).unwrap();
+            assert_eq!(read(recipe, &[set("detector", detector.name())]).unwrap().detector, detector);
+        }
         let demo = read("demo", &[]).unwrap();
         assert_eq!((demo.width, demo.optimiser.learning_rate, demo.augment.colour), (Some(16), 1.5e-3, 0.1));
     }
@@ -306,14 +320,17 @@ mod tests {
     /// A setting that training has is a key, and the other way round.
     #[test]
     fn the_keys_are_the_fields() {
-        let config = TrainConfig { normalisation: Some(Normalisation::default()), ..TrainConfig::default() };
         let mut fields = BTreeSet::new();
-        for (name, value) in serde_json::to_value(&config).unwrap().as_object().unwrap() {
-            match value.as_object() {
-                _ if ["class_names", "trained_on", "recipe", "seed"].contains(&name.as_str()) => {}
-                Some(section) => fields.extend(section.keys().map(|key| (name.clone(), key.clone()))),
-                None => {
-                    fields.insert((String::new(), name.clone()));
+        for signal in [Signal::PPG, Signal::MOTION] {
+            let (signal, normalisation) = (Some(signal), Some(Normalisation::default()));
+            let config = TrainConfig { signal, normalisation, ..TrainConfig::default() };
+            for (name, value) in serde_json::to_value(&config).unwrap().as_object().unwrap() {
+                match value.as_object() {
+                    _ if ["class_names", "trained_on", "recipe", "seed"].contains(&name.as_str()) => {}
+                    Some(section) => fields.extend(section.keys().map(|key| (name.clone(), key.clone()))),
+                    None => {
+                        fields.insert((String::new(), name.clone()));
+                    }
                 }
             }
         }

@@ -7,13 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{EpochRecord, NnError, TrainConfig};
+use dubito_nn::{Crops, EpochRecord, NnError, TrainConfig};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::crops::{SignalCrops, StoreCrops};
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
-use crate::{Lesson, StoreCrops, StudyError, curves, events, recipe};
+use crate::{Lesson, StudyError, curves, events, recipe};
 
 /// Parts that the training of a fold is counted in.
 const PARTS: usize = 1000;
@@ -104,8 +105,13 @@ fn train_round(
     let config = &options.config;
     let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
     let people = crate::crops::people(rows);
-    let train = StoreCrops::open(&pick(&round.train), lesson, store, &people)?;
-    let valid = StoreCrops::open(&pick(&round.valid), lesson, store, &people)?;
+    let open = |part: &[usize]| -> Result<Box<dyn Crops>, StudyError> {
+        Ok(match options.config.signal() {
+            None => Box::new(StoreCrops::open(&pick(part), lesson, store, &people)?),
+            Some(signal) => Box::new(SignalCrops::open(&pick(part), lesson, store, &people, signal)?),
+        })
+    };
+    let (train, valid) = (open(&round.train)?, open(&round.valid)?);
     // What the run depends on: other data or settings are another run.
     let clips: Vec<_> = [&round.train, &round.valid]
         .into_iter()
@@ -123,7 +129,7 @@ fn train_round(
     dubito_data::write_atomically(&dir.join("recipe.toml"), recipe::to_toml(config).as_bytes())?;
     let device = dubito_nn::device(&options.device)?;
     let mut drawn = Ok(());
-    let trained = dubito_nn::train(config, &train, &valid, dir, &device, &mut |p| {
+    let trained = dubito_nn::train(config, train.as_ref(), valid.as_ref(), dir, &device, &mut |p| {
         if p.saved {
             drawn = draw(dir, &round.fold, config);
         }

@@ -272,7 +272,7 @@ pub struct Extract {
 #[derive(Debug, Args)]
 pub struct TrainSettings {
     /// Settings to train by: a TOML file, or one that comes with the program (demo, resnet18, mobilenet_v2,
-    /// mobilenet_v3_small, efficientnet_b0, efficientnet_b4, xception) [default: that of --detector, or demo]
+    /// mobilenet_v3_small, efficientnet_b0, efficientnet_b4, xception, fakecatcher, ppg_cells, motion) [default: that of --detector, or demo]
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
     /// Print the whole recipe as it would be used, and train nothing
@@ -282,10 +282,12 @@ pub struct TrainSettings {
     #[arg(long, value_name = "KEY=VALUE", value_parser = dubito_study::recipe::change)]
     pub set: Vec<dubito_study::recipe::Change>,
     /// The architecture: resnet18, mobilenet_v2, mobilenet_v3_small, efficientnet_b0, efficientnet_b4, xception,
-    /// or efficientnet_b0_torchvision, efficientnet_b4_torchvision
+    /// efficientnet_b0_torchvision, efficientnet_b4_torchvision; on clips of consecutive frames fakecatcher, ppg_cells,
+    /// motion, motion_2plus1d
     #[arg(long, value_name = "NAME")]
     pub detector: Option<String>,
-    /// Channels of resnet18's first stage; 64 is the published network, costs grow with the square
+    /// Channels of the first stage, of those that have a choice (resnet18: 64 is the published network, costs grow with
+    /// the square)
     #[arg(long)]
     pub width: Option<usize>,
     /// Weights to begin from (safetensors, see `dubito weights import`); a last layer of other classes begins anew

@@ -19,6 +19,10 @@ pub(super) fn model_card(run: &RunConfig, state: &Progress) -> String {
         "" => String::new(),
         name => format!("| recipe | {name} |\n"),
     };
+    let input = match run.preprocessing.signal {
+        Some(signal) => format!("signal `{}`, windows of {} frames of face crops of", signal.kind(), signal.window()),
+        None => "RGB face crops of".to_owned(),
+    };
     let TrainedOn { task, generators, left_out, set_aside, .. } = &run.trained_on;
     let mut data = String::new();
     if !generators.is_empty() {
@@ -35,7 +39,7 @@ pub(super) fn model_card(run: &RunConfig, state: &Progress) -> String {
     format!(
         "# Detector: {title}, {classes}\n\n\
          | | |\n|---|---|\n\
-         | input | RGB face crops of {size} x {size} pixels |\n\
+         | input | {input} {size} x {size} pixels |\n\
          {width}\
          | classes | {classes} |\n\
          {data}\
