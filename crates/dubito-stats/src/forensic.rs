@@ -11,7 +11,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::ranking::{Curve, Order, Ranking};
+use crate::discrimination::OfBlocks;
+use crate::ranking::{Block as Ranked, Curve, Order, Ranking};
 use crate::weighted::{Undefined, Weighted};
 use crate::{Estimate, StatsError, check};
 
@@ -436,14 +437,32 @@ impl Weighted for CllrMin {
 /// [`Cllr`] of posteriors of fake as they come, taken for those under equal priors: half the mean of `-log2 p`
 /// over the fakes plus half the mean of `-log2(1 - p)` over the reals. Of a curve along the posterior, fakes
 /// being its hits; posteriors are kept [`POSTERIOR_FLOOR`] away from 0 and 1.
-pub(crate) fn cllr_of_posteriors(curve: &Curve) -> Result<f64, Undefined> {
-    let (fakes, reals) = curve.both()?;
-    let (mut of_fakes, mut of_reals) = (0.0, 0.0);
-    curve.blocks(|block| {
-        of_fakes -= block.hits as f64 * block.score.max(POSTERIOR_FLOOR).log2();
-        of_reals -= block.others as f64 * (1.0 - block.score).max(POSTERIOR_FLOOR).log2();
-    });
-    Ok(0.5 * (of_fakes / fakes as f64 + of_reals / reals as f64))
+pub(crate) struct CllrOfPosteriors {
+    both: (u64, u64),
+    of_fakes: f64,
+    of_reals: f64,
+}
+
+impl CllrOfPosteriors {
+    pub(crate) fn new(both: (u64, u64)) -> Self {
+        Self { both, of_fakes: 0.0, of_reals: 0.0 }
+    }
+}
+
+impl OfBlocks for CllrOfPosteriors {
+    fn add(&mut self, block: Ranked) {
+        if block.hits > 0 {
+            self.of_fakes -= block.hits as f64 * block.score.max(POSTERIOR_FLOOR).log2();
+        }
+        if block.others > 0 {
+            self.of_reals -= block.others as f64 * (1.0 - block.score).max(POSTERIOR_FLOOR).log2();
+        }
+    }
+
+    fn value(&self) -> f64 {
+        let (fakes, reals) = self.both;
+        0.5 * (self.of_fakes / fakes as f64 + self.of_reals / reals as f64)
+    }
 }
 
 /// [`CllrMin`] of a curve that rises with the score, fakes being its hits.
