@@ -30,7 +30,9 @@ pub(crate) struct Interner {
 
 impl Interner {
     pub fn code(&mut self, text: &str) -> u32 {
-        if self.names.get(self.last).is_some_and(|name| name == text) {
+        // Asked of every row, most often of nothing.
+        let is_it = |name: &String| name.len() == text.len() && (text.is_empty() || name == text);
+        if self.names.get(self.last).is_some_and(is_it) {
             return self.last as u32;
         }
         let code = match self.codes.get(text) {
