@@ -30,7 +30,7 @@ pub use timeline::{TimelineFace, TimelineFrame, timeline_figure};
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// Its file's name, without extension.
-    pub name: &'static str,
+    pub name: String,
     /// Its title.
     pub title: &'static str,
     /// How to read it.
@@ -472,7 +472,7 @@ pub(crate) fn figure(
         area.present().map_err(|e| failed(said(e)))?;
     }
     let png = encode_png(&pixels, width, tall).map_err(|e| failed(said(e)))?;
-    Ok(Figure { name, title, caption, svg, png })
+    Ok(Figure { name: name.into(), title, caption, svg, png })
 }
 
 fn encode_png(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
