@@ -41,12 +41,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=8, help="frames of each video for the blind detectors")
     parser.add_argument("--size", type=int, default=64, help="side of the crops in pixels")
-    parser.add_argument("--windows", default="2x64", help="windows of consecutive frames for the biological detectors")
-    parser.add_argument("--forged", type=int, default=128, help="frames of each forged video, one after the other")
-    parser.add_argument("--epochs", type=int, default=8, help="most epochs")
+    parser.add_argument("--windows", default="2x72", help="windows of consecutive frames for the biological detectors")
+    parser.add_argument("--forged", type=int, default=144, help="frames of each forged video, one after the other")
+    parser.add_argument("--epochs", type=int, default=8, help="most epochs of the blind detectors; the biological ones keep their recipe's")
     parser.add_argument("--freeze", default="resnet18=stem", help="DETECTOR=STAGE, by commas")
     parser.add_argument("--weights", default="", help="DETECTOR=FILE to begin from, by commas")
-    parser.add_argument("--set", default=[], action="append", help="KEY=VALUE of every recipe")
+    parser.add_argument("--set", default=["fakecatcher:signal.omega=64", "fakecatcher:signal.step=8"], action="append",
+                        help="DETECTOR:KEY=VALUE of a recipe")
     parser.add_argument("--task", default="multiclass")
     parser.add_argument("--samples", type=int, default=20, help="posterior samples of each frame")
     parser.add_argument("--people", type=int, default=24, help="people to simulate where there is no folder")
@@ -97,13 +98,13 @@ def plan(steps, arguments, names, work):
     crops = videos * arguments.frames / 2
     for name in names:
         clips = work / ("windows" if name in BIOLOGICAL else "clips") / "manifest.parquet"
-        options = ["--recipe", name, "--task", arguments.task, "--epochs", arguments.epochs]
+        options = ["--recipe", name, "--task", arguments.task]
+        options += [] if name in BIOLOGICAL else ["--epochs", arguments.epochs]
         for flag, chosen in [("--freeze", arguments.freeze), ("--weights", arguments.weights)]:
             options += [flag, chosen[name]] if name in chosen else []
-        # What is frozen sees the variants of a crop that are computed beforehand, and no others.
-        options += ["--set", "augment_copies=4"] if name in arguments.freeze else []
         for change in arguments.set:
-            options += ["--set", change]
+            of, key = change.split(":", 1)
+            options += ["--set", key] if of == name else []
         for seed in range(arguments.seeds):
             folder = work / name / f"seed{seed}"
             guess = 3 * crops * arguments.epochs * GUESS.get(name, 50) / 1000 * (arguments.size / 64) ** 2
@@ -216,7 +217,7 @@ def table_of(steps, arguments, names, work):
               "real against fake; the calibration error is debiased; the last is the AUROC of the total uncertainty for finding "
               "the detector's own errors.",
               "", f"Crops of {arguments.size} pixels, {arguments.frames} of each video, windows {arguments.windows} for the biological "
-              f"detectors; at most {arguments.epochs} epochs; frozen: {', '.join(f'{n} up to {s}' for n, s in arguments.freeze.items()) or 'nothing'}; begun from weights: "
+              f"detectors; at most {arguments.epochs} epochs of the blind ones; frozen: {', '.join(f'{n} up to {s}' for n, s in arguments.freeze.items()) or 'nothing'}; begun from weights: "
               f"{', '.join(arguments.weights) or 'none'}. Our images/s are those of the whole command (all folds, reading, "
               f"validation; of prediction {arguments.samples} samples of each frame), PyTorch's of training and of single passes of the whole network on "
               f"pictures in memory, at the same size, batches of 32, {os.cpu_count()} threads. All steps took {total / 60:.0f} min."]
