@@ -161,7 +161,8 @@ fn guarded<T, E: std::fmt::Display>(path: &Path, call: impl FnOnce() -> Result<T
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => match error.to_string().split_once("Disabled feature at compile time: ") {
             Some((_, codec)) => format!(
-                "its columns are packed with {codec}, expected snappy or nothing: write it with compression=\"snappy\" (pandas, polars, pyarrow)"
+                "its columns are packed with {}, expected snappy or nothing: write it with compression=\"snappy\" (pandas, polars, pyarrow)",
+                if codec == "flate2" { "gzip" } else { codec }
             ),
             None => error.to_string(),
         },
