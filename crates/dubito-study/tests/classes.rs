@@ -204,12 +204,16 @@ fn fakecatcher_from_clips_to_a_report() {
     let how = PredictOptions { samples: 3, seed: 0, device: "cpu".into(), views: false };
     let found = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap();
     assert_eq!(found.missing, 1);
-    let read = Predictions::read(&[found.path], &Options { bootstrap: None, ..Options::default() }).unwrap();
+    let plain = Options { bootstrap: None, ..Options::default() };
+    let read = Predictions::read(std::slice::from_ref(&found.path), &plain).unwrap();
     let missing = &read.scores.missing;
     assert_eq!((missing.len(), missing[0].video.as_str(), missing[0].status.as_str()), (1, "short", "too_short"));
     assert!(missing[0].reason.contains("32"), "{}", missing[0].reason);
     // Seven windows of 32 frames, eight apart, in 80; twelve videos.
     assert_eq!((read.scores.units.len(), read.scores.items()), (12, 12 * 7));
+    // A pulse that is there or not is easily told.
+    let metrics = dubito_report::evaluate(std::slice::from_ref(&found.path), missing, json!({}), &plain).unwrap();
+    assert!(metrics.group(&[], Level::Video).unwrap().metric("auroc").value.unwrap() > 0.9);
     // Run on clips of other crops, it says what it needs.
     let other = Clip { meta: ClipMeta { size: 40, ..ClipMeta::default() }, ..Clip::default() };
     let video = rows[0].clip.clone().unwrap();
