@@ -13,9 +13,10 @@ use super::warp::{self, Rect};
 
 /// Side of the face in the mean face's shape, in cells.
 const SIDE: u32 = 48;
-/// Fewest frames that say how a face looks.
-const LEAST_FRAMES: usize = 5;
-/// Correlation with the median below which the mouth and what is around it, or the nose, is not what it was.
+/// Fewest frames that say how a face looks; the median of fewer is too much that of a mouth that happens to be open.
+const LEAST_FRAMES: usize = 10;
+/// Correlation with the median, in parts of the track's usual one, below which the mouth and what is around it, or the nose,
+/// is not what it was. (In a small or noisy face no frame is very like the median.)
 const LIKE_MOUTH: f32 = 0.55;
 const LIKE_NOSE: f32 = 0.5;
 /// Deviation of the median's colours, in grey levels, below which there is nothing to be like.
@@ -49,12 +50,15 @@ pub fn covered(frames: &[RgbImage], meshes: &[Option<&[[f32; 3]]>]) -> Vec<bool>
         .iter()
         .map(|&cell| (cell, FAR.max(UNUSUAL * median(distances.iter().map(|d| d[cell]).collect()))))
         .collect();
-    let unlike = |seen: &Seen, part: &[usize], least: f32| seen.likeness(&usual, part).is_some_and(|like| like < least);
-    let mut found = whole.iter().zip(&distances).map(|(seen, distances)| {
+    let unlike = |part: &[usize], least: f32| -> Vec<bool> {
+        let likeness: Vec<Option<f32>> = whole.iter().map(|seen| seen.likeness(&usual, part)).collect();
+        let least = least * median(likeness.iter().flatten().copied().collect());
+        likeness.into_iter().map(|like| like.is_some_and(|like| like < least)).collect()
+    };
+    let (mouth, nose) = (unlike(&parts.mouth, LIKE_MOUTH), unlike(&parts.nose, LIKE_NOSE));
+    let mut found = distances.iter().zip(mouth.into_iter().zip(nose)).map(|(distances, (mouth, nose))| {
         let far = limits.iter().filter(|(cell, limit)| distances[*cell] > *limit).count();
-        far as f32 > MUCH_OF_THE_LIPS * limits.len() as f32
-            || unlike(seen, &parts.mouth, LIKE_MOUTH)
-            || unlike(seen, &parts.nose, LIKE_NOSE)
+        far as f32 > MUCH_OF_THE_LIPS * limits.len() as f32 || mouth || nose
     });
     seen.iter().map(|seen| seen.is_some() && found.next().unwrap_or(false)).collect()
 }

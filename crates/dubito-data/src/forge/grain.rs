@@ -148,7 +148,7 @@ mod tests {
         let target = noisy("target", 4.0, 0.0);
         // Nothing up to column 20, then a ramp of 100 columns, then all.
         let opacity = |x: u32| ((x as f32 - 20.0) / 100.0).clamp(0.0, 1.0);
-        for (layer, before) in [(noisy("smooth", 0.0, 0.0), 0.5), (noisy("other", 4.0, 0.0), 0.75)] {
+        for (layer, before) in [(noisy("smooth", 0.0, 0.0), 0.6), (noisy("other", 4.0, 0.0), 0.8)] {
             let image = laid(&target, &layer, opacity);
             assert!((0..=20).all(|x| (0..SIDE).all(|y| image.get_pixel(x, y) == target.get_pixel(x, y))));
             for from in (25..145).step_by(20) {
