@@ -9,7 +9,7 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig, Preprocessing};
 use crate::detector::Detector;
 use crate::dropout::{Boundary, check_rate};
-use crate::posterior::{Deterministic, McDropoutPosterior, Posterior};
+use crate::inference::{Deterministic, Inference, McDropoutPosterior, Posterior};
 use crate::state::write_atomic;
 
 /// The version of the run's format that is written, and the only one read.
@@ -57,6 +57,9 @@ pub struct RunConfig {
     pub dropout: f32,
     /// Where dropout begins.
     pub boundary: Boundary,
+    /// How samples are drawn, where it is not by dropout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
     /// Seed of weights, order and augmentation.
     pub seed: u64,
     /// Epoch (from 1) whose weights these are.
@@ -65,6 +68,16 @@ pub struct RunConfig {
     pub valid_loss: f64,
     /// Version of the program that made the run.
     pub made_by: String,
+}
+
+impl RunConfig {
+    /// How samples are drawn, in words.
+    pub fn posterior_in_words(&self) -> String {
+        match &self.inference {
+            Some(inference) => inference.in_words(),
+            None => format!("Monte Carlo dropout at rate {} from `{}` on", self.dropout, self.boundary),
+        }
+    }
 }
 
 /// A trained detector in its folder.
@@ -109,7 +122,11 @@ impl Run {
         }
         config.preprocessing.check()?;
         check_rate(config.dropout)?;
-        config.boundary.check(&config.detector.network(&config.network)?)?;
+        let network = config.detector.network(&config.network)?;
+        config.boundary.check("boundary", &network)?;
+        if let Some(inference) = &config.inference {
+            inference.check(&network)?;
+        }
         Ok(Self { dir: dir.to_owned(), config })
     }
 
@@ -122,13 +139,16 @@ impl Run {
         Detector::load(self.config.detector, &self.config.network, &path, device)
     }
 
-    /// The posterior that the run was trained for: Monte Carlo dropout, or deterministic where the
-    /// rate is 0.
+    /// The posterior that the run was made for: that of [`RunConfig::inference`]; without it Monte Carlo dropout, or
+    /// deterministic where the rate is 0.
     ///
     /// # Errors
-    /// As [`Run::detector`].
+    /// As [`Run::detector`], and of what the method keeps beside the weights.
     pub fn posterior(&self, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
         let net = self.detector(device)?;
+        if let Some(inference) = &self.config.inference {
+            return inference.posterior(net, &self.dir);
+        }
         if self.config.dropout == 0.0 {
             return Ok(Box::new(Deterministic::new(net)));
         }

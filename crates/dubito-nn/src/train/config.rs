@@ -8,7 +8,9 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig};
 use crate::augment::{AugmentConfig, Normalisation};
 use crate::dropout::{Boundary, check_rate};
+use crate::inference::{Inference, Variational};
 use crate::init::Init;
+use crate::network::Network;
 use crate::run::TrainedOn;
 
 /// How to train. Every field has a default.
@@ -59,6 +61,9 @@ pub struct TrainConfig {
     /// How crops are normalised; without it as the architecture's published weights expect
     /// ([`Architecture::preprocessing`]).
     pub normalisation: Option<Normalisation>,
+    /// What is to be trained other than one network: Gaussian weights ([`Inference::Variational`]). They take no dropout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
 }
 
 impl Default for TrainConfig {
@@ -83,6 +88,7 @@ impl Default for TrainConfig {
             init: Init::Dct,
             weights: None,
             normalisation: None,
+            inference: None,
         }
     }
 }
@@ -96,6 +102,33 @@ impl TrainConfig {
     /// How crops are normalised.
     pub(super) fn normalisation(&self) -> Normalisation {
         self.normalisation.unwrap_or(self.detector.preprocessing().normalisation)
+    }
+
+    /// The Gaussian weights to be trained, if they are.
+    pub(super) fn variational(&self) -> Option<&Variational> {
+        match &self.inference {
+            Some(Inference::Variational(settings)) => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// Checks what is to be trained other than one network.
+    fn check_inference(&self, inference: &Inference, network: &Network) -> Result<(), NnError> {
+        inference.check(network)?;
+        let Inference::Variational(Variational { scope, .. }) = inference else {
+            let expected = "`variational`: other methods begin with a trained run";
+            return Err(NnError::setting("inference", expected, format!("`{}`", inference.name())));
+        };
+        if self.dropout > 0.0 {
+            return Err(NnError::setting("dropout", "0 where the weights themselves are uncertain", self.dropout));
+        }
+        match &self.freeze {
+            Some(name) if scope.sites(network).contains(&network.stage_index("freeze", name)?) => {
+                let expected = format!("a stage before the scope `{scope}`: what is frozen has no deviations to learn");
+                Err(NnError::setting("freeze", expected, name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks every field; returns how many stages are frozen.
@@ -118,8 +151,11 @@ impl TrainConfig {
         self.normalisation().check()?;
         check_rate(self.dropout)?;
         let network = self.detector.network(&self.network())?;
-        self.boundary.check(&network)?;
+        self.boundary.check("boundary", &network)?;
         self.augment.check()?;
+        if let Some(inference) = &self.inference {
+            self.check_inference(inference, &network)?;
+        }
         match &self.freeze {
             None => Ok(0),
             Some(name) => match network.stage_index("freeze", name)? {

@@ -120,7 +120,7 @@ pub(super) fn calibrate_batch_norm(net: &mut Detector, stages: Range<usize>, map
     for (k, items) in items.chunks(CHUNK).enumerate() {
         let images = maps.images(items, |_| 0)?;
         let mut seen = Vec::new();
-        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None };
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None, noise: None };
         net.run_stages(images, stages.clone(), &mut pass);
         net.update_statistics(&seen, Some(1.0 / (k + 1) as f32));
     }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::config::TrainConfig;
 pub use self::crops::{CropError, Crops, MemoryCrops};
+pub(crate) use self::strata::balanced_weights;
 use self::trainer::Trainer;
 use crate::NnError;
 
@@ -53,6 +54,10 @@ pub struct EpochRecord {
     pub valid_loss: f64,
     /// Part of the validation set (weighed in the same way) whose most probable class is its own.
     pub valid_accuracy: f64,
+    /// Of Gaussian weights: how far they are from their prior, in nats (the Kullback-Leibler divergence, summed over the
+    /// weights).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
 }
 
 /// What a training came to.

@@ -17,6 +17,7 @@ use crate::NnError;
 use crate::architectures::Preprocessing;
 use crate::detector::{Detector, Pass, Statistics};
 use crate::dropout::Masks;
+use crate::inference::VariationalTraining;
 use crate::optim::{AdamW, scheduled_rate};
 use crate::parameter::{Layout, values_of};
 use crate::rng::{Purpose, Stream};
@@ -34,6 +35,7 @@ pub(super) struct Trainer<'a> {
     device: &'a Device,
     net: Detector,
     optimiser: AdamW,
+    variational: Option<VariationalTraining>,
     pub(super) state: Progress,
     fresh: bool,
 }
@@ -64,6 +66,7 @@ impl<'a> Trainer<'a> {
                 }
                 net = Detector::from_state(config.detector, &network, &state, device)?;
             }
+            let variational = config.variational().map(|v| VariationalTraining::begin(v, train.len(), &net));
             return Ok(Self {
                 config,
                 frozen,
@@ -71,6 +74,7 @@ impl<'a> Trainer<'a> {
                 device,
                 net,
                 optimiser: AdamW::default(),
+                variational,
                 state: Progress { config: config.clone(), crops, steps: 0, history: Vec::new() },
                 fresh: true,
             });
@@ -85,6 +89,11 @@ impl<'a> Trainer<'a> {
         }
         let mut arrays = read_state(&path)?;
         let optimiser = AdamW::from_state(&mut arrays, state.steps);
+        let resume = |v| {
+            let net = Detector::new(config.detector, &network, config.init, config.seed, device)?;
+            VariationalTraining::resume(v, train.len(), &net, &mut arrays)
+        };
+        let variational = config.variational().map(resume).transpose()?;
         Ok(Self {
             config,
             frozen,
@@ -92,6 +101,7 @@ impl<'a> Trainer<'a> {
             device,
             net: Detector::from_state(config.detector, &network, &arrays, device)?,
             optimiser,
+            variational,
             state,
             fresh: false,
         })
@@ -194,6 +204,7 @@ impl<'a> Trainer<'a> {
             train_loss: sum / steps as f64,
             valid_loss,
             valid_accuracy,
+            divergence: self.variational.as_ref().map(|v| v.divergence(&self.net)),
         });
         Ok(rate)
     }
@@ -212,7 +223,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step of the optimiser on the input of the trained stages and a class for each item; the
-    /// mean cross-entropy before it.
+    /// mean cross-entropy before it (with Gaussian weights under their noise, without their divergence).
     fn step(&mut self, x: Tensor<4>, labels: &[usize], learning_rate: f32) -> f32 {
         let config = self.config;
         let trained = self.frozen..self.net.network().stages.len();
@@ -230,22 +241,29 @@ impl<'a> Trainer<'a> {
             labels.len(),
             self.device,
         );
+        let (seed, step, items) = (config.seed, self.state.steps, labels.len());
+        let weights = self.variational.as_ref().map(|v| (v, v.track(&mut tracked, seed, step, items)));
+        let noise = weights.as_ref().map(|(_, weights)| &weights.noise);
         let mut seen = Vec::new();
-        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks) };
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks), noise };
         let logits = tracked.run_stages(x, trained.clone(), &mut pass);
         let classes = config.class_names.len();
         let log_p = activation::log_softmax(logits.reshape([labels.len(), classes]), 1);
-        let mut weights = vec![0.0f32; labels.len() * classes];
+        let mut shares = vec![0.0f32; labels.len() * classes];
         for (row, &class) in labels.iter().enumerate() {
-            weights[row * classes + class] = -1.0 / labels.len() as f32;
+            shares[row * classes + class] = -1.0 / labels.len() as f32;
         }
-        let weights = TensorData::new(weights, [labels.len(), classes]);
-        let loss = (log_p * Tensor::from_data(weights, self.device)).sum();
+        let shares = TensorData::new(shares, [labels.len(), classes]);
+        let mut loss = (log_p * Tensor::from_data(shares, self.device)).sum();
         let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
             return value;
         }
+        if let Some((variational, weights)) = &weights {
+            loss = loss + variational.penalty(weights, self.done(), labels.len());
+        }
         let mut gradients = loss.backward();
+        let deviations = weights.map(|(_, weights)| weights.untrack(&mut tracked, &mut gradients)).unwrap_or_default();
         let by_parameter: Vec<Option<Tensor<2>>> =
             tracked.parameters_mut(trained.clone()).map(|p| p.value.grad_remove(&mut gradients)).collect();
         drop(tracked);
@@ -254,6 +272,8 @@ impl<'a> Trainer<'a> {
             let Some(gradient) = gradient else { continue };
             let decay = match p.layout {
                 Layout::Vector(_) => 0.0,
+                // A prior is what pulls these.
+                _ if self.variational.as_ref().is_some_and(|v| v.holds(p.name())) => 0.0,
                 _ => config.weight_decay,
             };
             let mut values = p.values();
@@ -261,9 +281,19 @@ impl<'a> Trainer<'a> {
             self.optimiser.update(p.name(), &mut values, &gradient, learning_rate, decay);
             p.set(values);
         }
+        if let Some(variational) = &mut self.variational {
+            variational.update(deviations, &mut self.optimiser, learning_rate);
+        }
         self.net.update_statistics(&seen, None);
         self.state.steps += 1;
         value
+    }
+
+    /// The part of all steps that is done.
+    fn done(&self) -> f32 {
+        let n = self.state.crops[0];
+        let total = self.config.epochs * (n / self.config.batch.min(n).max(1));
+        self.state.steps as f32 / total.max(1) as f32
     }
 
     /// Mean negative log-likelihood and accuracy on the validation set.
@@ -301,6 +331,12 @@ impl<'a> Trainer<'a> {
         let mut arrays = self.net.to_state();
         if self.state.best() == self.state.history.last() {
             write_state(&self.dir.join("weights.safetensors"), &arrays)?;
+            if let Some(variational) = &self.variational {
+                variational.inference().write_arrays(self.dir, &variational.rhos())?;
+            }
+        }
+        if let Some(variational) = &self.variational {
+            variational.to_state(&mut arrays);
         }
         self.optimiser.to_state(&mut arrays);
         let path = self.dir.join("checkpoint.safetensors");
@@ -329,6 +365,7 @@ impl<'a> Trainer<'a> {
             },
             dropout: config.dropout,
             boundary: config.boundary,
+            inference: self.variational.as_ref().map(VariationalTraining::inference),
             seed: config.seed,
             epoch: best.epoch,
             valid_loss: best.valid_loss,
@@ -379,6 +416,7 @@ mod tests {
             device: &device,
             net: formula::detector(detector, &device),
             optimiser: AdamW::default(),
+            variational: None,
             state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
             fresh: true,
         };

@@ -1,0 +1,124 @@
+//! Trained runs made Bayesian without training: MOPED, last-layer Laplace, ensembles.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::ensemble::{self, Ensemble};
+use super::laplace::{Evidence, fit, last_layer};
+use super::{Inference, Variational};
+use crate::NnError;
+use crate::detector::{Detector, Pass};
+use crate::parameter::values_of;
+use crate::run::{Run, RunConfig, write_json};
+use crate::state::{StateDict, write_atomic};
+use crate::train::{Crops, balanced_weights};
+
+/// Crops that go through a network together.
+const CHUNK: usize = 32;
+
+/// Writes a Bayesian run into the folder `out` from a trained one, deterministic or of dropout: its weights become the
+/// posterior's means. A Laplace approximation is fitted on `data`, the crops that the run was trained on; half of what
+/// counts is real, as in training.
+///
+/// # Errors
+/// [`NnError::Setting`] for a run that is Bayesian already, a method that needs training or several runs, or settings
+/// that do not fit the network; [`NnError::Data`] for no crops, or crops of another size; [`NnError::Io`].
+pub fn convert(
+    run: &Run,
+    inference: &Inference,
+    data: Option<&dyn Crops>,
+    out: &Path,
+    device: &Device,
+) -> Result<RunConfig, NnError> {
+    if let Some(already) = &run.config.inference {
+        let found = format!("{}, which is `{}`", run.dir.display(), already.name());
+        return Err(NnError::setting("run", "a deterministic or dropout run", found));
+    }
+    let net = run.detector(device)?;
+    inference.check(net.network())?;
+    let (inference, arrays) = match inference {
+        Inference::Variational(settings) => {
+            let settings = Variational { items: None, ..settings.clone() };
+            let arrays = settings.moped(&net);
+            (Inference::Variational(settings), arrays)
+        }
+        Inference::Laplace(settings) => {
+            let evidence = data.map(|data| gather(run, &net, data, device)).transpose()?.unwrap_or_default();
+            fit(settings, &net, &evidence)?
+        }
+        Inference::Ensemble(_) => return Err(NnError::setting("members", "two runs or more", 1)),
+    };
+    write(run, &net, inference, &arrays, out)
+}
+
+/// Writes an ensemble of runs of one task, one architecture and one input into the folder `out`.
+///
+/// # Errors
+/// [`NnError::Setting`] for fewer than two, for runs that differ in what must be alike, or are Bayesian already;
+/// [`NnError::Io`].
+pub fn join(runs: &[Run], out: &Path, device: &Device) -> Result<RunConfig, NnError> {
+    let arrays = ensemble::join(runs, device)?;
+    let inference = Inference::Ensemble(Ensemble { members: runs.len() });
+    write(&runs[0], &runs[0].detector(device)?, inference, &arrays, out)
+}
+
+/// The last layer's input, logits and classes of every crop.
+fn gather(run: &Run, net: &Detector, data: &dyn Crops, device: &Device) -> Result<Evidence, NnError> {
+    let size = run.config.preprocessing.input_size;
+    if data.size() != size && !data.is_empty() {
+        let reason = format!("crops of {} pixels, and the run takes {size}", data.size());
+        return Err(NnError::Data { reason });
+    }
+    let (place, _) = last_layer(net.network())?;
+    let classes = net.config().classes;
+    let mut evidence = Evidence::default();
+    let items: Vec<usize> = (0..data.len()).collect();
+    let one = 3 * (size as usize).pow(2);
+    for items in items.chunks(CHUNK) {
+        let mut bytes = vec![0; items.len() * one];
+        for (crop, &i) in bytes.chunks_exact_mut(one).zip(items) {
+            data.read(i, crop).map_err(|e| NnError::Crop { index: i, reason: e.to_string() })?;
+            if data.class(i) >= classes {
+                let reason = format!("crop {i} has class {}, and the run has {classes}", data.class(i));
+                return Err(NnError::Data { reason });
+            }
+        }
+        let features = net.run_until(run.batch(&bytes, device)?, place);
+        let logits = net.run_from(features.clone(), place, &mut Pass::inference(None));
+        evidence.features.extend(values_of(features));
+        evidence.logits.extend(values_of(logits));
+        evidence.labels.extend(items.iter().map(|&i| data.class(i)));
+    }
+    let total = data.len() as f64;
+    evidence.weights = balanced_weights(data).into_iter().map(|weight| weight * total).collect();
+    Ok(evidence)
+}
+
+/// The folder of a run with another posterior.
+fn write(
+    run: &Run,
+    net: &Detector,
+    inference: Inference,
+    arrays: &StateDict,
+    out: &Path,
+) -> Result<RunConfig, NnError> {
+    std::fs::create_dir_all(out).map_err(|e| NnError::io(out, "create", e))?;
+    if out.canonicalize().ok() == run.dir.canonicalize().ok() {
+        return Err(NnError::setting("out", "another folder than the run's own", out.display()));
+    }
+    net.save(&out.join("weights.safetensors"))?;
+    inference.write_arrays(out, arrays)?;
+    let made_by = format!("dubito {}", env!("CARGO_PKG_VERSION"));
+    let config = RunConfig { inference: Some(inference), made_by, ..run.config.clone() };
+    // The card says all that the old one says, but of the posterior.
+    let card = std::fs::read_to_string(run.dir.join("model_card.md")).unwrap_or_default();
+    let line = |line: &str| match line.starts_with("| posterior |") {
+        true => format!("| posterior | {} |\n", config.posterior_in_words()),
+        false => format!("{line}\n"),
+    };
+    let card: String = card.lines().map(line).collect();
+    write_atomic(&out.join("model_card.md"), card.as_bytes())?;
+    write_json(&out.join("config.json"), &config)?;
+    Ok(config)
+}
