@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{AugmentConfig, TrainConfig};
+use dubito_nn::{AugmentConfig, Inference, Run, TrainConfig};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::bayes::fine_tuning;
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
 use crate::{Lesson, StoreCrops, StudyError};
@@ -128,15 +129,42 @@ fn train_round(
         .into_iter()
         .flat_map(|part| part.iter().map(|&i| (&rows[i].clip, lesson.class_of(&rows[i]))))
         .collect();
-    let text = serde_json::to_string(&(options, clips)).unwrap_or_default();
+    let begun = options.config.weights.as_ref().and_then(|path| std::fs::read(path).ok());
+    let begun = begun.map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+    let text = match begun {
+        Some(begun) => serde_json::to_string(&(options, clips, begun)),
+        None => serde_json::to_string(&(options, clips)),
+    };
+    let text = text.unwrap_or_default();
     let key = blake3::hash(text.as_bytes()).to_hex().to_string();
     let key_path = dir.join("inputs.blake3");
     if std::fs::read_to_string(&key_path).is_ok_and(|k| k != key) {
         std::fs::remove_dir_all(dir).map_err(StudyError::io(dir))?;
     }
     dubito_data::write_atomically(&key_path, key.as_bytes())?;
-    let device = dubito_nn::device(&options.device)?;
-    let trained = dubito_nn::train(&options.config, &train, &valid, dir, &device, &mut |p| {
+    let (config, device) = (&options.config, &options.device);
+    match &config.inference {
+        // Gaussian weights around trained ones (MOPED) begin with the training of those.
+        Some(Inference::Variational(settings)) if config.weights.is_none() && settings.is_moped() => {
+            let first = dir.join("trained");
+            let plain = TrainConfig { inference: None, ..config.clone() };
+            train_into(&plain, [&train, &valid], &first, device, &mut |done, of, epoch| told(done, 2 * of, epoch))?;
+            let config = fine_tuning(config, settings, &Run::load(&first)?)?;
+            let second = &mut |done, of, epoch| told(done + of, 2 * of, epoch);
+            train_into(&config, [&train, &valid], dir, device, second)
+        }
+        _ => train_into(config, [&train, &valid], dir, device, told),
+    }
+}
+
+fn train_into(
+    config: &TrainConfig,
+    [train, valid]: [&StoreCrops; 2],
+    dir: &Path,
+    device: &str,
+    told: &mut dyn FnMut(usize, usize, usize) -> bool,
+) -> Result<(), StudyError> {
+    let trained = dubito_nn::train(config, train, valid, dir, &dubito_nn::device(device)?, &mut |p| {
         // The frozen stages' pass counts as an epoch: the one numbered 0.
         let done = p.epoch * p.steps + p.step;
         if told(done, (p.epochs + 1) * p.steps, p.epoch) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -13,7 +13,7 @@ use dubito_data::manifest::{self, Row};
 use dubito_data::shard;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
-use dubito_nn::Architecture;
+use dubito_nn::{Architecture, Inference};
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
@@ -45,6 +45,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Extract(arguments) => run_extract(&arguments),
         Command::Pulse(arguments) => crate::pulse::run(&arguments, &tools()),
         Command::Train(arguments) => run_train(&arguments),
+        Command::Bayes(arguments) => crate::bayes::run(&arguments),
         Command::Predict(arguments) => run_predict(&arguments),
         Command::Detect(arguments) => crate::detect::run(&arguments, &tools()),
         Command::Weights(arguments) => crate::weights::run(&arguments),
@@ -322,6 +323,14 @@ fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, St
     }
     if let Some(freeze) = &settings.freeze {
         config.freeze = (freeze != "none").then(|| freeze.clone());
+    }
+    if let Some(estimator) = settings.inference {
+        let inference = settings.gaussian.inference(estimator)?;
+        // Dropout is for the network that Gaussian weights are begun around, where that is trained here.
+        if matches!(&inference, Inference::Variational(v) if !v.is_moped()) || config.weights.is_some() {
+            config.dropout = 0.0;
+        }
+        config.inference = Some(inference);
     }
     options.device = settings.device.clone();
     Ok(options)

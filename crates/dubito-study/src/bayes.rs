@@ -1,0 +1,182 @@
+//! Trained detectors made Bayesian: converted at once, fine-tuned, or joined into an ensemble.
+
+use std::path::Path;
+
+use dubito_data::classes::ClassList;
+use dubito_data::manifest::Row;
+use dubito_data::split;
+use dubito_nn::{Crops, Inference, Run, RunConfig, TrainConfig, Variational, convert, device, join};
+
+use crate::predict::FoldRun;
+use crate::progress::{OnProgress, Progress, Step};
+use crate::train::{TrainOptions, train_rounds};
+use crate::{Lesson, StoreCrops, StudyError};
+
+/// How runs are made Bayesian.
+#[derive(Clone, Debug)]
+pub struct ConvertOptions {
+    /// The method.
+    pub inference: Inference,
+    /// Epochs of fine-tuning, for Gaussian weights; none without it.
+    pub epochs: Option<usize>,
+    /// Seed of the fine-tuning.
+    pub seed: u64,
+    /// `cpu` or `gpu`.
+    pub device: String,
+}
+
+/// The clips that runs were trained on.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainedClips<'a> {
+    /// The manifest, split into folds.
+    pub rows: &'a [Row],
+    /// The folder that its clips are in.
+    pub store: &'a Path,
+    /// The class list that names the runs' task.
+    pub classes: &'a ClassList,
+}
+
+/// Settings that fine-tune Gaussian weights around those of a trained run: what lies before the scope stays as it is, no
+/// dropout, and small steps.
+///
+/// # Errors
+/// The run's network has no such scope.
+pub fn fine_tuning(config: &TrainConfig, settings: &Variational, run: &Run) -> Result<TrainConfig, StudyError> {
+    let RunConfig { detector, network, preprocessing, class_names, trained_on, .. } = &run.config;
+    let stages = detector.network(network)?;
+    settings.scope.check("scope", &stages)?;
+    let first = settings.scope.sites(&stages).start;
+    Ok(TrainConfig {
+        detector: *detector,
+        width: network.width,
+        class_names: class_names.clone(),
+        trained_on: trained_on.clone(),
+        normalisation: Some(preprocessing.normalisation),
+        weights: Some(run.dir.join("weights.safetensors")),
+        freeze: first.checked_sub(1).map(|before| stages.stages[before].name.clone()),
+        dropout: 0.0,
+        learning_rate: config.learning_rate / 3.0,
+        inference: Some(Inference::Variational(settings.clone())),
+        ..config.clone()
+    })
+}
+
+/// Makes each run Bayesian in `out` (one run), or in `out/FOLD` (one for each fold, and whatever is fine-tuned).
+///
+/// `clips` are needed for what is fitted or fine-tuned: each run's own fold is left out again. Fine-tuning goes on where
+/// it was stopped.
+///
+/// # Errors
+/// Clips that are needed and not given, or are of another task than the run's; those of [`dubito_nn::convert`] and of
+/// training.
+pub fn convert_runs(
+    runs: &[FoldRun],
+    clips: Option<TrainedClips<'_>>,
+    out: &Path,
+    options: &ConvertOptions,
+    step: Step,
+    on_progress: OnProgress,
+) -> Result<Vec<FoldRun>, StudyError> {
+    let needed = |why: &str| StudyError::Input {
+        message: format!("{why} needs the clips that the run was trained on"),
+        hint: "give --manifest the manifest that it was trained with".into(),
+    };
+    let mut made = Vec::new();
+    for (k, FoldRun { dir, fold }) in runs.iter().enumerate() {
+        let run = Run::load(dir)?;
+        let to = fold.as_ref().map_or(out.to_owned(), |fold| out.join(fold));
+        let alone = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = fold.clone().unwrap_or(alone);
+        match (&options.inference, options.epochs) {
+            (Inference::Variational(settings), Some(epochs)) => {
+                let clips = clips.ok_or_else(|| needed("fine-tuning"))?;
+                let lesson = clips.lesson(&run)?;
+                let base = TrainConfig { epochs, ..TrainOptions::demo(options.seed).config };
+                let config = fine_tuning(&base, settings, &run)?;
+                let options = TrainOptions { config, device: options.device.clone() };
+                let only = Some(name.as_str());
+                made.extend(train_rounds(clips.rows, clips.store, out, &options, &lesson, only, step, on_progress)?);
+                continue;
+            }
+            (Inference::Laplace(_), None) => {
+                let clips = clips.ok_or_else(|| needed("a Laplace approximation"))?;
+                let crops = clips.of(&run, &name)?;
+                convert(&run, &options.inference, Some(&crops), &to, &device(&options.device)?)?;
+            }
+            (_, None) => drop(convert(&run, &options.inference, None, &to, &device(&options.device)?)?),
+            (_, Some(_)) => {
+                return Err(StudyError::Input {
+                    message: format!("`{}` has nothing to fine-tune", options.inference.name()),
+                    hint: "leave --epochs out".into(),
+                });
+            }
+        }
+        made.push(FoldRun { dir: to, fold: fold.clone() });
+        if !on_progress(&Progress { step, done: k + 1, total: runs.len(), item: name }) {
+            return Err(StudyError::stopped());
+        }
+    }
+    Ok(made)
+}
+
+/// Joins folders of runs into ensembles: fold by fold in `out/FOLD`, or single runs in `out`.
+///
+/// # Errors
+/// Folders of other folds; those of [`dubito_nn::join`].
+pub fn join_runs(folders: &[Vec<FoldRun>], out: &Path, device_name: &str) -> Result<Vec<FoldRun>, StudyError> {
+    let folds = |runs: &[FoldRun]| runs.iter().map(|run| run.fold.clone()).collect::<Vec<_>>();
+    let first = folders.first().map(|runs| folds(runs)).unwrap_or_default();
+    if let Some(other) = folders.iter().find(|runs| folds(runs) != first) {
+        let names = |folds: Vec<Option<String>>| match folds.into_iter().flatten().collect::<Vec<_>>() {
+            names if names.is_empty() => "a single run".to_owned(),
+            names => names.join(", "),
+        };
+        return Err(StudyError::Input {
+            message: format!("the folders hold different folds: {} and {}", names(first), names(folds(other))),
+            hint: "train all members on one manifest, each with another --seed".into(),
+        });
+    }
+    let mut made = Vec::new();
+    for (k, fold) in first.into_iter().enumerate() {
+        let members = folders.iter().map(|runs| Run::load(&runs[k].dir)).collect::<Result<Vec<_>, _>>()?;
+        let dir = fold.as_ref().map_or(out.to_owned(), |fold| out.join(fold));
+        join(&members, &dir, &device(device_name)?)?;
+        made.push(FoldRun { dir, fold });
+    }
+    Ok(made)
+}
+
+impl TrainedClips<'_> {
+    /// What a run was taught, made out of these clips again.
+    fn lesson(&self, run: &Run) -> Result<Lesson, StudyError> {
+        let RunConfig { class_names, trained_on, .. } = &run.config;
+        let other = |what: String| StudyError::Input {
+            message: format!("{}: {what}", run.dir.display()),
+            hint: "give --manifest the one that it was trained with, and --classes if there was one".into(),
+        };
+        if trained_on.task.is_empty() {
+            return Err(other("the run does not say which task it was trained for".into()));
+        }
+        let lesson = Lesson::of(self.rows, self.classes, &trained_on.task, &trained_on.left_out)?;
+        if lesson.class_names != *class_names || lesson.trained_on != *trained_on {
+            let [ours, its] = [&lesson.class_names, class_names].map(|names| names.join(", "));
+            return Err(other(format!("of this manifest it would have been taught {ours}, and was taught {its}")));
+        }
+        Ok(lesson)
+    }
+
+    /// The crops that the run of a fold was trained on.
+    fn of(&self, run: &Run, fold: &str) -> Result<impl Crops, StudyError> {
+        let lesson = self.lesson(run)?;
+        let rounds = split::rounds(self.rows)?;
+        let Some(round) = rounds.iter().find(|round| round.fold == fold) else {
+            let folds: Vec<&str> = rounds.iter().map(|r| r.fold.as_str()).collect();
+            return Err(StudyError::Input {
+                message: format!("{}: {fold:?} is no fold of the manifest ({})", run.dir.display(), folds.join(", ")),
+                hint: "name the run's folder as `train` did, after the fold that it was not trained on".into(),
+            });
+        };
+        let rows: Vec<&Row> = round.train.iter().map(|&i| &self.rows[i]).collect();
+        StoreCrops::open(&rows, &lesson, self.store, &crate::crops::people(self.rows))
+    }
+}
