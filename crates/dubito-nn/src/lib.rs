@@ -36,7 +36,8 @@ pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
 pub use inference::{
     Curvature, Deterministic, Ensemble, EnsemblePosterior, Estimator, Inference, KlScale, Laplace, LaplacePosterior,
-    McDropoutPosterior, Posterior, Predictive, Prior, Sink, Variational, VariationalPosterior, convert, join,
+    McDropoutPosterior, Posterior, Predictive, Prior, Sink, Swag, SwagPosterior, Variational, VariationalPosterior,
+    convert, join,
 };
 pub use init::Init;
 pub use network::{

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
     Architecture, Boundary, Curvature, Detector, Deterministic, Inference, Init, Laplace, McDropoutPosterior,
-    MemoryCrops, NetworkConfig, NnError, Posterior, Predictive, Preprocessing, RUN_VERSION, Run, RunConfig, TrainedOn,
-    Variational, VariationalPosterior, convert, join,
+    MemoryCrops, NetworkConfig, NnError, Posterior, Predictive, Preprocessing, RUN_VERSION, Run, RunConfig, StateDict,
+    Swag, SwagPosterior, TrainedOn, Variational, VariationalPosterior, convert, join,
 };
 
 const SIZE: usize = 48;
@@ -124,6 +124,18 @@ fn methods() -> Vec<(String, Box<dyn Posterior>, bool)> {
         assert_eq!(run.config.inference.as_ref().map(Inference::name), Some(inference.name()));
         all.push((format!("{inference:?}"), run.posterior(&device).unwrap(), true));
     }
+    // SWAG's spread, as training would have left it.
+    let mut spread = StateDict::new();
+    for (k, part) in ["deviation", "away.0", "away.1", "away.2"].into_iter().enumerate() {
+        for name in ["fc.weight", "fc.bias"] {
+            let mut array = net().to_state()[name].clone();
+            let mut stream = Stream::new(Purpose::Other, 3, k as u32, 0);
+            array.values.iter_mut().for_each(|v| *v = 0.05 * stream.uniform());
+            spread.insert(format!("{name}.{part}"), array);
+        }
+    }
+    let swag = Swag { collected: 3, ..Swag::default() };
+    all.push(("swag".to_owned(), Box::new(SwagPosterior::new(net(), &swag, &spread).unwrap()), true));
     let members = [5, 6, 7].map(|seed| run(&dir.path().join(format!("member{seed}")), seed));
     join(&members, &dir.path().join("ensemble"), &device).unwrap();
     let ensemble = Run::load(&dir.path().join("ensemble")).unwrap();

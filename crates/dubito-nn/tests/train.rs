@@ -7,7 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    AugmentConfig, Boundary, CropError, Crops, Estimator, Inference, Laplace, MemoryCrops, NnError, Prior, Run,
+    AugmentConfig, Boundary, CropError, Crops, Estimator, Inference, Laplace, MemoryCrops, NnError, Prior, Run, Swag,
     TrainConfig, TrainProgress, TrainReport, Variational, read_state, train,
 };
 
@@ -108,7 +108,10 @@ fn gaussian(settings: Variational) -> TrainConfig {
 fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
     let dropout = TrainConfig { dropout: 0.3, boundary: Boundary::Stage(3), ..config() };
     let gaussian = gaussian(Variational { scope: Boundary::Stage(4), ..Variational::default() });
-    for (freeze, config) in [(Some("layer1"), &dropout), (None, &dropout), (Some("layer3"), &gaussian)] {
+    let swag = Inference::Swag(Swag { scope: Boundary::Stage(4), rank: 2, ..Swag::default() });
+    let swag = TrainConfig { dropout: 0.0, inference: Some(swag), ..config() };
+    let cases = [(Some("layer1"), &dropout), (None, &dropout), (Some("layer3"), &gaussian), (Some("layer3"), &swag)];
+    for (freeze, config) in cases {
         let config = TrainConfig { freeze: freeze.map(String::from), epochs: 3, ..config.clone() };
         let whole = tempfile::tempdir().unwrap();
         let uninterrupted = run(&config, whole.path(), &mut go_on).unwrap();
@@ -310,6 +313,33 @@ fn gaussian_weights_are_fine_tuned_around_trained_ones() {
     }
     // The prior of MOPED is where training begins; one wide prior for all weights is far from the narrow posterior.
     assert!(divergences[0] > 0.0 && divergences[2] > 2.0 * divergences[0], "{divergences:?}");
+}
+
+#[test]
+fn swag_keeps_the_mean_of_what_training_passes_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let swag = Inference::Swag(Swag { scope: Boundary::Stage(4), ..Swag::default() });
+    let config = TrainConfig { epochs: 8, dropout: 0.0, inference: Some(swag), patience: 1, ..config() };
+    let report = run(&config, dir.path(), &mut go_on).unwrap();
+    // To the last epoch, whose mean is kept.
+    assert_eq!((report.history.len(), report.best_epoch), (8, 8));
+    assert!(report.history[7].valid_accuracy > 0.8, "{report:?}");
+    let run = Run::load(dir.path()).unwrap();
+    let Some(Inference::Swag(found)) = &run.config.inference else { panic!("{:?}", run.config) };
+    assert_eq!((found.collected, run.config.epoch), (8, 8));
+    // The run is the mean, not what was trained last; before the scope the two are the same.
+    let state = |file: &str| read_state(&dir.path().join(file)).unwrap();
+    let (mean, last) = (state("weights.safetensors"), state("checkpoint.safetensors"));
+    assert_ne!(mean["layer4.1.conv2.weight"], last["layer4.1.conv2.weight"]);
+    assert_ne!(mean["layer4.1.bn2.running_var"], last["layer4.1.bn2.running_var"]);
+    assert_eq!(mean["layer3.1.conv2.weight"], last["layer3.1.conv2.weight"]);
+    let device = Device::flex();
+    let posterior = run.posterior(&device).unwrap();
+    let p = posterior.draw(run.batch(&vec![99; SIZE * SIZE * 3], &device).unwrap(), 0..4, 1).unwrap();
+    let p: Vec<f32> = p.into_data().iter::<f32>().collect();
+    assert!(p.iter().all(|p| p.is_finite()) && p[0] != p[2]);
+    let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
+    assert!(card.contains("SWAG from `stage:4` on: 8 networks") && card.contains("rank 8"), "{card}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use dubito_data::classes::ClassList;
 use dubito_data::manifest::Row;
 use dubito_data::split;
-use dubito_nn::{Crops, Inference, Run, RunConfig, TrainConfig, Variational, convert, device, join};
+use dubito_nn::{Crops, Inference, Run, RunConfig, TrainConfig, convert, device, join};
 
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
@@ -17,7 +17,7 @@ use crate::{Lesson, StoreCrops, StudyError};
 pub struct ConvertOptions {
     /// The method.
     pub inference: Inference,
-    /// Epochs of fine-tuning, for Gaussian weights; none without it.
+    /// Epochs of fine-tuning, for Gaussian weights and SWAG; none without it.
     pub epochs: Option<usize>,
     /// Seed of the fine-tuning.
     pub seed: u64,
@@ -36,16 +36,16 @@ pub struct TrainedClips<'a> {
     pub classes: &'a ClassList,
 }
 
-/// Settings that fine-tune Gaussian weights around those of a trained run: what lies before the scope stays as it is, no
-/// dropout, and small steps.
+/// Settings that fine-tune a trained run to a posterior: what lies before the scope stays as it is, no dropout, and small
+/// steps.
 ///
 /// # Errors
 /// The run's network has no such scope.
-pub fn fine_tuning(config: &TrainConfig, settings: &Variational, run: &Run) -> Result<TrainConfig, StudyError> {
+pub fn fine_tuning(config: &TrainConfig, inference: &Inference, run: &Run) -> Result<TrainConfig, StudyError> {
     let RunConfig { detector, network, preprocessing, class_names, trained_on, .. } = &run.config;
     let stages = detector.network(network)?;
-    settings.scope.check("scope", &stages)?;
-    let first = settings.scope.sites(&stages).start;
+    inference.check(&stages)?;
+    let first = inference.scope().map_or(0, |scope| scope.sites(&stages).start);
     Ok(TrainConfig {
         detector: *detector,
         width: network.width,
@@ -56,7 +56,7 @@ pub fn fine_tuning(config: &TrainConfig, settings: &Variational, run: &Run) -> R
         freeze: first.checked_sub(1).map(|before| stages.stages[before].name.clone()),
         dropout: 0.0,
         learning_rate: config.learning_rate / 3.0,
-        inference: Some(Inference::Variational(settings.clone())),
+        inference: Some(inference.clone()),
         ..config.clone()
     })
 }
@@ -88,11 +88,11 @@ pub fn convert_runs(
         let alone = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = fold.clone().unwrap_or(alone);
         match (&options.inference, options.epochs) {
-            (Inference::Variational(settings), Some(epochs)) => {
+            (inference, Some(epochs)) if inference.scope().is_some() => {
                 let clips = clips.ok_or_else(|| needed("fine-tuning"))?;
                 let lesson = clips.lesson(&run)?;
                 let base = TrainConfig { epochs, ..TrainOptions::demo(options.seed).config };
-                let config = fine_tuning(&base, settings, &run)?;
+                let config = fine_tuning(&base, inference, &run)?;
                 let options = TrainOptions { config, device: options.device.clone() };
                 let only = Some(name.as_str());
                 made.extend(train_rounds(clips.rows, clips.store, out, &options, &lesson, only, step, on_progress)?);
@@ -102,6 +102,12 @@ pub fn convert_runs(
                 let clips = clips.ok_or_else(|| needed("a Laplace approximation"))?;
                 let crops = clips.of(&run, &name)?;
                 convert(&run, &options.inference, Some(&crops), &to, &device(&options.device)?)?;
+            }
+            (Inference::Swag(_), None) => {
+                return Err(StudyError::Input {
+                    message: "SWAG is a mean over epochs of training".into(),
+                    hint: "give --manifest and --epochs, 20 or so".into(),
+                });
             }
             (_, None) => drop(convert(&run, &options.inference, None, &to, &device(&options.device)?)?),
             (_, Some(_)) => {

@@ -145,11 +145,11 @@ fn train_round(
     let (config, device) = (&options.config, &options.device);
     match &config.inference {
         // Gaussian weights around trained ones (MOPED) begin with the training of those.
-        Some(Inference::Variational(settings)) if config.weights.is_none() && settings.is_moped() => {
+        Some(inference @ Inference::Variational(settings)) if config.weights.is_none() && settings.is_moped() => {
             let first = dir.join("trained");
             let plain = TrainConfig { inference: None, ..config.clone() };
             train_into(&plain, [&train, &valid], &first, device, &mut |done, of, epoch| told(done, 2 * of, epoch))?;
-            let config = fine_tuning(config, settings, &Run::load(&first)?)?;
+            let config = fine_tuning(config, inference, &Run::load(&first)?)?;
             let second = &mut |done, of, epoch| told(done + of, 2 * of, epoch);
             train_into(&config, [&train, &valid], dir, device, second)
         }

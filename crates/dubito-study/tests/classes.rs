@@ -7,7 +7,7 @@ use dubito_data::classes::ClassList;
 use dubito_data::clip::{Clip, ClipMeta, POINTS};
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::rng::{Purpose, Stream};
-use dubito_nn::{Boundary, Curvature, Inference, Laplace, Run, TrainConfig, Variational};
+use dubito_nn::{Boundary, Curvature, Inference, Laplace, Run, Swag, TrainConfig, Variational};
 use dubito_report::{Level, Options, Predictions};
 use dubito_stats::Bootstrap;
 use dubito_study::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs};
@@ -198,6 +198,8 @@ fn trained_runs_are_made_bayesian() {
     convert_runs(&found, None, &at("moped"), &how(stage(), None), step, &go_on).unwrap();
     convert_runs(&found, clips, &at("tuned"), &how(stage(), Some(1)), step, &go_on).unwrap();
     convert_runs(&found, clips, &at("laplace"), &how(laplace(), None), step, &go_on).unwrap();
+    let swag = || Inference::Swag(Swag { scope: Boundary::Stage(4), ..Swag::default() });
+    convert_runs(&found, clips, &at("swag"), &how(swag(), Some(2)), step, &go_on).unwrap();
     train("trained", 1, Some(stage()));
     let others = train("others", 2, None);
     join_runs(&[runs.clone(), others.clone()], &at("ensemble"), "cpu").unwrap();
@@ -209,6 +211,7 @@ fn trained_runs_are_made_bayesian() {
         ("moped", "variational"),
         ("tuned", "variational"),
         ("laplace", "laplace"),
+        ("swag", "swag"),
         ("trained", "variational"),
         ("ensemble", "ensemble"),
     ] {
@@ -227,7 +230,7 @@ fn trained_runs_are_made_bayesian() {
     }
     files.sort();
     files.dedup();
-    assert_eq!(files.len(), 5, "two methods predict the same");
+    assert_eq!(files.len(), 6, "two methods predict the same");
 
     // A stopped or repeated fine-tuning is not made anew.
     let weights = || std::fs::metadata(at("tuned").join("fold1/weights.safetensors")).unwrap().modified().unwrap();
@@ -240,6 +243,7 @@ fn trained_runs_are_made_bayesian() {
     };
     assert!(refused(&found, None, how(laplace(), None)).contains("needs the clips"));
     assert!(refused(&found, None, how(stage(), Some(1))).contains("needs the clips"));
+    assert!(refused(&found, clips, how(swag(), None)).contains("mean over epochs"));
     assert!(refused(&found, clips, how(laplace(), Some(1))).contains("nothing to fine-tune"));
     let converted = find_runs(&at("laplace")).unwrap();
     assert!(refused(&converted, clips, how(stage(), None)).contains("which is `laplace`"));

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use dubito_data::classes::ClassList;
 use dubito_data::manifest;
-use dubito_nn::{Boundary, Curvature, Estimator, Inference, KlScale, Laplace, Predictive, Prior, Run, Variational};
+use dubito_nn::{
+    Boundary, Curvature, Estimator, Inference, KlScale, Laplace, Predictive, Prior, Run, Swag, Variational,
+};
 use dubito_study::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs};
 use dubito_study::predict::{FoldRun, find_runs};
 use dubito_study::{Step, StudyError};
@@ -111,7 +113,8 @@ fold, or one run's own folder.
 
 --inference moped puts a Gaussian around each weight in the scope, as wide as --delta of its size; with --manifest and
 --epochs the result is fine-tuned on the clips that the run was trained on, by variational inference. --inference laplace
-fits a Gaussian to the last layer on these clips, and needs --manifest. docs/INFERENCE.md says which to choose.")]
+fits a Gaussian to the last layer on these clips, and needs --manifest. --inference swag goes on training at a constant
+rate and keeps mean and spread of what each of --epochs ends with. docs/INFERENCE.md says which to choose.")]
 pub struct Convert {
     /// What `train` wrote
     #[arg(value_name = "RUN")]
@@ -125,7 +128,7 @@ pub struct Convert {
     /// The class list (TOML) that they were trained with, if there was one
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
-    /// moped: epochs of fine-tuning
+    /// moped: epochs of fine-tuning; swag: epochs that are passed through
     #[arg(long, requires = "manifest", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
     /// moped: how a step of fine-tuning is made noisy
@@ -143,6 +146,9 @@ pub struct Convert {
     /// laplace: average over the weights by the probit approximation instead of samples: every sample is the same
     #[arg(long)]
     probit: bool,
+    /// swag: most directions of the spread that are kept
+    #[arg(long, default_value_t = 20)]
+    rank: usize,
     /// Seed of the fine-tuning
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -161,6 +167,8 @@ enum Method {
     Moped,
     /// A Gaussian last layer, fitted.
     Laplace,
+    /// A Gaussian around what training passes through.
+    Swag,
 }
 
 /// What of the curvature is kept.
@@ -216,6 +224,10 @@ fn run_convert(arguments: &Convert) -> Result<(), StudyError> {
             prior_precision: arguments.prior_precision,
             ..Laplace::default()
         }),
+        Method::Swag => {
+            let scope = Boundary::parse("scope", &arguments.gaussian.scope)?;
+            Inference::Swag(Swag { scope, rank: arguments.rank, collected: 0 })
+        }
     };
     let options = ConvertOptions {
         inference,

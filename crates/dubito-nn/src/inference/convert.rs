@@ -48,6 +48,9 @@ pub fn convert(
             fit(settings, &net, &evidence)?
         }
         Inference::Ensemble(_) => return Err(NnError::setting("members", "two runs or more", 1)),
+        Inference::Swag(_) => {
+            return Err(NnError::setting("inference", "a method that needs no training: train with it", "`swag`"));
+        }
     };
     write(run, &net, inference, &arrays, out)
 }

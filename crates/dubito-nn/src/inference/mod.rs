@@ -8,6 +8,7 @@ mod gaussian;
 mod laplace;
 mod mc_dropout;
 mod noise;
+mod swag;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -25,10 +26,13 @@ pub use self::ensemble::{Ensemble, EnsemblePosterior};
 pub use self::laplace::{Curvature, Laplace, LaplacePosterior, Predictive};
 pub use self::mc_dropout::McDropoutPosterior;
 pub(crate) use self::noise::{LayerNoise, Noise};
+pub(crate) use self::swag::SwagTraining;
+pub use self::swag::{Swag, SwagPosterior};
 pub(crate) use self::training::VariationalTraining;
 pub use self::variational::{Estimator, KlScale, Prior, Variational, VariationalPosterior};
 use crate::NnError;
 use crate::detector::{Detector, Pass};
+use crate::dropout::Boundary;
 use crate::network::{Network, Node, Stage, for_each};
 use crate::state::{StateDict, read_metadata, read_state, write_state_with};
 
@@ -84,6 +88,8 @@ pub enum Inference {
     Laplace(Laplace),
     /// Networks trained apart.
     Ensemble(Ensemble),
+    /// A Gaussian around the weights that training passes through.
+    Swag(Swag),
 }
 
 /// The file in a run's folder that holds what a method adds to the weights.
@@ -96,6 +102,7 @@ impl Inference {
             Self::Variational(_) => "variational",
             Self::Laplace(_) => "laplace",
             Self::Ensemble(_) => "ensemble",
+            Self::Swag(_) => "swag",
         }
     }
 
@@ -108,6 +115,16 @@ impl Inference {
             Self::Variational(settings) => settings.check(network),
             Self::Laplace(settings) => settings.check(network),
             Self::Ensemble(settings) => settings.check(),
+            Self::Swag(settings) => settings.check(network),
+        }
+    }
+
+    /// The stages whose training makes the posterior, where training does.
+    pub fn scope(&self) -> Option<Boundary> {
+        match self {
+            Self::Variational(settings) => Some(settings.scope),
+            Self::Swag(settings) => Some(settings.scope),
+            Self::Laplace(_) | Self::Ensemble(_) => None,
         }
     }
 
@@ -117,6 +134,7 @@ impl Inference {
             Self::Variational(settings) => settings.in_words(),
             Self::Laplace(settings) => settings.in_words(),
             Self::Ensemble(settings) => settings.in_words(),
+            Self::Swag(settings) => settings.in_words(),
         }
     }
 
@@ -131,6 +149,7 @@ impl Inference {
             Self::Variational(settings) => Box::new(VariationalPosterior::new(net, settings, &arrays)?),
             Self::Laplace(settings) => Box::new(LaplacePosterior::new(net, settings, &arrays)?),
             Self::Ensemble(settings) => Box::new(EnsemblePosterior::new(net, settings, &arrays)?),
+            Self::Swag(settings) => Box::new(SwagPosterior::new(net, settings, &arrays)?),
         })
     }
 

@@ -436,6 +436,59 @@ fn training_finds_the_gaussian_with_the_largest_lower_bound() {
 }
 
 #[test]
+fn swag_is_that_of_torch_uncertainty() {
+    let golden = golden()["swag"].clone();
+    let settings = Swag { rank: 4, ..Swag::default() };
+    let mut training = SwagTraining::begin(&settings, &linear_network(&[0.0; 8], &[0.0; 2]));
+    let through = |epoch: usize| linear_network(&numbers(&format!("swag {epoch}"), 8, 1.0, 0.0), &[0.0; 2]);
+    for epoch in 0..3 {
+        training.collect(&through(epoch));
+    }
+    // Stopped and gone on.
+    let mut state = StateDict::new();
+    training.to_state(&through(0), &mut state);
+    let mut training = SwagTraining::resume(&settings, 3, &through(0), &mut state).unwrap();
+    assert!(state.is_empty());
+    for epoch in 3..6 {
+        training.collect(&through(epoch));
+    }
+    let mean = training.mean(&through(5));
+    assert_near(&mean.to_state()["fc.weight"].values, &golden["mean"], 1e-6, "mean");
+    let kept = training.kept(&mean);
+    assert_near(&kept["fc.weight.deviation"].values, &golden["deviation"], 1e-6, "deviation");
+    for k in 0..4 {
+        assert_near(&kept[&format!("fc.weight.away.{k}")].values, &golden["away"][k], 1e-6, "away");
+    }
+    let of = |name: &str| matrix(&[2, 4], &kept[name].values);
+    let away: Vec<Tensor<2>> = (0..4).map(|k| of(&format!("fc.weight.away.{k}"))).collect();
+    let z = matrix(&[2, 4], &numbers("swag z", 8, 3.0, 0.0));
+    let shared = numbers("swag shared", 4, 3.0, 0.0);
+    let weight = mean.parameters()[0].value.clone();
+    let sample = super::swag::drawn(weight, &of("fc.weight.deviation"), &away, z, &shared);
+    assert_near(&values_of(sample.transpose()), &golden["sample"], 1e-6, "sample");
+
+    // Drawn networks have the Gaussian's mean and variances, half of each part.
+    let Inference::Swag(settings) = training.inference() else { panic!("{:?}", training.inference()) };
+    assert_eq!(settings.collected, 6);
+    let posterior = SwagPosterior::new(mean, &settings, &kept).unwrap();
+    let count = 3000;
+    let drawn: Vec<Vec<f32>> =
+        (0..count).map(|t| posterior.network(t, 1).to_state()["fc.weight"].values.clone()).collect();
+    for i in 0..8 {
+        let want = flat(&golden["deviation"])[i].powi(2) / 2.0
+            + (0..4).map(|k| flat(&golden["away"][k])[i].powi(2)).sum::<f64>() / 6.0;
+        let mean = flat(&golden["mean"])[i];
+        let apart = |weights: &Vec<f32>| f64::from(weights[i]) - mean;
+        let n = f64::from(count);
+        assert!((drawn.iter().map(apart).sum::<f64>() / n).abs() < 4.5 * (want / n).sqrt());
+        let variance = drawn.iter().map(|w| apart(w).powi(2)).sum::<f64>() / n;
+        assert!((variance / want - 1.0).abs() < 4.5 * (2.0 / n).sqrt(), "{variance} instead of {want}");
+    }
+    let few = Swag { collected: 1, ..settings };
+    assert!(SwagPosterior::new(through(0), &few, &kept).is_err());
+}
+
+#[test]
 fn a_step_sees_other_noise_than_the_last_and_the_same_when_it_is_made_again() {
     let place = |step| Place { seed: 1, step, layer: 2 };
     assert_eq!(drawn(place(3), 10), normals(Purpose::TrainNoise, 1, 3, 2, 10));

@@ -8,7 +8,7 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig};
 use crate::augment::{AugmentConfig, Normalisation};
 use crate::dropout::{Boundary, check_rate};
-use crate::inference::{Inference, Variational};
+use crate::inference::{Inference, Swag, Variational};
 use crate::init::Init;
 use crate::network::Network;
 use crate::run::TrainedOn;
@@ -61,7 +61,8 @@ pub struct TrainConfig {
     /// How crops are normalised; without it as the architecture's published weights expect
     /// ([`Architecture::preprocessing`]).
     pub normalisation: Option<Normalisation>,
-    /// What is to be trained other than one network: Gaussian weights ([`Inference::Variational`]). They take no dropout.
+    /// What is to be trained other than one network: Gaussian weights ([`Inference::Variational`]) or SWAG
+    /// ([`Inference::Swag`], which trains at a constant rate to the last epoch). Both take no dropout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inference: Option<Inference>,
 }
@@ -112,11 +113,19 @@ impl TrainConfig {
         }
     }
 
+    /// SWAG's settings, if it is to be trained.
+    pub(super) fn swag(&self) -> Option<&Swag> {
+        match &self.inference {
+            Some(Inference::Swag(settings)) => Some(settings),
+            _ => None,
+        }
+    }
+
     /// Checks what is to be trained other than one network.
     fn check_inference(&self, inference: &Inference, network: &Network) -> Result<(), NnError> {
         inference.check(network)?;
-        let Inference::Variational(Variational { scope, .. }) = inference else {
-            let expected = "`variational`: other methods begin with a trained run";
+        let Some(scope) = inference.scope() else {
+            let expected = "`variational` or `swag`: other methods begin with a trained run";
             return Err(NnError::setting("inference", expected, format!("`{}`", inference.name())));
         };
         if self.dropout > 0.0 {

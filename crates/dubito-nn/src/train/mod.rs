@@ -86,6 +86,10 @@ struct Progress {
 
 impl Progress {
     fn best(&self) -> Option<&EpochRecord> {
+        if self.config.swag().is_some() {
+            // A mean over epochs is best after the last.
+            return self.history.last();
+        }
         self.history.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))
     }
 

@@ -10,14 +10,14 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use super::card::model_card;
 use super::config::TrainConfig;
 use super::crops::Crops;
-use super::maps::{CHUNK, Maps, calibrate_batch_norm};
+use super::maps::{CHUNK, Maps, calibrate_batch_norm, calibrate_trained};
 use super::strata::Strata;
 use super::{EpochRecord, Progress, TrainProgress};
 use crate::NnError;
 use crate::architectures::Preprocessing;
 use crate::detector::{Detector, Pass, Statistics};
 use crate::dropout::Masks;
-use crate::inference::VariationalTraining;
+use crate::inference::{SwagTraining, VariationalTraining};
 use crate::optim::{AdamW, scheduled_rate};
 use crate::parameter::{Layout, values_of};
 use crate::rng::{Purpose, Stream};
@@ -36,6 +36,9 @@ pub(super) struct Trainer<'a> {
     net: Detector,
     optimiser: AdamW,
     variational: Option<VariationalTraining>,
+    swag: Option<SwagTraining>,
+    /// The network that the run is, where it is not the one being trained: SWAG's mean.
+    mean: Option<Detector>,
     pub(super) state: Progress,
     fresh: bool,
 }
@@ -67,6 +70,7 @@ impl<'a> Trainer<'a> {
                 net = Detector::from_state(config.detector, &network, &state, device)?;
             }
             let variational = config.variational().map(|v| VariationalTraining::begin(v, train.len(), &net));
+            let swag = config.swag().map(|s| SwagTraining::begin(s, &net));
             return Ok(Self {
                 config,
                 frozen,
@@ -75,6 +79,8 @@ impl<'a> Trainer<'a> {
                 net,
                 optimiser: AdamW::default(),
                 variational,
+                swag,
+                mean: None,
                 state: Progress { config: config.clone(), crops, steps: 0, history: Vec::new() },
                 fresh: true,
             });
@@ -89,19 +95,21 @@ impl<'a> Trainer<'a> {
         }
         let mut arrays = read_state(&path)?;
         let optimiser = AdamW::from_state(&mut arrays, state.steps);
-        let resume = |v| {
-            let net = Detector::new(config.detector, &network, config.init, config.seed, device)?;
-            VariationalTraining::resume(v, train.len(), &net, &mut arrays)
-        };
-        let variational = config.variational().map(resume).transpose()?;
+        let shapes = Detector::new(config.detector, &network, config.init, config.seed, device)?;
+        let items = train.len();
+        let variational = config.variational().map(|v| VariationalTraining::resume(v, items, &shapes, &mut arrays));
+        let epochs = state.history.len();
+        let swag = config.swag().map(|s| SwagTraining::resume(s, epochs, &shapes, &mut arrays));
         Ok(Self {
             config,
             frozen,
             dir,
             device,
+            variational: variational.transpose()?,
+            swag: swag.transpose()?,
             net: Detector::from_state(config.detector, &network, &arrays, device)?,
             optimiser,
-            variational,
+            mean: None,
             state,
             fresh: false,
         })
@@ -173,7 +181,10 @@ impl<'a> Trainer<'a> {
         let mut sum = 0.0;
         let mut rate = 0.0;
         for (step, items) in order.chunks_exact(batch).enumerate() {
-            let learning_rate = scheduled_rate(config.learning_rate, self.state.steps, (steps * config.epochs) as u32);
+            let learning_rate = match self.swag {
+                Some(_) => config.learning_rate,
+                None => scheduled_rate(config.learning_rate, self.state.steps, (steps * config.epochs) as u32),
+            };
             let labels: Vec<usize> = items.iter().map(|&i| train.crops.class(i)).collect();
             let x = train.batch(items, epoch)?;
             let loss = self.step(x, &labels, learning_rate);
@@ -194,6 +205,12 @@ impl<'a> Trainer<'a> {
             if progress(at).is_break() {
                 return Err(NnError::Stopped { epoch });
             }
+        }
+        if let Some(swag) = &mut self.swag {
+            swag.collect(&self.net);
+            let mut mean = swag.mean(&self.net);
+            calibrate_trained(&mut mean, self.frozen..self.net.network().stages.len(), train, epoch)?;
+            self.mean = Some(mean);
         }
         let (valid_loss, valid_accuracy) = self.validate(valid)?;
         if !valid_loss.is_finite() {
@@ -311,7 +328,8 @@ impl<'a> Trainer<'a> {
                 None => valid.images(items, |_| 0)?,
             };
             let stages = self.frozen..self.net.network().stages.len();
-            let logits = self.net.run_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
+            let net = self.mean.as_ref().unwrap_or(&self.net);
+            let logits = net.run_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
             let log_p = values_of(activation::log_softmax(logits, 1));
             for (row, &i) in log_p.chunks_exact(classes).zip(items) {
                 let own = row[valid.crops.class(i)];
@@ -330,13 +348,23 @@ impl<'a> Trainer<'a> {
     pub(super) fn checkpoint(&self) -> Result<(), NnError> {
         let mut arrays = self.net.to_state();
         if self.state.best() == self.state.history.last() {
-            write_state(&self.dir.join("weights.safetensors"), &arrays)?;
+            let path = self.dir.join("weights.safetensors");
+            match &self.mean {
+                Some(mean) => mean.save(&path)?,
+                None => write_state(&path, &arrays)?,
+            }
+            if let Some(swag) = &self.swag {
+                swag.inference().write_arrays(self.dir, &swag.kept(&self.net))?;
+            }
             if let Some(variational) = &self.variational {
                 variational.inference().write_arrays(self.dir, &variational.rhos())?;
             }
         }
         if let Some(variational) = &self.variational {
             variational.to_state(&mut arrays);
+        }
+        if let Some(swag) = &self.swag {
+            swag.to_state(&self.net, &mut arrays);
         }
         self.optimiser.to_state(&mut arrays);
         let path = self.dir.join("checkpoint.safetensors");
@@ -365,7 +393,10 @@ impl<'a> Trainer<'a> {
             },
             dropout: config.dropout,
             boundary: config.boundary,
-            inference: self.variational.as_ref().map(VariationalTraining::inference),
+            inference: match (&self.variational, &self.swag) {
+                (Some(variational), _) => Some(variational.inference()),
+                (None, swag) => swag.as_ref().map(SwagTraining::inference),
+            },
             seed: config.seed,
             epoch: best.epoch,
             valid_loss: best.valid_loss,
@@ -417,6 +448,8 @@ mod tests {
             net: formula::detector(detector, &device),
             optimiser: AdamW::default(),
             variational: None,
+            swag: None,
+            mean: None,
             state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
             fresh: true,
         };

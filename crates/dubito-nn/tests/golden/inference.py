@@ -1,7 +1,8 @@
 """Makes inference.json: Gaussian layers and their divergence as bayesian-torch has them, a last layer's Laplace
-approximation as laplace-torch has it, and what none of these packages has, written down in PyTorch.
+approximation as laplace-torch has it, SWAG as torch-uncertainty has it, and what none of these packages has, written
+down in PyTorch.
 
-    pip install torch numpy bayesian-torch laplace-torch backpack-for-pytorch
+    pip install torch numpy bayesian-torch laplace-torch backpack-for-pytorch torch-uncertainty lightning rich
     python inference.py
 
 Numbers are formulas of names, as in resnet.py; bayesian-torch draws its noise by `normal_` and `uniform_`, which are
@@ -20,6 +21,7 @@ from bayesian_torch.utils.util import get_rho
 from laplace import Laplace
 from laplace.curvature import BackPackGGN
 from torch.utils.data import DataLoader, TensorDataset
+from torch_uncertainty.methods.swag import SWAG
 
 from resnet import formula
 
@@ -119,8 +121,31 @@ def laplace(structure, features, labels, linear, precisions, test):
     return result
 
 
+def swag():
+    """One layer through six epochs, of which four directions are kept; one of its samples. (torch-uncertainty draws the
+    shared normals for each array anew, so of two arrays this would not be the paper's Gaussian.)"""
+    net = torch.nn.Linear(4, 2, bias=False)
+    wrapper = SWAG(net, 0, 1, scale=0.5, max_num_models=4, var_clamp=1e-30, num_estimators=1)
+    for epoch in range(6):
+        net.weight.data = tensor(f"swag {epoch}", 2, 4)
+        wrapper.update_wrapper(epoch + 1)
+    stats = {key.removeprefix(wrapper.prfx): value for key, value in wrapper.swag_stats.items()}
+    z, shared = tensor("swag z", 2, 4, scale=3.0), tensor("swag shared", 4, scale=3.0)
+    old = torch.randn_like, torch.randn
+    torch.randn_like, torch.randn = lambda t, **_: z, lambda _: shared
+    sample = wrapper.sample(0.5).weight.data
+    torch.randn_like, torch.randn = old
+    mean = stats["weight_mean"]
+    return {
+        "mean": mean.tolist(),
+        "deviation": (stats["weight_sq_mean"] - mean**2).sqrt().tolist(),
+        "away": stats["weight_covariance_sqrt"].tolist(),
+        "sample": sample.tolist(),
+    }
+
+
 if __name__ == "__main__":
-    packages = ["torch", "bayesian-torch", "laplace-torch", "backpack-for-pytorch"]
+    packages = ["torch", "bayesian-torch", "laplace-torch", "backpack-for-pytorch", "torch-uncertainty"]
     out = {package: importlib.metadata.version(package).split("+")[0] for package in packages}
     out["linear"] = gaussian_layer("linear", tensor("x", 4, 6, scale=4.0), (3, 6))
     out["convolution"] = gaussian_layer("convolution", tensor("map", 2, 2, 5, 4, scale=4.0), (3, 2, 3, 3))
@@ -138,6 +163,8 @@ if __name__ == "__main__":
     out["laplace"] = {"labels": labels.tolist(), "precisions": precisions}
     for structure in ["full", "kron", "diag"]:
         out["laplace"][structure] = laplace(structure, features, labels, linear, precisions, test)
+
+    out["swag"] = swag()
 
     path = pathlib.Path(__file__).with_name("inference.json")
     path.write_text(json.dumps(out) + "\n")
