@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::NnError;
+use crate::network::MapShape;
 use crate::rng::Stream;
 
 /// How much crops are changed while training. Every strength is a maximum, drawn uniformly; 0 is off.
@@ -60,7 +61,7 @@ impl AugmentConfig {
     }
 }
 
-/// Mean and standard deviation by which crops are normalised, of RGB in 0 to 1.
+/// Mean and standard deviation by which crops are normalised, of RGB in 0 to 1; a signal's channels take them in order.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
@@ -87,6 +88,15 @@ impl Normalisation {
         match finite && self.std.iter().all(|&s| s > 0.0) {
             true => Ok(()),
             false => Err(NnError::setting("normalisation", "finite means, deviations above 0", format!("{self:?}"))),
+        }
+    }
+
+    /// Writes a picture of a signal `[h, w, channels]` of bytes, of up to three channels, as normalised planes
+    /// `[channels, h, w]`.
+    pub(crate) fn signal_planes(&self, picture: &[u8], [h, w, channels]: MapShape, out: &mut [f32]) {
+        for (i, &v) in picture.iter().enumerate() {
+            let (pixel, c) = (i / channels, i % channels);
+            out[c * h * w + pixel] = (f32::from(v) / 255.0 - self.mean[c]) / self.std[c];
         }
     }
 

@@ -25,6 +25,7 @@ mod optim;
 mod parameter;
 pub mod rng;
 mod run;
+mod signal;
 mod state;
 mod train;
 
@@ -36,14 +37,15 @@ pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
 pub use inference::{
     Curvature, Deterministic, Ensemble, EnsemblePosterior, Estimator, Inference, KlScale, Laplace, LaplacePosterior,
-    McDropoutPosterior, Posterior, Predictive, Prior, Sink, Swag, SwagPosterior, Variational, VariationalPosterior,
-    convert, join,
+    McDropoutPosterior, Posterior, Predictive, Prior, ScaledPosterior, Sink, Swag, SwagPosterior, Variational,
+    VariationalPosterior, convert, join, scale,
 };
 pub use init::Init;
 pub use network::{
-    Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Visit,
+    Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Time, Visit,
 };
 pub use onnx_detector::{Channels, OnnxDetector, OnnxOptions, OnnxOutput, Views};
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
+pub use signal::Signal;
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};
 pub use train::{CropError, Crops, EpochRecord, MemoryCrops, TrainConfig, TrainProgress, TrainReport, train};

@@ -9,7 +9,7 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig, Preprocessing};
 use crate::detector::Detector;
 use crate::dropout::{Boundary, check_rate};
-use crate::inference::{Deterministic, Inference, McDropoutPosterior, Posterior};
+use crate::inference::{Deterministic, Inference, McDropoutPosterior, Posterior, ScaledPosterior, check_temperature};
 use crate::state::write_atomic;
 
 /// The version of the run's format that is written, and the only one read.
@@ -60,6 +60,9 @@ pub struct RunConfig {
     /// How samples are drawn, where it is not by dropout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inference: Option<Inference>,
+    /// What the logits of every sample are divided by, 1 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softmax_temperature: Option<f32>,
     /// Seed of weights, order and augmentation.
     pub seed: u64,
     /// Epoch (from 1) whose weights these are.
@@ -73,9 +76,13 @@ pub struct RunConfig {
 impl RunConfig {
     /// How samples are drawn, in words.
     pub fn posterior_in_words(&self) -> String {
-        match &self.inference {
+        let method = match &self.inference {
             Some(inference) => inference.in_words(),
             None => format!("Monte Carlo dropout at rate {} from `{}` on", self.dropout, self.boundary),
+        };
+        match self.softmax_temperature {
+            Some(temperature) => format!("{method}; logits divided by {temperature:.3}"),
+            None => method,
         }
     }
 }
@@ -127,6 +134,9 @@ impl Run {
         if let Some(inference) = &config.inference {
             inference.check(&network)?;
         }
+        if let Some(temperature) = config.softmax_temperature {
+            check_temperature(temperature)?;
+        }
         Ok(Self { dir: dir.to_owned(), config })
     }
 
@@ -145,38 +155,48 @@ impl Run {
     /// # Errors
     /// As [`Run::detector`], and of what the method keeps beside the weights.
     pub fn posterior(&self, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
-        let net = self.detector(device)?;
-        if let Some(inference) = &self.config.inference {
-            return inference.posterior(net, &self.dir);
-        }
-        if self.config.dropout == 0.0 {
-            return Ok(Box::new(Deterministic::new(net)));
-        }
-        let RunConfig { boundary, dropout, .. } = self.config;
-        Ok(Box::new(McDropoutPosterior::new(net, boundary, dropout)?))
+        let posterior = self.unscaled(device)?;
+        Ok(match self.config.softmax_temperature {
+            Some(temperature) => Box::new(ScaledPosterior::new(posterior, temperature)?),
+            None => posterior,
+        })
     }
 
-    /// A batch for the posterior, `[items, 3, size, size]`, from RGB crops
-    /// `[items, size, size, 3]` of the run's input size.
+    /// The posterior before its logits are divided.
+    fn unscaled(&self, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
+        let net = self.detector(device)?;
+        let RunConfig { boundary, dropout, .. } = self.config;
+        match &self.config.inference {
+            Some(inference) => inference.posterior(net, &self.dir),
+            None if dropout == 0.0 => Ok(Box::new(Deterministic::new(net))),
+            None => Ok(Box::new(McDropoutPosterior::new(net, boundary, dropout)?)),
+        }
+    }
+
+    /// A batch for the posterior, `[items, channels, h, w]`, from inputs `[items, h, w, channels]` of bytes, each of
+    /// [`Preprocessing::shape`]: RGB crops of the run's input size, or pictures of its signal.
     ///
     /// # Errors
-    /// [`NnError::Input`] where the bytes are not a whole number of crops, or none.
-    pub fn batch(&self, crops: &[u8], device: &Device) -> Result<Tensor<4>, NnError> {
-        let size = self.config.preprocessing.input_size as usize;
-        let one = size * size * 3;
-        if crops.is_empty() || !crops.len().is_multiple_of(one) {
+    /// [`NnError::Input`] where the bytes are not a whole number of inputs, or none.
+    pub fn batch(&self, inputs: &[u8], device: &Device) -> Result<Tensor<4>, NnError> {
+        let preprocessing = &self.config.preprocessing;
+        let shape @ [h, w, channels] = preprocessing.shape();
+        let one = h * w * channels;
+        if inputs.is_empty() || !inputs.len().is_multiple_of(one) {
             return Err(NnError::Input {
                 what: "crops",
-                expected: format!("items * {size} * {size} * 3 bytes, 1 item or more"),
-                found: vec![crops.len()],
+                expected: format!("items * {h} * {w} * {channels} bytes, 1 item or more"),
+                found: vec![inputs.len()],
             });
         }
-        let mut values = vec![0.0; crops.len()];
-        for (crop, out) in crops.chunks_exact(one).zip(values.chunks_exact_mut(one)) {
-            self.config.preprocessing.normalisation.planes(crop, size, None, out);
+        let mut values = vec![0.0; inputs.len()];
+        for (input, out) in inputs.chunks_exact(one).zip(values.chunks_exact_mut(one)) {
+            match preprocessing.signal {
+                None => preprocessing.normalisation.planes(input, h, None, out),
+                Some(_) => preprocessing.normalisation.signal_planes(input, shape, out),
+            }
         }
-        let shape = [crops.len() / one, 3, size, size];
-        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+        Ok(Tensor::from_data(TensorData::new(values, [inputs.len() / one, channels, h, w]), device))
     }
 }
 

@@ -43,7 +43,7 @@ fn of_moderate_logits(architecture: Architecture, config: &NetworkConfig) -> Det
 
 #[test]
 fn samples_from_any_boundary_are_whole_passes_with_the_same_masks() {
-    let config = NetworkConfig { classes: 3, width: None };
+    let config = NetworkConfig::new(3);
     for architecture in NETWORKS {
         let net = of_moderate_logits(architecture, &config);
         for boundary in [Boundary::Head, Boundary::Stage(3), Boundary::All] {

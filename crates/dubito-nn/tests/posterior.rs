@@ -8,13 +8,13 @@ use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
     Architecture, Boundary, Curvature, Detector, Deterministic, Inference, Init, Laplace, McDropoutPosterior,
     MemoryCrops, NetworkConfig, NnError, Posterior, Predictive, Preprocessing, RUN_VERSION, Run, RunConfig, StateDict,
-    Swag, SwagPosterior, TrainedOn, Variational, VariationalPosterior, convert, join,
+    Swag, SwagPosterior, TrainedOn, Variational, VariationalPosterior, convert, join, scale,
 };
 
 const SIZE: usize = 48;
 
 fn net() -> Detector {
-    let config = NetworkConfig { classes: 3, width: Some(16) };
+    let config = NetworkConfig { width: Some(16), ..NetworkConfig::new(3) };
     Detector::new(Architecture::Resnet18, &config, Init::Kaiming, 5, &Device::flex()).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn fifty_samples_equal_fifty_whole_passes_with_the_same_masks() {
 /// A run of [`net`] begun with this seed, as training leaves it.
 fn run(dir: &Path, seed: u64) -> Run {
     let device = Device::flex();
-    let network = NetworkConfig { classes: 3, width: Some(16) };
+    let network = NetworkConfig { classes: 3, width: Some(16), window: None };
     std::fs::create_dir_all(dir).unwrap();
     let net = Detector::new(Architecture::Resnet18, &network, Init::Kaiming, seed, &device).unwrap();
     net.save(&dir.join("weights.safetensors")).unwrap();
@@ -80,6 +80,7 @@ fn run(dir: &Path, seed: u64) -> Run {
         dropout: 0.3,
         boundary: Boundary::Head,
         inference: None,
+        softmax_temperature: None,
         seed,
         epoch: 1,
         valid_loss: 1.0,
@@ -140,6 +141,9 @@ fn methods() -> Vec<(String, Box<dyn Posterior>, bool)> {
     join(&members, &dir.path().join("ensemble"), &device).unwrap();
     let ensemble = Run::load(&dir.path().join("ensemble")).unwrap();
     all.push(("ensemble".to_owned(), ensemble.posterior(&device).unwrap(), false));
+    let scaled = dir.path().join("scaled");
+    scale(&Run::load(&dir.path().join("1")).unwrap(), &crops(30), 4, 1, &scaled, &device).unwrap();
+    all.push(("scaled".to_owned(), Run::load(&scaled).unwrap().posterior(&device).unwrap(), true));
     all
 }
 
@@ -316,7 +320,7 @@ fn conversions_that_make_no_sense_are_refused_with_the_reason() {
     let settings = Laplace { prior_precision: Some(0.0), ..Laplace::default() };
     assert!(refused(&Inference::Laplace(settings), Some(&crops(30))).contains("`prior_precision`"));
     let large = MemoryCrops::new(64, vec![0; 64 * 64 * 3], vec![0], vec![0]).unwrap();
-    assert!(refused(&laplace(Curvature::Full), Some(&large)).contains("64 pixels"));
+    assert!(refused(&laplace(Curvature::Full), Some(&large)).contains("[64, 64, 3]"));
 
     // A Bayesian run is not converted again, nor a run over itself.
     convert(&trained, &variational(Boundary::Head), None, &out, &device).unwrap();
@@ -357,4 +361,32 @@ fn an_ensemble_is_of_runs_that_were_taught_the_same() {
         let alone = Deterministic::new(run.detector(&device).unwrap()).draw(images(1), 0..1, 0).unwrap();
         assert_close(&values(alone), &drawn[at..at + 3], 1e-6);
     }
+}
+
+#[test]
+fn a_temperature_divides_the_logits_of_every_sample() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    // Labels of noise: the best that a random network can do is to say that it knows nothing.
+    let trained = run(&dir.path().join("run"), 5);
+    let out = dir.path().join("scaled");
+    let config = scale(&trained, &crops(30), 8, 1, &out, &device).unwrap();
+    let temperature = config.softmax_temperature.unwrap();
+    assert!(temperature > 2.0, "{temperature}");
+    let draw = |run: &Run| values(run.posterior(&device).unwrap().draw(images(1), 0..5, 1).unwrap());
+    let (before, after) = (draw(&trained), draw(&Run::load(&out).unwrap()));
+    for (before, after) in before.chunks_exact(3).zip(after.chunks_exact(3)) {
+        let odds = |p: &[f32]| (p[0] / p[1]).ln();
+        assert!((odds(before) / temperature - odds(after)).abs() < 1e-4);
+    }
+    let card = std::fs::read_to_string(out.join("model_card.md")).unwrap();
+    assert!(card.contains("logits divided by"), "{card}");
+
+    let other = dir.path().join("other");
+    assert!(scale(&trained, &crops(0), 8, 1, &other, &device).unwrap_err().to_string().contains("no crop"));
+    assert!(scale(&trained, &crops(3), 0, 1, &other, &device).unwrap_err().to_string().contains("`samples`"));
+    let scaled = Run::load(&out).unwrap();
+    assert!(scale(&scaled, &crops(3), 2, 1, &other, &device).is_err(), "scaled twice");
+    assert!(convert(&scaled, &variational(Boundary::Head), None, &other, &device).is_err());
+    assert!(join(&[trained, scaled], &other, &device).unwrap_err().to_string().contains("has a temperature"));
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use dubito_data::classes::ClassList;
 use dubito_data::manifest::Row;
-use dubito_data::split;
-use dubito_nn::{Crops, Inference, Run, RunConfig, TrainConfig, convert, device, join};
+use dubito_data::split::{self, Round};
+use dubito_nn::{Crops, Inference, Run, RunConfig, TrainConfig, convert, device, join, scale};
 
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
-use crate::train::{TrainOptions, train_rounds};
-use crate::{Lesson, StoreCrops, StudyError};
+use crate::train::{TrainOptions, open_crops, train_rounds};
+use crate::{Lesson, StudyError};
 
 /// How runs are made Bayesian.
 #[derive(Clone, Debug)]
@@ -52,6 +52,7 @@ pub fn fine_tuning(config: &TrainConfig, inference: &Inference, run: &Run) -> Re
         class_names: class_names.clone(),
         trained_on: trained_on.clone(),
         normalisation: Some(preprocessing.normalisation),
+        signal: preprocessing.signal,
         weights: Some(run.dir.join("weights.safetensors")),
         freeze: first.checked_sub(1).map(|before| stages.stages[before].name.clone()),
         dropout: 0.0,
@@ -85,8 +86,7 @@ pub fn convert_runs(
     for (k, FoldRun { dir, fold }) in runs.iter().enumerate() {
         let run = Run::load(dir)?;
         let to = fold.as_ref().map_or(out.to_owned(), |fold| out.join(fold));
-        let alone = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let name = fold.clone().unwrap_or(alone);
+        let name = name_of(dir, fold);
         match (&options.inference, options.epochs) {
             (inference, Some(epochs)) if inference.scope().is_some() => {
                 let clips = clips.ok_or_else(|| needed("fine-tuning"))?;
@@ -100,8 +100,8 @@ pub fn convert_runs(
             }
             (Inference::Laplace(_), None) => {
                 let clips = clips.ok_or_else(|| needed("a Laplace approximation"))?;
-                let crops = clips.of(&run, &name)?;
-                convert(&run, &options.inference, Some(&crops), &to, &device(&options.device)?)?;
+                let crops = clips.of(&run, &name, |round| &round.train)?;
+                convert(&run, &options.inference, Some(crops.as_ref()), &to, &device(&options.device)?)?;
             }
             (Inference::Swag(_), None) => {
                 return Err(StudyError::Input {
@@ -152,6 +152,41 @@ pub fn join_runs(folders: &[Vec<FoldRun>], out: &Path, device_name: &str) -> Res
     Ok(made)
 }
 
+/// Gives each run the temperature that suits the clips it was validated on best, in `out` or in `out/FOLD`.
+///
+/// # Errors
+/// Clips of another task than the run's; those of [`dubito_nn::scale`].
+#[allow(clippy::too_many_arguments)] // one call, each argument a different thing
+pub fn scale_runs(
+    runs: &[FoldRun],
+    clips: TrainedClips<'_>,
+    out: &Path,
+    samples: u32,
+    seed: u64,
+    device_name: &str,
+    step: Step,
+    on_progress: OnProgress,
+) -> Result<Vec<FoldRun>, StudyError> {
+    let mut made = Vec::new();
+    for (k, FoldRun { dir, fold }) in runs.iter().enumerate() {
+        let run = Run::load(dir)?;
+        let name = name_of(dir, fold);
+        let crops = clips.of(&run, &name, |round| &round.valid)?;
+        let to = fold.as_ref().map_or(out.to_owned(), |fold| out.join(fold));
+        scale(&run, crops.as_ref(), samples, seed, &to, &device(device_name)?)?;
+        made.push(FoldRun { dir: to, fold: fold.clone() });
+        if !on_progress(&Progress { step, done: k + 1, total: runs.len(), item: name }) {
+            return Err(StudyError::stopped());
+        }
+    }
+    Ok(made)
+}
+
+/// The fold that a run was not trained on: of a run alone, the name of its folder.
+fn name_of(dir: &Path, fold: &Option<String>) -> String {
+    fold.clone().unwrap_or_else(|| dir.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
 impl TrainedClips<'_> {
     /// What a run was taught, made out of these clips again.
     fn lesson(&self, run: &Run) -> Result<Lesson, StudyError> {
@@ -171,8 +206,8 @@ impl TrainedClips<'_> {
         Ok(lesson)
     }
 
-    /// The crops that the run of a fold was trained on.
-    fn of(&self, run: &Run, fold: &str) -> Result<impl Crops, StudyError> {
+    /// The crops of a part of the round that left out a fold.
+    fn of(&self, run: &Run, fold: &str, part: fn(&Round) -> &Vec<usize>) -> Result<Box<dyn Crops>, StudyError> {
         let lesson = self.lesson(run)?;
         let rounds = split::rounds(self.rows)?;
         let Some(round) = rounds.iter().find(|round| round.fold == fold) else {
@@ -182,7 +217,8 @@ impl TrainedClips<'_> {
                 hint: "name the run's folder as `train` did, after the fold that it was not trained on".into(),
             });
         };
-        let rows: Vec<&Row> = round.train.iter().map(|&i| &self.rows[i]).collect();
-        StoreCrops::open(&rows, &lesson, self.store, &crate::crops::people(self.rows))
+        let rows: Vec<&Row> = part(round).iter().map(|&i| &self.rows[i]).collect();
+        let signal = run.config.preprocessing.signal;
+        open_crops(&rows, &lesson, self.store, &crate::crops::people(self.rows), signal)
     }
 }

@@ -122,7 +122,7 @@ pub fn demo(
     let title = "What this detector can be believed for";
     let options = bootstrap(*seed);
     let metrics =
-        crate::report::report(&[predictions], &rows, Some(&store), title, how, &not_in_the_demo(), out, &options)?;
+        crate::report::report(&[predictions.path], &rows, Some(&store), title, how, &not_in_the_demo(), out, &options)?;
     on_progress(&Progress { step: REPORT, done: 1, total: 1, item: "report.html".into() });
     Ok(Demo { metrics, warnings: folder.warnings })
 }

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod detect;
 mod detector;
 mod error;
+mod inputs;
 pub mod lesson;
 mod logistic;
 pub mod predict;
@@ -18,8 +19,9 @@ pub mod sheet;
 pub mod simulate;
 pub mod train;
 
-pub use crops::StoreCrops;
+pub use crops::{SignalCrops, StoreCrops};
 pub use detector::Detector;
 pub use error::StudyError;
+pub use inputs::{Inputs, inputs};
 pub use lesson::Lesson;
 pub use progress::{OnProgress, Progress, Step};

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{AugmentConfig, Inference, Run, TrainConfig};
+use dubito_nn::{AugmentConfig, Crops, Inference, Run, Signal, TrainConfig};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::bayes::fine_tuning;
+use crate::crops::{SignalCrops, StoreCrops};
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
-use crate::{Lesson, StoreCrops, StudyError};
+use crate::{Lesson, StudyError};
 
 /// Parts that the training of a fold is counted in.
 const PARTS: usize = 1000;
@@ -122,8 +123,9 @@ fn train_round(
 ) -> Result<(), StudyError> {
     let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
     let people = crate::crops::people(rows);
-    let train = StoreCrops::open(&pick(&round.train), lesson, store, &people)?;
-    let valid = StoreCrops::open(&pick(&round.valid), lesson, store, &people)?;
+    let signal = options.config.signal();
+    let open = |part: &[usize]| open_crops(&pick(part), lesson, store, &people, signal);
+    let (train, valid) = (open(&round.train)?, open(&round.valid)?);
     // What the run depends on: other data or settings are another run.
     let clips: Vec<_> = [&round.train, &round.valid]
         .into_iter()
@@ -142,24 +144,38 @@ fn train_round(
         std::fs::remove_dir_all(dir).map_err(StudyError::io(dir))?;
     }
     dubito_data::write_atomically(&key_path, key.as_bytes())?;
-    let (config, device) = (&options.config, &options.device);
+    let (config, device, crops) = (&options.config, &options.device, [train.as_ref(), valid.as_ref()]);
     match &config.inference {
         // Gaussian weights around trained ones (MOPED) begin with the training of those.
         Some(inference @ Inference::Variational(settings)) if config.weights.is_none() && settings.is_moped() => {
             let first = dir.join("trained");
             let plain = TrainConfig { inference: None, ..config.clone() };
-            train_into(&plain, [&train, &valid], &first, device, &mut |done, of, epoch| told(done, 2 * of, epoch))?;
+            train_into(&plain, crops, &first, device, &mut |done, of, epoch| told(done, 2 * of, epoch))?;
             let config = fine_tuning(config, inference, &Run::load(&first)?)?;
             let second = &mut |done, of, epoch| told(done + of, 2 * of, epoch);
-            train_into(&config, [&train, &valid], dir, device, second)
+            train_into(&config, crops, dir, device, second)
         }
-        _ => train_into(config, [&train, &valid], dir, device, told),
+        _ => train_into(config, crops, dir, device, told),
     }
+}
+
+/// The crops of clips, or the pictures of a signal in them.
+pub(crate) fn open_crops(
+    rows: &[&Row],
+    lesson: &Lesson,
+    store: &Path,
+    people: &[&str],
+    signal: Option<Signal>,
+) -> Result<Box<dyn Crops>, StudyError> {
+    Ok(match signal {
+        None => Box::new(StoreCrops::open(rows, lesson, store, people)?),
+        Some(signal) => Box::new(SignalCrops::open(rows, lesson, store, people, signal)?),
+    })
 }
 
 fn train_into(
     config: &TrainConfig,
-    [train, valid]: [&StoreCrops; 2],
+    [train, valid]: [&dyn Crops; 2],
     dir: &Path,
     device: &str,
     told: &mut dyn FnMut(usize, usize, usize) -> bool,

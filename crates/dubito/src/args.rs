@@ -275,7 +275,8 @@ pub struct Extract {
 #[derive(Debug, Args)]
 pub struct TrainSettings {
     /// The architecture: resnet18, mobilenet_v2, mobilenet_v3_small, efficientnet_b0, efficientnet_b4, xception,
-    /// or efficientnet_b0_torchvision, efficientnet_b4_torchvision
+    /// efficientnet_b0_torchvision, efficientnet_b4_torchvision; on clips of consecutive frames fakecatcher, ppg_cells,
+    /// motion, motion_2plus1d
     #[arg(long, value_name = "NAME", default_value = "resnet18")]
     pub detector: String,
     /// Channels of resnet18's first stage; 64 is the published network, costs grow with the square [default: 16]

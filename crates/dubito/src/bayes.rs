@@ -8,7 +8,7 @@ use dubito_data::manifest;
 use dubito_nn::{
     Boundary, Curvature, Estimator, Inference, KlScale, Laplace, Predictive, Prior, Run, Swag, Variational,
 };
-use dubito_study::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs};
+use dubito_study::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs, scale_runs};
 use dubito_study::predict::{FoldRun, find_runs};
 use dubito_study::{Step, StudyError};
 use serde_json::json;
@@ -23,6 +23,8 @@ pub enum Bayes {
     Convert(Convert),
     /// Join runs that were trained apart into an ensemble
     Join(Join),
+    /// Give runs of any method a temperature, which all logits are divided by, found on their validation clips
+    Scale(Scale),
 }
 
 /// Gaussian weights, for `bayes convert` and `train`.
@@ -199,6 +201,32 @@ pub struct Join {
     common: Common,
 }
 
+/// `bayes scale`
+#[derive(Debug, Args)]
+pub struct Scale {
+    /// What `train` or `bayes` wrote
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// The manifest that the runs were trained with
+    #[arg(long, value_name = "MANIFEST")]
+    manifest: PathBuf,
+    /// The class list (TOML) that they were trained with, if there was one
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+    /// Posterior samples of each frame
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// Seed of the samples
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// cpu, or gpu in a build with the feature `wgpu`
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// What every command takes.
+    #[command(flatten)]
+    common: Common,
+}
+
 /// Runs one of them.
 pub fn run(arguments: &Bayes) -> Result<(), StudyError> {
     match arguments {
@@ -206,6 +234,17 @@ pub fn run(arguments: &Bayes) -> Result<(), StudyError> {
         Bayes::Join(Join { runs, device, common }) => {
             let folders = runs.iter().map(|dir| find_runs(dir)).collect::<Result<Vec<_>, _>>()?;
             say(common, &join_runs(&folders, &common.out, device)?)
+        }
+        Bayes::Scale(Scale { run, manifest: path, classes, samples, seed, device, common }) => {
+            let classes = classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
+            let (rows, store) = (manifest::read(path)?, path.parent().map(Path::to_owned).unwrap_or_default());
+            let clips = TrainedClips { rows: &rows, store: &store, classes: &classes };
+            let display = Display::new(common.quiet);
+            let (runs, step) = (find_runs(run)?, Step::only("scale"));
+            let show = |p: &_| display.show(p);
+            let made = scale_runs(&runs, clips, &common.out, *samples, *seed, device, step, &show)?;
+            display.finish();
+            say(common, &made)
         }
     }
 }

@@ -21,7 +21,7 @@ use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, SetApart, V
 use dubito_stats::{Bootstrap, Unit};
 use dubito_study::audit::{self, AuditOptions};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
-use dubito_study::predict::{PredictOptions, predict};
+use dubito_study::predict::{PredictOptions, Predicted, predict};
 use dubito_study::provenance::provenance;
 use dubito_study::sheet::contact_sheet;
 use dubito_study::simulate::{SimulateOptions, simulate};
@@ -352,12 +352,17 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let show = |p: &_| display.show(p);
     let how = provenance(arguments.seed, &tools());
     let step = Step::only("predict");
-    let predictions = predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
+    let Predicted { path: predictions, missing } =
+        predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
     display.finish();
     if common.json {
-        println!("{}", json!({ "predictions": predictions }));
+        println!("{}", json!({ "predictions": predictions, "missing": missing }));
     } else {
         println!("{}: {} samples of each frame", predictions.display(), options.samples);
+        // The report names each, with its reason.
+        if missing > 0 {
+            println!("{missing} videos have no prediction: `dubito analyze` says why");
+        }
     }
     Ok(())
 }
@@ -381,6 +386,7 @@ fn run_analyze(arguments: &Analyze) -> Result<(), StudyError> {
     let input = ReportInput {
         title: arguments.title.clone(),
         provenance: provenance(arguments.seed, &tools()),
+        missing: scores.missing.clone(),
         calibration,
         classes,
         all_items: arguments.all_items,

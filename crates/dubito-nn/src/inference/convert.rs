@@ -1,11 +1,12 @@
-//! Trained runs made Bayesian without training: MOPED, last-layer Laplace, ensembles.
+//! Trained runs made Bayesian without training: MOPED, last-layer Laplace, ensembles; and a temperature for any run.
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::ensemble::{self, Ensemble};
 use super::laplace::{Evidence, fit, last_layer};
+use super::scaled::Labelled;
 use super::{Inference, Variational};
 use crate::NnError;
 use crate::detector::{Detector, Pass};
@@ -31,6 +32,9 @@ pub fn convert(
     out: &Path,
     device: &Device,
 ) -> Result<RunConfig, NnError> {
+    if run.config.softmax_temperature.is_some() {
+        return Err(NnError::setting("run", "one without a temperature: that comes last", run.dir.display()));
+    }
     if let Some(already) = &run.config.inference {
         let found = format!("{}, which is `{}`", run.dir.display(), already.name());
         return Err(NnError::setting("run", "a deterministic or dropout run", found));
@@ -52,7 +56,7 @@ pub fn convert(
             return Err(NnError::setting("inference", "a method that needs no training: train with it", "`swag`"));
         }
     };
-    write(run, &net, inference, &arrays, out)
+    write(run, &net, RunConfig { inference: Some(inference), ..run.config.clone() }, Some(&arrays), out)
 }
 
 /// Writes an ensemble of runs of one task, one architecture and one input into the folder `out`.
@@ -63,21 +67,75 @@ pub fn convert(
 pub fn join(runs: &[Run], out: &Path, device: &Device) -> Result<RunConfig, NnError> {
     let arrays = ensemble::join(runs, device)?;
     let inference = Inference::Ensemble(Ensemble { members: runs.len() });
-    write(&runs[0], &runs[0].detector(device)?, inference, &arrays, out)
+    let config = RunConfig { inference: Some(inference), ..runs[0].config.clone() };
+    write(&runs[0], &runs[0].detector(device)?, config, Some(&arrays), out)
+}
+
+/// Writes a run with the temperature that suits `data` best, crops of people it did not learn from (those of validation),
+/// half of what counts being real; found on so many samples of each.
+///
+/// # Errors
+/// [`NnError::Data`] for no crops, or crops of another size; [`NnError::Setting`] for no samples, or a run that has a
+/// temperature; as [`Run::posterior`]; [`NnError::Io`].
+pub fn scale(
+    run: &Run,
+    data: &dyn Crops,
+    samples: u32,
+    seed: u64,
+    out: &Path,
+    device: &Device,
+) -> Result<RunConfig, NnError> {
+    if let Some(already) = run.config.softmax_temperature {
+        return Err(NnError::setting("run", "one without a temperature", already));
+    }
+    let posterior = run.posterior(device)?;
+    let mut found = Labelled {
+        classes: posterior.classes(),
+        probabilities: Vec::new(),
+        samples: samples as usize,
+        labels: Vec::new(),
+        weights: balanced_weights(data),
+    };
+    each_batch(run, data, device, &mut |batch, labels| {
+        found.probabilities.extend(values_of(posterior.draw(batch, 0..samples, seed)?));
+        found.labels.extend(labels);
+        Ok(())
+    })?;
+    let config = RunConfig { softmax_temperature: Some(found.best_temperature()?), ..run.config.clone() };
+    write(run, &run.detector(device)?, config, None, out)
 }
 
 /// The last layer's input, logits and classes of every crop.
 fn gather(run: &Run, net: &Detector, data: &dyn Crops, device: &Device) -> Result<Evidence, NnError> {
-    let size = run.config.preprocessing.input_size;
-    if data.size() != size && !data.is_empty() {
-        let reason = format!("crops of {} pixels, and the run takes {size}", data.size());
+    let (place, _) = last_layer(net.network())?;
+    let mut evidence = Evidence::default();
+    each_batch(run, data, device, &mut |batch, labels| {
+        let features = net.run_until(batch, place);
+        let logits = net.run_from(features.clone(), place, &mut Pass::inference(None));
+        evidence.features.extend(values_of(features));
+        evidence.logits.extend(values_of(logits));
+        evidence.labels.extend(labels);
+        Ok(())
+    })?;
+    let total = data.len() as f64;
+    evidence.weights = balanced_weights(data).into_iter().map(|weight| weight * total).collect();
+    Ok(evidence)
+}
+
+/// Hands out all crops as the run takes them, with their classes.
+fn each_batch(
+    run: &Run,
+    data: &dyn Crops,
+    device: &Device,
+    visit: &mut dyn FnMut(Tensor<4>, Vec<usize>) -> Result<(), NnError>,
+) -> Result<(), NnError> {
+    let expected = run.config.preprocessing.shape();
+    if data.shape() != expected && !data.is_empty() {
+        let reason = format!("crops are {:?}, and the run takes {expected:?}", data.shape());
         return Err(NnError::Data { reason });
     }
-    let (place, _) = last_layer(net.network())?;
-    let classes = net.config().classes;
-    let mut evidence = Evidence::default();
+    let (classes, one) = (run.config.class_names.len(), expected.iter().product::<usize>());
     let items: Vec<usize> = (0..data.len()).collect();
-    let one = 3 * (size as usize).pow(2);
     for items in items.chunks(CHUNK) {
         let mut bytes = vec![0; items.len() * one];
         for (crop, &i) in bytes.chunks_exact_mut(one).zip(items) {
@@ -87,23 +145,17 @@ fn gather(run: &Run, net: &Detector, data: &dyn Crops, device: &Device) -> Resul
                 return Err(NnError::Data { reason });
             }
         }
-        let features = net.run_until(run.batch(&bytes, device)?, place);
-        let logits = net.run_from(features.clone(), place, &mut Pass::inference(None));
-        evidence.features.extend(values_of(features));
-        evidence.logits.extend(values_of(logits));
-        evidence.labels.extend(items.iter().map(|&i| data.class(i)));
+        visit(run.batch(&bytes, device)?, items.iter().map(|&i| data.class(i)).collect())?;
     }
-    let total = data.len() as f64;
-    evidence.weights = balanced_weights(data).into_iter().map(|weight| weight * total).collect();
-    Ok(evidence)
+    Ok(())
 }
 
-/// The folder of a run with another posterior.
+/// The folder of a run with another configuration, and with what its method keeps; without `arrays` what the run has.
 fn write(
     run: &Run,
     net: &Detector,
-    inference: Inference,
-    arrays: &StateDict,
+    config: RunConfig,
+    arrays: Option<&StateDict>,
     out: &Path,
 ) -> Result<RunConfig, NnError> {
     std::fs::create_dir_all(out).map_err(|e| NnError::io(out, "create", e))?;
@@ -111,9 +163,13 @@ fn write(
         return Err(NnError::setting("out", "another folder than the run's own", out.display()));
     }
     net.save(&out.join("weights.safetensors"))?;
-    inference.write_arrays(out, arrays)?;
-    let made_by = format!("dubito {}", env!("CARGO_PKG_VERSION"));
-    let config = RunConfig { inference: Some(inference), made_by, ..run.config.clone() };
+    if let Some(inference) = &config.inference {
+        match arrays {
+            Some(arrays) => inference.write_arrays(out, arrays)?,
+            None => inference.write_arrays(out, &inference.arrays(&run.dir)?)?,
+        }
+    }
+    let config = RunConfig { made_by: format!("dubito {}", env!("CARGO_PKG_VERSION")), ..config };
     // The card says all that the old one says, but of the posterior.
     let card = std::fs::read_to_string(run.dir.join("model_card.md")).unwrap_or_default();
     let line = |line: &str| match line.starts_with("| posterior |") {

@@ -62,6 +62,10 @@ pub(super) fn join(runs: &[Run], device: &Device) -> Result<StateDict, NnError> 
                 found,
             ));
         }
+        if other.softmax_temperature.is_some() {
+            let found = format!("{}, which has a temperature", run.dir.display());
+            return Err(NnError::setting("members", "runs without one: that comes last", found));
+        }
         if let Some(inference) = &other.inference {
             let found = format!("{}, which is `{}`", run.dir.display(), inference.name());
             return Err(NnError::setting("members", "deterministic or dropout runs", found));

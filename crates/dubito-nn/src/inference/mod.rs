@@ -8,6 +8,7 @@ mod gaussian;
 mod laplace;
 mod mc_dropout;
 mod noise;
+mod scaled;
 mod swag;
 #[cfg(test)]
 mod tests;
@@ -20,12 +21,14 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-pub use self::convert::{convert, join};
+pub use self::convert::{convert, join, scale};
 pub use self::deterministic::Deterministic;
 pub use self::ensemble::{Ensemble, EnsemblePosterior};
 pub use self::laplace::{Curvature, Laplace, LaplacePosterior, Predictive};
 pub use self::mc_dropout::McDropoutPosterior;
 pub(crate) use self::noise::{LayerNoise, Noise};
+pub use self::scaled::ScaledPosterior;
+pub(crate) use self::scaled::check_temperature;
 pub(crate) use self::swag::SwagTraining;
 pub use self::swag::{Swag, SwagPosterior};
 pub(crate) use self::training::VariationalTraining;

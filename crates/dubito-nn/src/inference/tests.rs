@@ -217,7 +217,7 @@ fn linear_network(weights: &[f32], bias: &[f32]) -> Detector {
     let stage = |name: &str, nodes| Stage { name: name.to_owned(), nodes };
     let stages = vec![stage("stem", vec![Node::Dropout]), stage("head", vec![Node::Dropout, linear.into()])];
     let network = Network { input_channels: input, least: 1, stages };
-    let config = NetworkConfig { classes, width: None };
+    let config = NetworkConfig { classes, width: None, window: None };
     let mut net = Detector::of_network(Architecture::Resnet18, &config, network, &Device::flex());
     net.set_value(0, matrix(&[classes, input], weights));
     net.set_value(1, matrix(&[classes], bias));
@@ -486,6 +486,19 @@ fn swag_is_that_of_torch_uncertainty() {
     }
     let few = Swag { collected: 1, ..settings };
     assert!(SwagPosterior::new(through(0), &few, &kept).is_err());
+}
+
+#[test]
+fn the_temperature_of_logits_three_times_too_large_is_three() {
+    let (x, labels) = toy(3000);
+    let logits: Vec<f32> = x.iter().map(|x| 3.0 * (1.2 * x + 0.4)).collect();
+    let probabilities = logits.iter().map(|l| 1.0 / (1.0 + (-l).exp())).flat_map(|p| [1.0 - p, p]).collect();
+    let found = super::scaled::Labelled { classes: 2, probabilities, samples: 1, labels, weights: vec![1.0; 3000] };
+    let temperature = f64::from(found.best_temperature().unwrap());
+    assert!((temperature - 3.0).abs() < 0.3, "{temperature}");
+    for other in [0.97, 1.03] {
+        assert!(found.loss(temperature) < found.loss(other * temperature));
+    }
 }
 
 #[test]

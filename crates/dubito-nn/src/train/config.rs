@@ -12,6 +12,7 @@ use crate::inference::{Inference, Swag, Variational};
 use crate::init::Init;
 use crate::network::Network;
 use crate::run::TrainedOn;
+use crate::signal::Signal;
 
 /// How to train. Every field has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub struct TrainConfig {
     /// How many variants of each crop are cached where stages are frozen: the crop itself, then
     /// augmented ones; an epoch takes them in turn. 1 or more.
     pub augment_copies: usize,
-    /// Augmentation of training crops.
+    /// Augmentation of training crops; a signal is not augmented.
     pub augment: AugmentConfig,
     /// Dropout rate at the boundary's sites, 0 or more and less than 1.
     pub dropout: f32,
@@ -51,8 +52,10 @@ pub struct TrainConfig {
     /// class evenly from its generators), repeating those of the rarer ones; evenly from the classes where all crops are
     /// real, or none is ([`Crops::source`](crate::Crops::source)). The validation loss weighs its crops in the same way.
     pub class_balance: bool,
-    /// Channels of `resnet18`'s first stage: without it 64, torchvision's; less is faster by the square.
+    /// Channels of the first stage ([`NetworkConfig::width`]): without it as published; less is faster by the square.
     pub width: Option<usize>,
+    /// The signal that a biological detector looks at; without it [`Architecture::signal`].
+    pub signal: Option<Signal>,
     /// How the first convolution begins.
     pub init: Init,
     /// Weights to begin from (safetensors with the architecture's names) instead of random ones; the last
@@ -86,6 +89,7 @@ impl Default for TrainConfig {
             seed: 0,
             class_balance: true,
             width: None,
+            signal: None,
             init: Init::Dct,
             weights: None,
             normalisation: None,
@@ -97,7 +101,13 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// The size of its network.
     pub(super) fn network(&self) -> NetworkConfig {
-        NetworkConfig { classes: self.class_names.len(), width: self.width }
+        let window = self.signal().filter(|_| self.detector.has_window()).map(|signal| signal.window());
+        NetworkConfig { classes: self.class_names.len(), width: self.width, window }
+    }
+
+    /// What the network looks at in the place of crops, if it does.
+    pub fn signal(&self) -> Option<Signal> {
+        self.signal.or(self.detector.signal())
     }
 
     /// How crops are normalised.
@@ -158,6 +168,15 @@ impl TrainConfig {
             return Err(NnError::setting("weight_decay", expected, self.weight_decay));
         }
         self.normalisation().check()?;
+        if let Some(signal) = self.signal {
+            signal.check()?;
+            let own = self.detector.signal().map(|signal| signal.kind());
+            if own != Some(signal.kind()) {
+                let expected = own.map_or("none".to_owned(), |own| format!("`{own}`"));
+                let expected = format!("{expected}, what {} looks at", self.detector);
+                return Err(NnError::setting("signal.kind", expected, format!("`{}`", signal.kind())));
+            }
+        }
         check_rate(self.dropout)?;
         let network = self.detector.network(&self.network())?;
         self.boundary.check("boundary", &network)?;

@@ -146,7 +146,7 @@ pub fn train(
 
 fn check_data(config: &TrainConfig, train: &dyn Crops, valid: &dyn Crops) -> Result<(), NnError> {
     let fail = |reason: String| Err(NnError::Data { reason });
-    let size = train.size();
+    let shape = train.shape();
     if train.len() < 2 || valid.is_empty() {
         return fail(format!(
             "{} training and {} validation crops; at least 2 and 1 are needed",
@@ -154,8 +154,14 @@ fn check_data(config: &TrainConfig, train: &dyn Crops, valid: &dyn Crops) -> Res
             valid.len()
         ));
     }
-    if size < 32 || size != valid.size() {
-        return fail(format!("crops of {size} and {} pixels; both sets need the same size, 32 or more", valid.size()));
+    if shape[0].min(shape[1]) < 32 || shape != valid.shape() || train.size() != valid.size() {
+        let other = valid.shape();
+        return fail(format!("crops of {shape:?} and {other:?}; both sets need the same size, 32 or more"));
+    }
+    let expected =
+        config.signal().map_or([train.size() as usize, train.size() as usize, 3], |s| s.shape(train.size() as usize));
+    if shape != expected {
+        return fail(format!("crops are {shape:?}, {} looks at {expected:?}", config.detector));
     }
     let classes = config.class_names.len();
     for (set, name) in [(train, "training"), (valid, "validation")] {

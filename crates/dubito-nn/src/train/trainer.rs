@@ -390,6 +390,7 @@ impl<'a> Trainer<'a> {
                 input_size: train.size(),
                 margin: train.margin().unwrap_or(config.detector.preprocessing().margin),
                 normalisation: config.normalisation(),
+                signal: config.signal(),
             },
             dropout: config.dropout,
             boundary: config.boundary,
@@ -397,6 +398,7 @@ impl<'a> Trainer<'a> {
                 (Some(variational), _) => Some(variational.inference()),
                 (None, swag) => swag.as_ref().map(SwagTraining::inference),
             },
+            softmax_temperature: None,
             seed: config.seed,
             epoch: best.epoch,
             valid_loss: best.valid_loss,
@@ -412,14 +414,14 @@ impl<'a> Trainer<'a> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::architectures::Architecture;
+    use crate::architectures::{Architecture, NetworkConfig};
     use crate::formula;
 
     /// The loss, every gradient and running statistics of one step, beside PyTorch's in float64.
     #[test]
     fn a_step_is_pytorchs() {
         let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/resnet.json")).unwrap();
-        a_step_is(&golden["train"], Architecture::Resnet18, 64, 62);
+        a_step_is(&golden["train"], Architecture::Resnet18, [4, 3, 64, 64], 62);
         let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/networks.json")).unwrap();
         for (architecture, arrays) in [
             (Architecture::MobilenetV2, 158),
@@ -427,12 +429,25 @@ mod tests {
             (Architecture::EfficientnetB0, 213),
             (Architecture::Xception, 156),
         ] {
-            a_step_is(&golden["networks"][architecture.name()]["train"], architecture, 96, arrays);
+            a_step_is(&golden["networks"][architecture.name()]["train"], architecture, [4, 3, 96, 96], arrays);
+        }
+        let golden = include_str!("../../tests/golden/signal_networks.json");
+        let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+        for (architecture, arrays) in [
+            (Architecture::Fakecatcher, 16),
+            (Architecture::PpgCells, 66),
+            (Architecture::Motion, 17),
+            (Architecture::MotionFactored, 32),
+        ] {
+            let golden = &golden["networks"][architecture.name()]["train"];
+            let shape = serde_json::from_value(golden["shape"].clone()).unwrap();
+            a_step_is(golden, architecture, shape, arrays);
         }
     }
 
-    fn a_step_is(golden: &serde_json::Value, detector: Architecture, size: usize, arrays: usize) {
+    fn a_step_is(golden: &serde_json::Value, detector: Architecture, shape: [usize; 4], arrays: usize) {
         let device = Device::flex();
+        let window = detector.has_window().then_some(if detector == Architecture::Fakecatcher { 64 } else { 16 });
         let config = TrainConfig {
             detector,
             class_names: (0..5).map(|c| c.to_string()).collect(),
@@ -445,7 +460,7 @@ mod tests {
             frozen: 0,
             dir: Path::new(""),
             device: &device,
-            net: formula::detector(detector, &device),
+            net: formula::detector(detector, &NetworkConfig { window, ..formula::config() }, &device),
             optimiser: AdamW::default(),
             variational: None,
             swag: None,
@@ -453,7 +468,7 @@ mod tests {
             state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
             fresh: true,
         };
-        let x = formula::image("train", [4, 3, size, size], &device);
+        let x = formula::image("train", shape, &device);
         let labels: Vec<usize> = serde_json::from_value(golden["labels"].clone()).unwrap();
         let loss = trainer.step(x, &labels, 1e-3);
         let want = golden["loss"].as_f64().unwrap() as f32;
