@@ -23,14 +23,14 @@ pub struct McDropoutPosterior {
 }
 
 impl McDropoutPosterior {
-    /// Dropout of `rate` in [0, 1) at the boundary and after; 512 MiB for the samples in flight.
+    /// Dropout of `rate` in [0, 1) at the boundary and after; 64 MiB for the samples in flight.
     ///
     /// # Errors
     /// [`NnError::Setting`] for a rate out of its range, or a boundary at a stage that the network has not.
     pub fn new(net: Detector, boundary: Boundary, rate: f32) -> Result<Self, NnError> {
         check_rate(rate)?;
         boundary.check("boundary", net.network())?;
-        Ok(Self { net, boundary, rate, memory: 512 << 20 })
+        Ok(Self { net, boundary, rate, memory: 64 << 20 })
     }
 
     /// Sets the limit, in bytes, on the feature maps of samples computed together; at least one
