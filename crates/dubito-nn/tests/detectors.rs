@@ -88,7 +88,6 @@ fn a_few_steps_lower_the_loss_and_two_runs_are_the_same_to_the_bit() {
             detector,
             epochs: 3,
             batch: 4,
-            learning_rate: 1e-3,
             augment: AugmentConfig::none(),
             patience: 0,
             dropout: 0.0,

@@ -7,8 +7,9 @@ use std::path::Path;
 use burn::tensor::Device;
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    AugmentConfig, Boundary, CropError, Crops, Estimator, Inference, Laplace, MemoryCrops, NnError, Prior, Run, Swag,
-    TrainConfig, TrainProgress, TrainReport, Variational, read_state, train,
+    AugmentConfig, Boundary, CropError, Crops, EpochRecord, Estimator, Inference, Laplace, LossConfig, MemoryCrops,
+    NnError, OptimiserConfig, OptimiserName, Prior, Run, ScheduleConfig, ScheduleName, Swag, TrainConfig,
+    TrainProgress, TrainReport, Variational, read_state, train,
 };
 
 const SIZE: usize = 32;
@@ -38,12 +39,16 @@ fn crops(n: usize, seed: u64, group: u32) -> MemoryCrops {
     MemoryCrops::new(SIZE as u32, pixels, classes, vec![group; n]).unwrap()
 }
 
+fn at_rate(learning_rate: f32) -> OptimiserConfig {
+    OptimiserConfig { learning_rate, ..OptimiserConfig::default() }
+}
+
 fn config() -> TrainConfig {
     TrainConfig {
         epochs: 4,
         batch: 16,
         width: Some(8),
-        learning_rate: 3e-3,
+        optimiser: at_rate(3e-3),
         freeze: Some("stem".to_owned()),
         patience: 0,
         seed: 3,
@@ -80,6 +85,11 @@ fn it_learns_what_can_be_learned_and_leaves_a_run() {
     let trunk: Vec<_> = seen.iter().filter(|p| p.epoch == 0).collect();
     assert_eq!(trunk.last().map(|p| (p.step, p.steps)), Some((160, 160)));
     assert_eq!(seen.last().map(|p| (p.epoch, p.step, p.steps)), Some((10, 4, 4)));
+    let saved: Vec<_> = seen.iter().filter(|p| p.saved).map(|p| (p.epoch, p.valid_loss)).collect();
+    let recorded: Vec<_> = report.history.iter().map(|h| (h.epoch, Some(h.valid_loss))).collect();
+    assert_eq!(saved, recorded);
+    let written = std::fs::read(dir.path().join("history.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Vec<EpochRecord>>(&written).unwrap(), report.history);
 
     let run = Run::load(dir.path()).unwrap();
     assert_eq!(run.config.class_names, ["real", "fake"]);
@@ -98,6 +108,13 @@ fn it_learns_what_can_be_learned_and_leaves_a_run() {
     assert!(run.batch(&bytes[1..], &device).is_err());
     let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
     assert!(card.contains("real / fake") && card.contains("32 x 32 pixels"));
+    for said in ["AdamW, learning rate 0.003, weight decay 0.01", "then half a cosine", "| loss | cross-entropy,"] {
+        assert!(card.contains(said), "{card}");
+    }
+}
+
+fn constant() -> ScheduleConfig {
+    ScheduleConfig { name: ScheduleName::Constant, ..ScheduleConfig::default() }
 }
 
 fn gaussian(settings: Variational) -> TrainConfig {
@@ -106,13 +123,25 @@ fn gaussian(settings: Variational) -> TrainConfig {
 
 #[test]
 fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
-    let dropout = TrainConfig { dropout: 0.3, boundary: Boundary::Stage(3), ..config() };
+    let plain = TrainConfig { epochs: 3, dropout: 0.3, boundary: Boundary::Stage(3), ..config() };
+    let every_option = TrainConfig {
+        freeze: None,
+        optimiser: OptimiserConfig { name: OptimiserName::Sgd, ..at_rate(0.05) },
+        schedule: ScheduleConfig { name: ScheduleName::Step, every: 1, ..ScheduleConfig::default() },
+        loss: LossConfig { label_smoothing: 0.1, focal: 0.5, real_fake: 0.5, ..LossConfig::default() },
+        augment: AugmentConfig { compression: 0.5, downscale: 0.5, ..AugmentConfig::default() },
+        ..plain.clone()
+    };
     let gaussian = gaussian(Variational { scope: Boundary::Stage(4), ..Variational::default() });
     let swag = Inference::Swag(Swag { scope: Boundary::Stage(4), rank: 2, ..Swag::default() });
-    let swag = TrainConfig { dropout: 0.0, inference: Some(swag), ..config() };
-    let cases = [(Some("layer1"), &dropout), (None, &dropout), (Some("layer3"), &gaussian), (Some("layer3"), &swag)];
-    for (freeze, config) in cases {
-        let config = TrainConfig { freeze: freeze.map(String::from), epochs: 3, ..config.clone() };
+    let tail = |config: TrainConfig| TrainConfig { freeze: Some("layer3".into()), epochs: 3, ..config };
+    let cases = [
+        TrainConfig { freeze: Some("layer1".into()), ..plain },
+        every_option,
+        tail(gaussian),
+        tail(TrainConfig { dropout: 0.0, inference: Some(swag), schedule: constant(), ..config() }),
+    ];
+    for config in cases {
         let whole = tempfile::tempdir().unwrap();
         let uninterrupted = run(&config, whole.path(), &mut go_on).unwrap();
         let parts = tempfile::tempdir().unwrap();
@@ -123,6 +152,8 @@ fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
             assert!(matches!(stopped, Err(NnError::Stopped { epoch: e }) if e == epoch - 1));
             assert!(Run::load(parts.path()).is_err());
         }
+        // What a recipe is called is not what is trained.
+        let config = TrainConfig { recipe: "by another name".into(), ..config };
         let resumed = run(&config, parts.path(), &mut go_on).unwrap();
         assert_eq!(resumed.history, uninterrupted.history);
         let files = ["weights.safetensors", "checkpoint.safetensors", "inference.safetensors"];
@@ -158,7 +189,7 @@ fn a_frozen_trunk_does_not_move() {
 fn early_stopping_keeps_the_best_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let config =
-        TrainConfig { epochs: 30, patience: 2, learning_rate: 0.02, augment: AugmentConfig::none(), ..config() };
+        TrainConfig { epochs: 30, patience: 2, optimiser: at_rate(0.02), augment: AugmentConfig::none(), ..config() };
     let report = run(&config, dir.path(), &mut go_on).unwrap();
     assert!(report.stopped_early);
     assert_eq!(report.history.len(), report.best_epoch + 2);
@@ -169,7 +200,7 @@ fn early_stopping_keeps_the_best_epoch() {
 #[test]
 fn a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
-    let config = TrainConfig { learning_rate: 1e30, ..config() };
+    let config = TrainConfig { optimiser: at_rate(1e30), ..config() };
     let error = run(&config, dir.path(), &mut go_on).unwrap_err();
     assert!(matches!(error, NnError::Diverged { epoch: 1, .. }), "{error}");
     assert!(error.to_string().contains("learning_rate"), "{error}");
@@ -219,7 +250,7 @@ fn what_cannot_be_trained_on_is_refused_with_a_reason() {
     for (bad, field) in [
         (TrainConfig { epochs: 0, ..config() }, "epochs"),
         (TrainConfig { batch: 1, ..config() }, "batch"),
-        (TrainConfig { learning_rate: f32::NAN, ..config() }, "learning_rate"),
+        (TrainConfig { optimiser: at_rate(f32::NAN), ..config() }, "optimiser.learning_rate"),
         (TrainConfig { dropout: 1.0, ..config() }, "dropout"),
         (TrainConfig { width: Some(1), ..config() }, "width"),
         (TrainConfig { freeze: Some("layer9".into()), ..config() }, "freeze"),
@@ -276,7 +307,7 @@ fn gaussian_weights_are_fine_tuned_around_trained_ones() {
         let settings = Variational { scope: Boundary::Stage(4), estimator, prior, ..Variational::default() };
         let config = TrainConfig {
             epochs: 2,
-            learning_rate: 1e-3,
+            optimiser: at_rate(1e-3),
             freeze: Some("layer3".to_owned()),
             weights: weights.clone(),
             ..gaussian(settings)
@@ -319,7 +350,8 @@ fn gaussian_weights_are_fine_tuned_around_trained_ones() {
 fn swag_keeps_the_mean_of_what_training_passes_through() {
     let dir = tempfile::tempdir().unwrap();
     let swag = Inference::Swag(Swag { scope: Boundary::Stage(4), ..Swag::default() });
-    let config = TrainConfig { epochs: 8, dropout: 0.0, inference: Some(swag), patience: 1, ..config() };
+    let config =
+        TrainConfig { epochs: 8, dropout: 0.0, inference: Some(swag), patience: 1, schedule: constant(), ..config() };
     let report = run(&config, dir.path(), &mut go_on).unwrap();
     // To the last epoch, whose mean is kept.
     assert_eq!((report.history.len(), report.best_epoch), (8, 8));
@@ -356,6 +388,8 @@ fn gaussian_weights_that_make_no_sense_are_refused() {
     assert!(refused(&gaussian(Variational { items: Some(0), ..Variational::default() })).contains("`items`"));
     let laplace = Some(Inference::Laplace(Laplace::default()));
     assert!(refused(&TrainConfig { inference: laplace, ..config() }).contains("begin with a trained run"));
+    let swag = Some(Inference::Swag(Swag::default()));
+    assert!(refused(&TrainConfig { inference: swag, dropout: 0.0, ..config() }).contains("`schedule.name`"));
     // A checkpoint of another method is not gone on from.
     run(&TrainConfig { epochs: 1, ..config() }, &dir.path().join("run"), &mut go_on).unwrap();
     assert!(refused(&TrainConfig { epochs: 1, ..head() }).contains("another configuration"));

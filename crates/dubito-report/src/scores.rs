@@ -797,8 +797,8 @@ impl Finish {
         }
         let mut sorted = origins.clone();
         sorted.sort_unstable();
-        let place = |code: u32| sorted.binary_search(&origins[code as usize]).unwrap_or(0) as u32;
-        let codes = codes.into_iter().map(place).collect();
+        let places: Vec<u32> = origins.iter().map(|origin| sorted.binary_search(origin).unwrap_or(0) as u32).collect();
+        codes.iter_mut().for_each(|code| *code = places[*code as usize]);
         (sorted, codes)
     }
 

@@ -105,7 +105,7 @@ impl FixedSum {
 
 /// [`FixedSum`] of numbers of either sign, each counted `weight` times (a unit is 2^-60: the sum may
 /// reach 1e20).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SignedSum(i128);
 
 impl SignedSum {
@@ -131,6 +131,11 @@ impl SignedSum {
 
     pub(crate) fn minus(self, other: Self) -> Self {
         Self(self.0 - other.0)
+    }
+
+    /// The sum without its sign.
+    pub(crate) fn size(self) -> Self {
+        Self(self.0.abs())
     }
 
     pub(crate) fn value(self) -> f64 {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use dubito_data::classes::ClassList;
 use dubito_data::manifest::{self, Label, Row, Status};
-use dubito_nn::{AugmentConfig, CropError, Crops, MapShape, TrainConfig};
+use dubito_nn::{AugmentConfig, CropError, Crops, MapShape, OptimiserConfig, TrainConfig};
 use dubito_study::{Lesson, SignalCrops, StoreCrops};
 
 /// The first item of each of some sets, all as one person's.
@@ -62,8 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         detector: detector.parse()?,
         epochs,
         batch,
-        learning_rate: 1e-3,
-        weight_decay: 0.0,
+        optimiser: OptimiserConfig { weight_decay: 0.0, ..OptimiserConfig::default() },
         dropout: 0.0,
         augment: AugmentConfig::none(),
         class_balance: false,

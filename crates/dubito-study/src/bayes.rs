@@ -5,7 +5,10 @@ use std::path::Path;
 use dubito_data::classes::ClassList;
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{Crops, Inference, Run, RunConfig, TrainConfig, convert, device, join, scale};
+use dubito_nn::{
+    Crops, Inference, OptimiserConfig, Run, RunConfig, ScheduleConfig, ScheduleName, TrainConfig, convert, device,
+    join, scale,
+};
 
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
@@ -56,7 +59,11 @@ pub fn fine_tuning(config: &TrainConfig, inference: &Inference, run: &Run) -> Re
         weights: Some(run.dir.join("weights.safetensors")),
         freeze: first.checked_sub(1).map(|before| stages.stages[before].name.clone()),
         dropout: 0.0,
-        learning_rate: config.learning_rate / 3.0,
+        optimiser: OptimiserConfig { learning_rate: config.optimiser.learning_rate / 3.0, ..config.optimiser.clone() },
+        schedule: match inference {
+            Inference::Swag(_) => ScheduleConfig { name: ScheduleName::Constant, ..config.schedule.clone() },
+            _ => config.schedule.clone(),
+        },
         inference: Some(inference.clone()),
         ..config.clone()
     })
@@ -91,7 +98,7 @@ pub fn convert_runs(
             (inference, Some(epochs)) if inference.scope().is_some() => {
                 let clips = clips.ok_or_else(|| needed("fine-tuning"))?;
                 let lesson = clips.lesson(&run)?;
-                let base = TrainConfig { epochs, ..TrainOptions::demo(options.seed).config };
+                let base = TrainConfig { epochs, ..TrainOptions::demo(options.seed)?.config };
                 let config = fine_tuning(&base, inference, &run)?;
                 let options = TrainOptions { config, device: options.device.clone() };
                 let only = Some(name.as_str());

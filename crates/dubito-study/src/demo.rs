@@ -106,7 +106,7 @@ pub fn demo(
     let rows = relative_to(rows, out);
     manifest::write(&out.join("manifest.parquet"), &rows, &provenance.to_string())?;
 
-    let train_options = TrainOptions::demo(*seed);
+    let train_options = TrainOptions::demo(*seed)?;
     let lesson = Lesson::of(&rows, &ClassList::default(), "multiclass", &LEFT_OUT.map(str::to_owned))?;
     let runs = train_rounds(&rows, &store, &out.join("runs"), &train_options, &lesson, None, TRAIN, on_progress)?;
 

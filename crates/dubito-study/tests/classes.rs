@@ -7,7 +7,9 @@ use dubito_data::classes::ClassList;
 use dubito_data::clip::{Clip, ClipMeta, POINTS};
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::rng::{Purpose, Stream};
-use dubito_nn::{Architecture, Boundary, Curvature, Inference, Laplace, Run, Signal, Swag, TrainConfig, Variational};
+use dubito_nn::{
+    Architecture, Boundary, Curvature, Inference, Laplace, OptimiserConfig, Run, Signal, Swag, TrainConfig, Variational,
+};
 use dubito_report::{Level, Options, Predictions};
 use dubito_sim::{Performance, PerformanceConfig, Subject};
 use dubito_stats::Bootstrap;
@@ -75,7 +77,7 @@ fn options() -> TrainOptions {
         epochs: 6,
         batch: 16,
         width: Some(8),
-        learning_rate: 3e-3,
+        optimiser: OptimiserConfig { learning_rate: 3e-3, ..OptimiserConfig::default() },
         patience: 0,
         seed: 1,
         ..TrainConfig::default()

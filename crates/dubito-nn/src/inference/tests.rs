@@ -13,7 +13,7 @@ use crate::detector::Statistics;
 use crate::formula::formula;
 use crate::layers::{convolve, convolve_planes};
 use crate::network::{Convolution, Linear, ParameterShape, Stage};
-use crate::optim::{AdamW, scheduled_rate};
+use crate::optim::{Optimiser, OptimiserConfig, ScheduleConfig};
 use crate::parameter::{Parameter, values_of};
 use crate::rng::{Purpose, Stream, normals};
 
@@ -386,7 +386,7 @@ fn training_finds_the_gaussian_with_the_largest_lower_bound() {
         let settings =
             Variational { estimator, prior: Prior::Zero { sigma: 1.0 }, delta: 0.5, ..Variational::default() };
         let mut training = VariationalTraining::begin(&settings, n, &net);
-        let mut optimiser = AdamW::default();
+        let mut optimiser = Optimiser::new(&OptimiserConfig::default());
         let images = tensor(x.clone(), [n, 1, 1, 1]);
         let mut shares = vec![0.0; 2 * n];
         labels.iter().enumerate().for_each(|(i, &y)| shares[2 * i + y] = -1.0 / n as f32);
@@ -403,7 +403,7 @@ fn training_finds_the_gaussian_with_the_largest_lower_bound() {
             let loss = (activation::log_softmax(logits, 1) * tensor(shares.clone(), [n, 2])).sum();
             let mut gradients = (loss + training.penalty(&weights, 1.0, n)).backward();
             let deviations = weights.untrack(&mut tracked, &mut gradients);
-            let rate = scheduled_rate(0.05, step, steps);
+            let rate = ScheduleConfig::default().rate(0.05, step, steps as usize, 1);
             optimiser.begin_step();
             for (p, tracked) in net.parameters_mut(0..2).zip(tracked.parameters_mut(0..2)) {
                 let mut values = p.values();

@@ -11,7 +11,7 @@ use super::variational::{Estimator, KlScale, Prior, Variational, like, rho_name}
 use super::{Inference, WeightedLayer};
 use crate::NnError;
 use crate::detector::Detector;
-use crate::optim::AdamW;
+use crate::optim::Optimiser;
 use crate::parameter::{Parameter, values_of};
 use crate::rng::{Purpose, normals};
 use crate::state::StateDict;
@@ -192,7 +192,7 @@ impl VariationalTraining {
     }
 
     /// Moves what stands for the deviations.
-    pub(crate) fn update(&mut self, gradients: Vec<(usize, Tensor<2>)>, optimiser: &mut AdamW, rate: f32) {
+    pub(crate) fn update(&mut self, gradients: Vec<(usize, Tensor<2>)>, optimiser: &mut Optimiser, rate: f32) {
         for (i, gradient) in gradients {
             let Some(Learned { rho, .. }) = self.learned.get_mut(&i) else { continue };
             let mut values = rho.values();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::loss::LossConfig;
 use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig};
 use crate::augment::{AugmentConfig, Normalisation};
@@ -11,6 +12,7 @@ use crate::dropout::{Boundary, check_rate};
 use crate::inference::{Inference, Swag, Variational};
 use crate::init::Init;
 use crate::network::Network;
+use crate::optim::{OptimiserConfig, ScheduleConfig, ScheduleName};
 use crate::run::TrainedOn;
 use crate::signal::Signal;
 
@@ -24,14 +26,18 @@ pub struct TrainConfig {
     pub class_names: Vec<String>,
     /// What the classes are made of, and what was left out; kept in the run's `config.json`.
     pub trained_on: TrainedOn,
+    /// Where these settings come from, for the model card; two trainings that differ in it alone are the same.
+    pub recipe: String,
     /// Most epochs, 1 or more.
     pub epochs: usize,
     /// Crops in a step, 2 or more.
     pub batch: usize,
-    /// Peak learning rate of AdamW, above 0; a tenth of the steps warms up, a cosine follows.
-    pub learning_rate: f32,
-    /// Decoupled weight decay of convolutions and the last layer, 0 or more.
-    pub weight_decay: f32,
+    /// What moves the weights.
+    pub optimiser: OptimiserConfig,
+    /// How the learning rate goes down.
+    pub schedule: ScheduleConfig,
+    /// What is made small.
+    pub loss: LossConfig,
     /// Stages up to and with this one (`stem`, `layer1` to `layer4`) stay as they are, and their
     /// output is computed once and cached; none are frozen without it.
     pub freeze: Option<String>,
@@ -65,7 +71,7 @@ pub struct TrainConfig {
     /// ([`Architecture::preprocessing`]).
     pub normalisation: Option<Normalisation>,
     /// What is to be trained other than one network: Gaussian weights ([`Inference::Variational`]) or SWAG
-    /// ([`Inference::Swag`], which trains at a constant rate to the last epoch). Both take no dropout.
+    /// ([`Inference::Swag`], which takes a constant schedule and trains to the last epoch). Both take no dropout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inference: Option<Inference>,
 }
@@ -76,10 +82,12 @@ impl Default for TrainConfig {
             detector: Architecture::default(),
             class_names: vec!["real".to_owned(), "fake".to_owned()],
             trained_on: TrainedOn::default(),
+            recipe: String::new(),
             epochs: 20,
             batch: 32,
-            learning_rate: 1e-3,
-            weight_decay: 0.01,
+            optimiser: OptimiserConfig::default(),
+            schedule: ScheduleConfig::default(),
+            loss: LossConfig::default(),
             freeze: None,
             augment_copies: 2,
             augment: AugmentConfig::default(),
@@ -138,6 +146,10 @@ impl TrainConfig {
             let expected = "`variational` or `swag`: other methods begin with a trained run";
             return Err(NnError::setting("inference", expected, format!("`{}`", inference.name())));
         };
+        if matches!(inference, Inference::Swag(_)) && self.schedule.name != ScheduleName::Constant {
+            let expected = "`constant`: SWAG passes through networks at one rate";
+            return Err(NnError::setting("schedule.name", expected, self.schedule.in_words()));
+        }
         if self.dropout > 0.0 {
             return Err(NnError::setting("dropout", "0 where the weights themselves are uncertain", self.dropout));
         }
@@ -150,8 +162,16 @@ impl TrainConfig {
         }
     }
 
+    /// Whether it trains the same detector: all is the same, but for what the recipe is called.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        *self == Self { recipe: self.recipe.clone(), ..other.clone() }
+    }
+
     /// Checks every field; returns how many stages are frozen.
-    pub(super) fn check(&self) -> Result<usize, NnError> {
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] that names the field.
+    pub fn check(&self) -> Result<usize, NnError> {
         let at_least = |field, least: usize, value: usize| {
             if value < least { Err(NnError::setting(field, format!("{least} or more"), value)) } else { Ok(()) }
         };
@@ -159,14 +179,9 @@ impl TrainConfig {
         at_least("epochs", 1, self.epochs)?;
         at_least("batch", 2, self.batch)?;
         at_least("augment_copies", 1, self.augment_copies)?;
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            let expected = "above 0";
-            return Err(NnError::setting("learning_rate", expected, self.learning_rate));
-        }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            let expected = "0 or more";
-            return Err(NnError::setting("weight_decay", expected, self.weight_decay));
-        }
+        self.optimiser.check()?;
+        self.schedule.check()?;
+        self.loss.check(&self.class_names)?;
         self.normalisation().check()?;
         if let Some(signal) = self.signal {
             signal.check()?;

@@ -3,6 +3,7 @@
 mod card;
 mod config;
 mod crops;
+mod loss;
 mod maps;
 mod strata;
 mod trainer;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::config::TrainConfig;
 pub use self::crops::{CropError, Crops, MemoryCrops};
+pub use self::loss::LossConfig;
 pub(crate) use self::strata::balanced_weights;
 use self::trainer::Trainer;
 use crate::NnError;
@@ -37,6 +39,8 @@ pub struct TrainProgress {
     pub valid_loss: Option<f64>,
     /// Crops per second in this epoch.
     pub images_per_second: f64,
+    /// Told once more after each whole epoch, when its checkpoint and its line of `history.json` are written.
+    pub saved: bool,
 }
 
 /// What one epoch came to.
@@ -44,7 +48,7 @@ pub struct TrainProgress {
 pub struct EpochRecord {
     /// From 1.
     pub epoch: usize,
-    /// Mean loss over its training steps, with dropout and augmentation, in nats.
+    /// Mean over its training steps of what is made small ([`TrainConfig::loss`]), with dropout and augmentation, in nats.
     pub train_loss: f64,
     /// Mean negative log-likelihood on the validation set (weighed as [`TrainConfig::class_balance`] says), without
     /// either, in nats, at the temperature
@@ -54,6 +58,8 @@ pub struct EpochRecord {
     pub valid_loss: f64,
     /// Part of the validation set (weighed in the same way) whose most probable class is its own.
     pub valid_accuracy: f64,
+    /// Learning rate of its last step.
+    pub learning_rate: f32,
     /// Of Gaussian weights: how far they are from their prior, in nats (the Kullback-Leibler divergence, summed over the
     /// weights).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,7 +135,6 @@ pub fn train(
         let (train_maps, valid_maps) = trainer.trunk(train, valid, progress)?;
         while !trainer.state.done() {
             rate = Some(trainer.epoch(&train_maps, &valid_maps, progress)?);
-            trainer.checkpoint()?;
         }
     }
     trainer.finish(train)?;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 
 use super::card::model_card;
 use super::config::TrainConfig;
@@ -18,7 +18,7 @@ use crate::architectures::Preprocessing;
 use crate::detector::{Detector, Pass, Statistics};
 use crate::dropout::Masks;
 use crate::inference::{SwagTraining, VariationalTraining};
-use crate::optim::{AdamW, scheduled_rate};
+use crate::optim::Optimiser;
 use crate::parameter::{Layout, values_of};
 use crate::rng::{Purpose, Stream};
 use crate::run::{RUN_VERSION, RunConfig, write_json};
@@ -34,7 +34,7 @@ pub(super) struct Trainer<'a> {
     dir: &'a Path,
     device: &'a Device,
     net: Detector,
-    optimiser: AdamW,
+    optimiser: Optimiser,
     variational: Option<VariationalTraining>,
     swag: Option<SwagTraining>,
     /// The network that the run is, where it is not the one being trained: SWAG's mean.
@@ -77,7 +77,7 @@ impl<'a> Trainer<'a> {
                 dir,
                 device,
                 net,
-                optimiser: AdamW::default(),
+                optimiser: Optimiser::new(&config.optimiser),
                 variational,
                 swag,
                 mean: None,
@@ -85,16 +85,17 @@ impl<'a> Trainer<'a> {
                 fresh: true,
             });
         }
-        let state: Progress = serde_json::from_str(&read_metadata(&path, "progress")?)
+        let mut state: Progress = serde_json::from_str(&read_metadata(&path, "progress")?)
             .map_err(|e| NnError::corrupt(&path, format!("{e}: remove it to train anew")))?;
-        if state.config != *config || state.crops != crops {
+        if !state.config.same_as(config) || state.crops != crops {
             return Err(NnError::corrupt(
                 &path,
                 "is of another configuration or other data: give another folder, or remove it to train anew",
             ));
         }
+        state.config.recipe.clone_from(&config.recipe);
         let mut arrays = read_state(&path)?;
-        let optimiser = AdamW::from_state(&mut arrays, state.steps);
+        let optimiser = Optimiser::from_state(&config.optimiser, &mut arrays, state.steps);
         let shapes = Detector::new(config.detector, &network, config.init, config.seed, device)?;
         let items = train.len();
         let variational = config.variational().map(|v| VariationalTraining::resume(v, items, &shapes, &mut arrays));
@@ -153,6 +154,7 @@ impl<'a> Trainer<'a> {
                     loss: None,
                     valid_loss: None,
                     images_per_second: count as f64 / begin.elapsed().as_secs_f64(),
+                    saved: false,
                 };
                 match progress(at) {
                     ControlFlow::Break(()) => Err(NnError::Stopped { epoch }),
@@ -165,7 +167,7 @@ impl<'a> Trainer<'a> {
         Ok((train_maps, valid_maps))
     }
 
-    /// One epoch and its validation; crops per second.
+    /// One epoch, its validation and its checkpoint; crops per second.
     pub(super) fn epoch(
         &mut self,
         train: &Maps<'_>,
@@ -179,12 +181,10 @@ impl<'a> Trainer<'a> {
         let steps = order.len() / batch;
         let begin = Instant::now();
         let mut sum = 0.0;
-        let mut rate = 0.0;
+        let (mut told, mut learning_rate) = (None, 0.0);
         for (step, items) in order.chunks_exact(batch).enumerate() {
-            let learning_rate = match self.swag {
-                Some(_) => config.learning_rate,
-                None => scheduled_rate(config.learning_rate, self.state.steps, (steps * config.epochs) as u32),
-            };
+            learning_rate =
+                config.schedule.rate(config.optimiser.learning_rate, self.state.steps, steps, config.epochs);
             let labels: Vec<usize> = items.iter().map(|&i| train.crops.class(i)).collect();
             let x = train.batch(items, epoch)?;
             let loss = self.step(x, &labels, learning_rate);
@@ -192,7 +192,6 @@ impl<'a> Trainer<'a> {
                 return Err(NnError::Diverged { epoch: epoch + 1, step: step + 1, loss });
             }
             sum += f64::from(loss);
-            rate = ((step + 1) * batch) as f64 / begin.elapsed().as_secs_f64();
             let at = TrainProgress {
                 epoch: epoch + 1,
                 epochs: config.epochs,
@@ -200,8 +199,10 @@ impl<'a> Trainer<'a> {
                 steps,
                 loss: Some(sum / (step + 1) as f64),
                 valid_loss: self.state.history.last().map(|h| h.valid_loss),
-                images_per_second: rate,
+                images_per_second: ((step + 1) * batch) as f64 / begin.elapsed().as_secs_f64(),
+                saved: false,
             };
+            told = Some(at);
             if progress(at).is_break() {
                 return Err(NnError::Stopped { epoch });
             }
@@ -221,9 +222,15 @@ impl<'a> Trainer<'a> {
             train_loss: sum / steps as f64,
             valid_loss,
             valid_accuracy,
+            learning_rate,
             divergence: self.variational.as_ref().map(|v| v.divergence(&self.net)),
         });
-        Ok(rate)
+        self.checkpoint()?;
+        let Some(at) = told else { return Ok(0.0) };
+        match progress(TrainProgress { valid_loss: Some(valid_loss), saved: true, ..at }) {
+            ControlFlow::Break(()) => Err(NnError::Stopped { epoch: epoch + 1 }),
+            ControlFlow::Continue(()) => Ok(at.images_per_second),
+        }
     }
 
     /// The items of an epoch in order, as many as there are crops.
@@ -240,7 +247,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step of the optimiser on the input of the trained stages and a class for each item; the
-    /// mean cross-entropy before it (with Gaussian weights under their noise, without their divergence).
+    /// loss before it (with Gaussian weights under their noise, without their divergence).
     fn step(&mut self, x: Tensor<4>, labels: &[usize], learning_rate: f32) -> f32 {
         let config = self.config;
         let trained = self.frozen..self.net.network().stages.len();
@@ -264,14 +271,9 @@ impl<'a> Trainer<'a> {
         let mut seen = Vec::new();
         let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks), noise };
         let logits = tracked.run_stages(x, trained.clone(), &mut pass);
-        let classes = config.class_names.len();
-        let log_p = activation::log_softmax(logits.reshape([labels.len(), classes]), 1);
-        let mut shares = vec![0.0f32; labels.len() * classes];
-        for (row, &class) in labels.iter().enumerate() {
-            shares[row * classes + class] = -1.0 / labels.len() as f32;
-        }
-        let shares = TensorData::new(shares, [labels.len(), classes]);
-        let mut loss = (log_p * Tensor::from_data(shares, self.device)).sum();
+        let names = &config.class_names;
+        let log_p = activation::log_softmax(logits.reshape([labels.len(), names.len()]), 1);
+        let mut loss = config.loss.of(log_p, labels, names, self.device);
         let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
             return value;
@@ -291,7 +293,7 @@ impl<'a> Trainer<'a> {
                 Layout::Vector(_) => 0.0,
                 // A prior is what pulls these.
                 _ if self.variational.as_ref().is_some_and(|v| v.holds(p.name())) => 0.0,
-                _ => config.weight_decay,
+                _ => config.optimiser.weight_decay,
             };
             let mut values = p.values();
             let gradient = values_of(gradient);
@@ -345,7 +347,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Writes what is needed to go on; and, after the best epoch so far, the run's weights.
-    pub(super) fn checkpoint(&self) -> Result<(), NnError> {
+    fn checkpoint(&self) -> Result<(), NnError> {
         let mut arrays = self.net.to_state();
         if self.state.best() == self.state.history.last() {
             let path = self.dir.join("weights.safetensors");
@@ -416,6 +418,7 @@ mod tests {
     use super::*;
     use crate::architectures::{Architecture, NetworkConfig};
     use crate::formula;
+    use crate::optim::OptimiserConfig;
 
     /// The loss, every gradient and running statistics of one step, beside PyTorch's in float64.
     #[test]
@@ -451,7 +454,7 @@ mod tests {
         let config = TrainConfig {
             detector,
             class_names: (0..5).map(|c| c.to_string()).collect(),
-            weight_decay: 0.1,
+            optimiser: OptimiserConfig { weight_decay: 0.1, ..OptimiserConfig::default() },
             dropout: 0.0,
             ..TrainConfig::default()
         };
@@ -461,7 +464,7 @@ mod tests {
             dir: Path::new(""),
             device: &device,
             net: formula::detector(detector, &NetworkConfig { window, ..formula::config() }, &device),
-            optimiser: AdamW::default(),
+            optimiser: Optimiser::new(&config.optimiser),
             variational: None,
             swag: None,
             mean: None,

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use dubito_stats::probability::{FixedSum, argmax, entropy, normalise};
 use dubito_stats::{Task, VideoSums, epistemic_jackknife};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::block::{Block, Fault, Texts, cut};
 use super::layout::{Labelled, Layout, Request, Scoring, View};
@@ -29,7 +30,9 @@ pub(crate) struct Interner {
 
 impl Interner {
     pub fn code(&mut self, text: &str) -> u32 {
-        if self.names.get(self.last).is_some_and(|name| name == text) {
+        // Asked of every row, most often of nothing.
+        let is_it = |name: &String| name.len() == text.len() && (text.is_empty() || name == text);
+        if self.names.get(self.last).is_some_and(is_it) {
             return self.last as u32;
         }
         let code = match self.codes.get(text) {
@@ -74,6 +77,21 @@ impl ItemRuns {
         self.names.get(a) == self.names.get(b)
             && self.frame(a) == self.frame(b)
             && (self.videos.is_empty() || self.videos[a] == self.videos[b])
+    }
+
+    /// These of the runs, in this order; of each so many facts are known.
+    pub fn gathered(&self, runs: &[u32], facts: usize) -> Self {
+        fn of<T: Copy + Send + Sync>(column: &[T], runs: &[u32]) -> Vec<T> {
+            if column.is_empty() { Vec::new() } else { runs.par_iter().map(|&run| column[run as usize]).collect() }
+        }
+        let rows = runs.iter().flat_map(|&run| &self.facts[run as usize * facts..][..facts]);
+        Self {
+            videos: of(&self.videos, runs),
+            names: self.names.gathered(runs),
+            frames: of(&self.frames, runs),
+            labels: of(&self.labels, runs),
+            facts: if facts == 0 { Vec::new() } else { rows.copied().collect() },
+        }
     }
 
     /// The frame's number; [`NO_FRAME`] where there is none.
@@ -261,7 +279,8 @@ struct Folder<'a> {
     last: Vec<Option<usize>>,
     /// The samples of the last run of each detector.
     samples: Vec<Vec<f64>>,
-    last_label: Option<(&'a str, Labelled)>,
+    /// The labels that were seen first: a few come again and again.
+    labels: Vec<(&'a str, Labelled)>,
     /// Memory used again: the row's facts, its probabilities as given and as they count.
     codes: Vec<u32>,
     given: Vec<f64>,
@@ -304,7 +323,7 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         part,
         last: Vec::new(),
         samples: Vec::new(),
-        last_label: None,
+        labels: Vec::new(),
         codes: Vec::new(),
         given: Vec::new(),
         probs: Vec::new(),
@@ -430,15 +449,18 @@ impl<'a> Folder<'a> {
     /// What the row's label says.
     fn label(&mut self, row: usize) -> Result<Labelled, Fault> {
         let text = self.block.text(Some(self.layout.label), row);
-        match self.last_label {
-            Some((last, label)) if last == text => Ok(label),
-            _ if text.is_empty() => Err(self.nothing(self.layout.label, row)),
-            _ => {
-                let label = self.layout.labelled(text).ok_or_else(|| self.unknown_label(row, text))?;
-                self.last_label = Some((text, label));
-                Ok(label)
-            }
+        let is_it = |known: &str| known.len() == text.len() && known.bytes().eq(text.bytes());
+        if let Some((_, label)) = self.labels.iter().find(|(known, _)| is_it(known)) {
+            return Ok(*label);
         }
+        if text.is_empty() {
+            return Err(self.nothing(self.layout.label, row));
+        }
+        let label = self.layout.labelled(text).ok_or_else(|| self.unknown_label(row, text))?;
+        if self.labels.len() < 8 {
+            self.labels.push((text, label));
+        }
+        Ok(label)
     }
 
     /// The run of the row's item: the last one, or a new one.
