@@ -9,7 +9,8 @@ writes metrics.json, tables, figures and the report. It is run as the example `a
 same functions as the command and needs no tensors built; `--command` runs the command itself. The peer reads the same file with pandas and
 computes those of the metrics that scikit-learn and torchmetrics have, and the entropies with NumPy. The numbers that
 both give are compared first, so that a fast wrong answer does not pass. The sides run in turn, each as a process of
-its own; the median of the rounds counts. Memory is that of the largest process.
+its own; the median of the rounds counts. Memory is that of the largest process. Processor time says less than seconds where
+a side uses several cores, but other work on the machine hardly changes it.
 """
 
 import argparse
@@ -112,17 +113,19 @@ def main():
             if arguments.only not in (None, file):
                 continue
             path, out = Path(folder) / f"{file}.parquet", Path(folder) / file
-            seconds, memory = ([], []), ([], [])
+            seconds, memory, processor = ([], []), ([], []), ([], [])
             for round_ in range(arguments.rounds):
                 ours = common.measured([*ours_is, out, path])
                 peer = common.measured([python, "-c", PEER, path])
                 for side, result in zip((0, 1), (ours, peer)):
                     seconds[side].append(result[0])
                     memory[side].append(result[1])
+                    processor[side].append(result[3])
                 print(f"round {round_} {file}: ours {ours[0]:.1f} s, {ours[1]:.0f} MiB; "
                       f"peer {peer[0]:.1f} s, {peer[1]:.0f} MiB", flush=True)
                 agree(json.loads((out / "metrics.json").read_text()), json.loads(peer[2]))
             common.report(title, *map(statistics.median, seconds), "s", lower_is_better=True)
+            common.report(f"{title}: processor time", *map(statistics.median, processor), "s", lower_is_better=True)
             common.report(f"{title}: peak memory", *map(statistics.median, memory), "MiB", lower_is_better=True)
 
 

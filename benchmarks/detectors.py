@@ -212,12 +212,12 @@ def table_of(steps, arguments, names, work):
                  str(steps[f"{name} PyTorch"].get("peak_mib")) if "train" in peer_of else why]
         lines.append(f"| `{name}` | {trained[0]['parameters'] / 1e6:.2f} M | {classes} | " + " | ".join(cells + rates) + " |")
     total = sum(steps[name]["seconds"] for name, *_ in steps.planned)
-    lines += ["", f"Videos, {arguments.seeds} seeds: the mean over the seeds, in brackets the mean of the ends of the 95 % intervals "
+    lines += ["", f"Videos; {arguments.seeds} seed(s): the mean over the seeds, in brackets the mean of the ends of the 95 % intervals "
               "(bootstrapped over people), after ± the standard deviation over the seeds. Accuracy, AUROC and what follows are of "
               "real against fake; the calibration error is debiased; the last is the AUROC of the total uncertainty for finding "
               "the detector's own errors.",
               "", f"Crops of {arguments.size} pixels, {arguments.frames} of each video, windows {arguments.windows} for the biological "
-              f"detectors; at most {arguments.epochs} epochs of the blind ones; frozen: {arguments.freeze or 'nothing'}; begun from weights: "
+              f"detectors; at most {arguments.epochs} epochs of the blind ones; frozen: {', '.join(f'{n} up to {s}' for n, s in arguments.freeze.items()) or 'nothing'}; begun from weights: "
               f"{', '.join(arguments.weights) or 'none'}. Our images/s are those of the whole command (all folds, reading, "
               f"validation; of prediction {arguments.samples} samples of each frame), PyTorch's of training and of single passes of the whole network on "
               f"pictures in memory, at the same size, batches of 32, {os.cpu_count()} threads. All steps took {total / 60:.0f} min."]

@@ -1,14 +1,14 @@
 """Extraction: seconds and peak memory of turning videos into aligned face crops, beside OpenCV with MediaPipe.
 
-    python benchmarks/extract.py [VIDEO ...] [--rounds 3] [--limit 10]
+    python benchmarks/extract.py [VIDEO ...] [--rounds 3] [--limit 10] [--program target/debug/dubito]
 
 The VIDEOs are by default ten of ../shared/faces, from 2 to 200 s long. Ours is the command `dubito extract` as a user
 calls it: it decodes, tracks, aligns 32 frames of each to 224 pixels, hashes every file and writes the clip store. The
 peer is DeepfakeBench's way (preprocessing/preprocess.py: OpenCV decodes, landmarks are found in 32 frames evenly over
 the video, a similarity transform crops them), but for one thing: DeepfakeBench finds its 81 landmarks with dlib, which
 has to be compiled first; here it is MediaPipe's FaceMesh. It is installed into .venv/extract, and takes the videos one
-after the other; `dubito` takes as many at once as there are cores, its default, or as --workers says. The sides run in turn, each as a process of its own; the median of the rounds counts.
-Memory is that of the largest process.
+after the other; `dubito` takes as many at once as there are cores, its default, or as --workers says. The sides run in
+turn, each as a process of its own; the median of the rounds counts. Memory is that of the largest process.
 """
 
 import argparse
@@ -62,6 +62,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="times each side runs; the median counts")
     parser.add_argument("--limit", type=int, default=10, help="at most so many of the videos")
     parser.add_argument("--workers", type=int, help="videos that ours has in hand at once (all cores without it)")
+    parser.add_argument("--program", type=Path, help="the command `dubito`; built for release without it")
     arguments = parser.parse_args()
     arguments.videos = arguments.videos[: arguments.limit]
     workers = ["--workers", arguments.workers] if arguments.workers else []
@@ -69,7 +70,7 @@ def main():
         if not video.exists():
             sys.exit(f"{video}: no such file; give videos of faces")
     python = common.environment("extract", ["mediapipe==0.10.21"])
-    dubito = common.dubito()
+    dubito = arguments.program.resolve() if arguments.program else common.dubito()
 
     seconds, memory = ([], []), ([], [])
     with tempfile.TemporaryDirectory() as folder:

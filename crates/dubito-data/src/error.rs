@@ -110,7 +110,10 @@ impl DataError {
             Self::Table { path, .. } if path.extension().is_some_and(|e| e == "toml") => Some(
                 "docs/DATA.md says what a class list holds; the one that comes with the program is an example".into(),
             ),
-            Self::Table { .. } => Some("`dubito extract --help` lists the columns of a manifest".into()),
+            Self::Table { .. } => Some(
+                "docs/DATA.md shows the tables of each layout; `dubito extract --help` lists the columns of a manifest"
+                    .into(),
+            ),
             Self::Layout { .. } => Some(format!(
                 "`--layout` takes one of {}; docs/DATA.md shows each, with the root that is meant",
                 crate::layouts::names().join(", ")

@@ -8,6 +8,8 @@ use image::imageops::FilterType;
 use rayon::prelude::*;
 
 use crate::error::DataError;
+use crate::finding::Finding;
+use crate::layouts::{Tree, has_ending};
 use crate::manifest::{Row, Status};
 
 /// Endings of the files that are taken for videos or images.
@@ -26,8 +28,21 @@ pub struct Source {
     pub name: String,
     /// The person.
     pub identity: String,
+    /// What else the table says of the person.
+    pub traits: Traits,
     /// Where the file is another one's near duplicate: that one's name.
     pub duplicate_of: Option<String>,
+}
+
+/// What a table may say of a person, as it says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// Column `race`.
+    pub race: Option<String>,
+    /// Column `gender`.
+    pub gender: Option<String>,
+    /// Column `skin_tone`.
+    pub skin_tone: Option<String>,
 }
 
 /// What a folder holds.
@@ -44,7 +59,9 @@ pub struct Folder {
 impl Source {
     /// The row of this file as a real video of the data set `dataset`.
     pub fn row(&self, dataset: &str) -> Row {
-        real_row(self.path.to_string_lossy().into_owned(), &self.name, &self.identity, dataset)
+        let Traits { race, gender, skin_tone } = self.traits.clone();
+        let row = real_row(self.path.to_string_lossy().into_owned(), &self.name, &self.identity, dataset);
+        Row { race, gender, skin_tone, ..row }
     }
 }
 
@@ -87,46 +104,30 @@ fn real_row(path: String, name: &str, identity: &str, dataset: &str) -> Row {
 }
 
 /// Lists the videos and images below `folder` and the person in each: from `identities.csv`
-/// (columns `file,identity`) where there is one. Without it each file is taken for one person, and
+/// (columns `file,identity`, and `race`, `gender`, `skin_tone` where they are) where there is one. Without it each file is taken for one person, and
 /// files that show the same frames (see [`near_duplicates`]) for the same one.
 pub fn index(folder: &Path, tools: &Tools) -> Result<Folder, DataError> {
-    let mut files = Vec::new();
-    let mut others = 0;
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.map_err(|e| DataError::Io {
-            path: e.path().unwrap_or(folder).to_owned(),
-            source: e.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links")),
-        })?;
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let ending = entry.path().extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        if ending.is_some_and(|e| MEDIA.contains(&e.as_str())) {
-            files.push(entry.into_path());
-        } else {
-            others += 1;
-        }
+    let tree = Tree::read(folder)?;
+    let names: Vec<String> =
+        tree.files().iter().map(|f| f.path.clone()).filter(|path| has_ending(path, &MEDIA)).collect();
+    if names.is_empty() {
+        return Err(DataError::NoMedia { path: folder.to_owned(), seen: tree.files().len() });
     }
-    if files.is_empty() {
-        return Err(DataError::NoMedia { path: folder.to_owned(), seen: others });
-    }
-    let name = |path: &Path| {
-        let below = path.strip_prefix(folder).unwrap_or(path);
-        below.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
-    };
-    let mut found = Folder::default();
+    let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    // Links that lead out and names that can't be written are in no row: say so.
+    let warnings = tree.findings.iter().map(Finding::line).collect();
+    let mut found = Folder { warnings, ..Folder::default() };
     let table = folder.join(IDENTITIES);
     if table.is_file() {
         let mut people = read_table(&table)?;
-        for path in files {
-            let name = name(&path);
-            let identity = people.remove(&name).unwrap_or_else(|| {
+        for (path, name) in files.into_iter().zip(names) {
+            let (identity, traits) = people.remove(&name).unwrap_or_else(|| {
                 found.warnings.push(format!("{IDENTITIES} does not name {name}: it is taken for a person of its own"));
-                name.clone()
+                (name.clone(), Traits::default())
             });
-            found.sources.push(Source { path, name, identity, duplicate_of: None });
+            found.sources.push(Source { path, name, identity, traits, duplicate_of: None });
         }
-        found.missing.extend(people);
+        found.missing.extend(people.into_iter().map(|(name, (identity, _))| (name, identity)));
         for (name, _) in &found.missing {
             found.warnings.push(format!("{IDENTITIES} names {name}, which is not there"));
         }
@@ -136,20 +137,20 @@ pub fn index(folder: &Path, tools: &Tools) -> Result<Folder, DataError> {
             files.len()
         ));
         let original = near_duplicates(&files, tools);
-        for (path, original) in files.iter().zip(&original) {
-            let duplicate_of = original.map(|i| name(&files[i]));
-            let name = name(path);
+        for ((path, name), original) in files.into_iter().zip(&names).zip(&original) {
+            let duplicate_of = original.map(|i| names[i].clone());
             if let Some(other) = &duplicate_of {
                 found.warnings.push(format!("{name} shows the same frames as {other}: taken for the same person"));
             }
             let identity = duplicate_of.clone().unwrap_or_else(|| name.clone());
-            found.sources.push(Source { path: path.clone(), name, identity, duplicate_of });
+            let traits = Traits::default();
+            found.sources.push(Source { path, name: name.clone(), identity, traits, duplicate_of });
         }
     }
     Ok(found)
 }
 
-fn read_table(path: &Path) -> Result<BTreeMap<String, String>, DataError> {
+fn read_table(path: &Path) -> Result<BTreeMap<String, (String, Traits)>, DataError> {
     let error = |row, message: String| DataError::Table { path: path.to_owned(), row, message };
     let bytes = std::fs::read(path).map_err(DataError::io(path))?;
     let text = String::from_utf8(bytes).map_err(|_| error(None, "expected UTF-8 text".into()))?;
@@ -163,17 +164,26 @@ fn read_table(path: &Path) -> Result<BTreeMap<String, String>, DataError> {
         })
     };
     let (file, identity) = (column("file")?, column("identity")?);
-    let mut people: BTreeMap<String, String> = BTreeMap::new();
+    let [race, gender, skin_tone] =
+        ["race", "gender", "skin_tone"].map(|name| headers.iter().position(|header| header == name));
+    let mut people: BTreeMap<String, (String, Traits)> = BTreeMap::new();
     for (i, record) in reader.records().enumerate() {
         let record = record.map_err(|e| error(Some(i + 1), e.to_string()))?;
         let (file, identity) = (&record[file], &record[identity]);
         if file.is_empty() || identity.is_empty() {
             return Err(error(Some(i + 1), "neither file nor identity may be empty".into()));
         }
-        if let Some(other) = people.insert(file.to_owned(), identity.to_owned())
-            && other != identity
+        let said = |column: Option<usize>| column.map(|c| record[c].to_owned()).filter(|text| !text.is_empty());
+        let person =
+            (identity.to_owned(), Traits { race: said(race), gender: said(gender), skin_tone: said(skin_tone) });
+        if let Some(other) = people.insert(file.to_owned(), person.clone())
+            && other != person
         {
-            return Err(error(Some(i + 1), format!("{file} is {identity:?} here and {other:?} above")));
+            let message = match other.0 == identity {
+                true => format!("{file} has another race, gender or skin tone here than above"),
+                false => format!("{file} is {identity:?} here and {:?} above", other.0),
+            };
+            return Err(error(Some(i + 1), message));
         }
     }
     Ok(people)
@@ -240,12 +250,16 @@ mod tests {
         let path = folder.path().join(IDENTITIES);
         std::fs::write(&path, "\u{feff}file,identity\r\n\"a, b.mp4\",p1\r\nc.mp4 , p2\r\n").unwrap();
         let people = read_table(&path).unwrap();
-        assert_eq!(people["a, b.mp4"], "p1");
-        assert_eq!(people["c.mp4"], "p2");
+        assert_eq!(people["a, b.mp4"], ("p1".to_owned(), Traits::default()));
+        assert_eq!(people["c.mp4"].0, "p2");
+        std::fs::write(&path, "skin_tone,file,identity,gender\n7,a.mp4,p1,\n").unwrap();
+        let tone = Traits { skin_tone: Some("7".into()), ..Traits::default() };
+        assert_eq!(read_table(&path).unwrap()["a.mp4"], ("p1".to_owned(), tone));
         for (text, expected) in [
             ("name,who\na,b\n", "file,identity"),
             ("file,identity\na,\n", "row 1"),
             ("file,identity\na,p1\na,p2\n", "row 2"),
+            ("file,identity,race\na,p1,x\na,p1,y\n", "another race"),
         ] {
             std::fs::write(&path, text).unwrap();
             let message = read_table(&path).unwrap_err().to_string();

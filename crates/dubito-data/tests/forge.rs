@@ -130,3 +130,48 @@ fn a_face_that_cannot_be_used_is_left_alone() {
         assert!(Forger::new(generator, &nobody, Some(&donor), 0.5, 7).frame(0).is_none());
     }
 }
+
+/// Draws a rectangle of one colour over the mouth.
+fn cover(image: &mut RgbImage, mesh: &[[f32; 3]], colour: [u8; 3]) {
+    let side = |k: usize, outline: &[u16]| {
+        let each = outline.iter().map(|&i| mesh[i as usize][k]);
+        (each.clone().fold(f32::MAX, f32::min), each.fold(f32::MIN, f32::max))
+    };
+    let ((left, right), (top, bottom)) = (side(0, &LIPS_OUTER), side(1, &LIPS_OUTER));
+    let (margin, height) = (0.4 * (right - left), 0.5 * (right - left));
+    let middle = (top + bottom) / 2.0;
+    for (x, y, pixel) in image.enumerate_pixels_mut() {
+        if (left - margin..right + margin).contains(&(x as f32)) && (y as f32 - middle).abs() < height {
+            *pixel = image::Rgb(colour);
+        }
+    }
+}
+
+#[test]
+fn something_before_the_mouth_is_noticed_and_speech_and_blinks_are_not() {
+    const SHOWN: usize = 14;
+    for (seed, tone) in [(3, 2), (5, 8)] {
+        let config = dubito_sim::SubjectConfig::from_seed_and_tone(seed, tone);
+        let subject = dubito_sim::Subject::from_config(config).unwrap();
+        let mut config = dubito_sim::PerformanceConfig::from_seed(seed);
+        (config.camera.width, config.camera.height, config.camera.frame_rate) = (400, 300, 6.0);
+        let performance = dubito_sim::Performance::from_config(config).unwrap();
+        let shown = dubito_sim::frames(&subject, &performance).take(SHOWN);
+        let (plain, meshes): (Vec<RgbImage>, Vec<Mesh>) = shown.map(|f| (f.image, f.landmarks)).unzip();
+        let face = Face::new(&plain, meshes.clone(), &[]);
+        assert_eq!(face.unusable, vec![None; SHOWN], "{seed}");
+        let cheek = |i: usize| plain[i].get_pixel(meshes[i][50][0] as u32, meshes[i][50][1] as u32).0;
+        for (dark, hidden) in [(false, vec![2, 9]), (true, vec![0, 5, 6, 12])] {
+            let mut frames = plain.clone();
+            for &i in &hidden {
+                cover(&mut frames[i], &meshes[i], if dark { [30, 28, 30] } else { cheek(i) });
+            }
+            let face = Face::new(&frames, meshes.clone(), &[]);
+            let found: Vec<usize> = (0..SHOWN).filter(|&i| face.unusable[i].is_some()).collect();
+            assert_eq!(found, hidden, "{seed}, dark {dark}");
+            let forger = Forger::new(Generator::Faceswap, &face, Some(&face), 0.5, 7);
+            assert!(forger.frame(hidden[0]).is_none() && forger.frame(1).is_some());
+            assert!(forger.unusable(hidden[0]).unwrap().contains("before the mouth"));
+        }
+    }
+}

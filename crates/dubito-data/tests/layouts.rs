@@ -474,3 +474,43 @@ fn every_layout_says_what_it_is() {
         }
     }
 }
+
+#[test]
+fn half_a_download_and_what_has_no_place_are_counted() {
+    let root = tree(&[
+        "original_sequences/youtube/c23/videos/033.mp4",
+        "manipulated_sequences/Deepfakes/c23/videos/033_097.mp4",
+        "manipulated_sequences/Deepfakes/c23/videos/097_033.mp4.part",
+        "manipulated_sequences/Deepfakes/masks/videos/033_097.mp4",
+        "manipulated_sequences/FaceSwap.ZIP",
+        "stray.mp4",
+        "stray/frames/0001.png",
+        "stray/frames/0002.png",
+    ]);
+    let index = read(root.path());
+    assert_eq!(index.rows.len(), 2);
+    let counts = ["unfinished_download", "still_packed", "not_in_layout"].map(|what| found(&index, what));
+    assert_eq!(counts, [1, 1, 2]);
+}
+
+#[test]
+fn two_labels_of_one_file_in_the_challenges_table_are_an_error() {
+    let root = tree(&["dfdc_train_part_0/a.mp4", "test/videos/b.mp4"]);
+    fs::write(root.path().join("dfdc_train_part_0/metadata.json"), r#"{"a.mp4": {"label": "REAL", "split": "train"}}"#)
+        .unwrap();
+    fs::write(root.path().join("test/labels.csv"), "filename,label\nb.mp4,1\nb.mp4,0\n").unwrap();
+    let error = index_error(root.path(), &IndexOptions::default());
+    assert!(error.contains("labels.csv, row 2") && error.contains("b.mp4"), "{error}");
+}
+
+#[test]
+fn a_named_file_that_is_no_video_of_the_folder_is_unclear() {
+    let root = tree(&["real/a.mp4", "fake/gan/b.mp4", "other/c.mp4"]);
+    let table = "file,identity,race\nreal/a.mp4,p1,x\nother/c.mp4,p2,y\nfake/gan/gone.mp4,p3,z\nfake/d.mp4,p4,\n";
+    fs::write(root.path().join("identities.csv"), table).unwrap();
+    let index = read(root.path());
+    assert_eq!(row(&index, "other/c.mp4").status, Status::Unclear);
+    let gone = row(&index, "fake/gan/gone.mp4");
+    assert_eq!((gone.status, gone.label, gone.race.as_deref()), (Status::Missing, Label::Fake, Some("z")));
+    assert_eq!(row(&index, "fake/d.mp4").label, Label::Fake);
+}

@@ -45,7 +45,7 @@ pub fn write(dir: &Path, name: &str, config: &TrainConfig, history: &[EpochRecor
 }
 
 const OWN_STYLE: &str = "\
-figure svg { background: #fff; } figure { margin: 24px 0; } dt { font-weight: 600; } dd { margin: 0 0 8px; max-width: 70ch; }
+figure svg { background: #fff; --ink: #1f2430; } figure { margin: 24px 0; } dt { font-weight: 600; } dd { margin: 0 0 8px; max-width: 70ch; }
 ";
 
 const MEANING: &str = "\

@@ -133,7 +133,7 @@ mod tests {
             divergence: None,
             learning_rate: 0.001,
         };
-        vec![epoch(1, 0.75, 0.6931), epoch(2, 0.5, 0.625), epoch(300, 0.25, 0.7)]
+        vec![epoch(1, 0.75, 0.6875), epoch(2, 0.5, 0.625), epoch(300, 0.25, 0.7)]
     }
 
     #[test]

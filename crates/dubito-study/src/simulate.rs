@@ -71,10 +71,10 @@ pub fn simulate(
             Ok(video)
         })
         .collect::<Result<_, StudyError>>()?;
-    let mut table = String::from("file,identity\n");
-    for (video, name) in videos.iter().zip(&names) {
+    let mut table = String::from("file,identity,skin_tone\n");
+    for (i, (video, name)) in videos.iter().zip(&names).enumerate() {
         let file = video.file_name().unwrap_or_default().to_string_lossy();
-        table.push_str(&format!("{file},{name}\n"));
+        table.push_str(&format!("{file},{name},Monk {}\n", tone(i)));
     }
     dubito_data::write_atomically(&out.join(dubito_data::identities::IDENTITIES), table.as_bytes())?;
     Ok(())
@@ -94,8 +94,13 @@ pub fn subject(i: usize, options: &SimulateOptions) -> Result<(Subject, Performa
         hint: "see `dubito simulate --help` for the ranges".into(),
     };
     let performance = Performance::from_config(config).map_err(wrong)?;
-    let subject = Subject::from_config(SubjectConfig::from_seed_and_tone(seed, (i % 10) as u8 + 1)).map_err(wrong)?;
+    let subject = Subject::from_config(SubjectConfig::from_seed_and_tone(seed, tone(i))).map_err(wrong)?;
     Ok((subject, performance))
+}
+
+/// The Monk skin tone, 1 to 10, of subject `i`.
+fn tone(i: usize) -> u8 {
+    (i % 10) as u8 + 1
 }
 
 fn one(

@@ -81,7 +81,7 @@ impl Blend {
 }
 
 /// Pixels of a `width` x `height` picture whose centre is inside the polygon (even-odd rule).
-fn fill_polygon(polygon: &[Point], width: u32, height: u32) -> Vec<bool> {
+pub(super) fn fill_polygon(polygon: &[Point], width: u32, height: u32) -> Vec<bool> {
     let mut inside = vec![false; width as usize * height as usize];
     let mut crossings = Vec::new();
     for y in 0..height {

@@ -321,8 +321,9 @@ impl Canvas {
             other => other,
         };
         let opacity = blend.fit(&mut layer, &self.image, rect, &polygon, colour);
-        match_grain(&mut layer.pixels, &self.image, rect, &opacity);
+        let before = imageops::crop_imm(&self.image, rect.x, rect.y, rect.width, rect.height).to_image();
         blend::lay_over(&mut self.image, &mut self.mask, &layer.pixels, rect, &opacity);
+        match_grain(&mut self.image, &before, rect, &opacity);
         Some(())
     }
 }

@@ -22,6 +22,8 @@ use std::str::FromStr;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::covered::covered;
+
 /// A mechanism of forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,9 +101,9 @@ impl Generator {
     pub fn standard_strength(self) -> f32 {
         match self {
             Self::Deepfakes => 0.4,
-            Self::Face2face => 0.4,
+            Self::Face2face => 0.5,
             Self::Faceswap => 0.9,
-            Self::Neuraltextures => 0.9,
+            Self::Neuraltextures => 0.95,
             Self::Faceshifter => 0.75,
             Self::FaceswapGan => 0.6,
             Self::Fsgan => 0.6,
@@ -140,7 +142,7 @@ pub struct Face<'a> {
     pub frames: &'a [RgbImage],
     /// The mesh in each frame: 468 points in the frame's pixels.
     pub meshes: Vec<Vec<[f32; 3]>>,
-    /// Why a frame can't be forged (a profile, a covered face); `None` where it can.
+    /// Why a frame can't be forged (a profile, a hand before the mouth); `None` where it can.
     pub unusable: Vec<Option<&'static str>>,
 }
 
@@ -150,9 +152,9 @@ const MIN_PRESENCE: f32 = 0.8;
 const PROFILE: f32 = 0.12;
 
 impl<'a> Face<'a> {
-    /// A face from its frames, meshes and the mesh's presence in each.
+    /// A face from its frames, meshes and the mesh's presence in each; what can't be forged is looked for.
     pub fn new(frames: &'a [RgbImage], meshes: Vec<Vec<[f32; 3]>>, presence: &[f32]) -> Self {
-        let unusable = meshes
+        let mut unusable: Vec<Option<&'static str>> = meshes
             .iter()
             .enumerate()
             .map(|(i, mesh)| match presence.get(i) {
@@ -160,6 +162,12 @@ impl<'a> Face<'a> {
                 _ => unusable(mesh),
             })
             .collect();
+        let clear: Vec<Option<&[[f32; 3]]>> =
+            meshes.iter().zip(&unusable).map(|(mesh, why)| why.is_none().then_some(mesh.as_slice())).collect();
+        let covered = covered(frames, &clear);
+        for (why, _) in unusable.iter_mut().zip(covered).filter(|(_, covered)| *covered) {
+            *why = Some("something before the mouth or nose");
+        }
         Self { frames, meshes, unusable }
     }
 

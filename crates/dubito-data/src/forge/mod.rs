@@ -6,6 +6,7 @@
 
 pub mod blend;
 pub mod card;
+mod covered;
 mod forger;
 mod generators;
 mod grain;
@@ -37,7 +38,7 @@ use crate::split::{self, Cell};
 /// Name of the data set in the manifest.
 pub const DATASET: &str = "forged";
 /// What the mechanism was when a file was made: changes whenever the same options would give other pixels.
-const REVISION: u32 = 5;
+const REVISION: u32 = 6;
 
 /// What is forged and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -352,7 +353,8 @@ fn forge_target(
     tools: &Tools,
     advance: &(dyn Fn(&str) -> Result<(), DataError> + Sync),
 ) -> Result<Vec<Row>, DataError> {
-    let mut frames: BTreeMap<&str, Vec<RgbImage>> = BTreeMap::new();
+    // The frames of the target and its donors, and what of them can't be forged.
+    let mut frames: BTreeMap<&str, (Vec<RgbImage>, Vec<Option<&'static str>>)> = BTreeMap::new();
     let mut rows = Vec::new();
     for output in outputs {
         let name = format!("{}/{}", output.folder, output.stem);
@@ -372,10 +374,15 @@ fn forge_target(
         }
         for seen in [Some(target), output.donor].into_iter().flatten() {
             if !frames.contains_key(seen.source.name.as_str()) {
-                frames.insert(&seen.source.name, frames_of(seen, tools)?);
+                let images = frames_of(seen, tools)?;
+                let unusable = Face::new(&images, meshes(seen, images.len()), &seen.track.presence).unusable;
+                frames.insert(&seen.source.name, (images, unusable));
             }
         }
-        let face = |seen: &Target| -> Face<'_> { face(&frames[seen.source.name.as_str()], &seen.track) };
+        let face = |seen: &Target| -> Face<'_> {
+            let (images, unusable) = &frames[seen.source.name.as_str()];
+            Face { frames: images, meshes: meshes(seen, images.len()), unusable: unusable.clone() }
+        };
         let (own, donor) = (face(target), output.donor.map(face));
         let forger = output.generator.map(|generator| {
             let seed =
@@ -391,10 +398,9 @@ fn forge_target(
     Ok(rows)
 }
 
-/// A track's frames with its meshes.
-fn face<'a>(frames: &'a [RgbImage], track: &Clip) -> Face<'a> {
-    let meshes = (0..frames.len()).map(|i| track.points(i).unwrap_or_default().to_vec()).collect();
-    Face::new(frames, meshes, &track.presence)
+/// The meshes of a target's first frames.
+fn meshes(target: &Target, frames: usize) -> Vec<Vec<[f32; 3]>> {
+    (0..frames).map(|i| target.track.points(i).unwrap_or_default().to_vec()).collect()
 }
 
 fn read_record(record: &Path, out: &Path) -> Option<Row> {

@@ -60,11 +60,16 @@ pub fn mean_texture<'a>(textures: impl IntoIterator<Item = &'a Plane>) -> Option
     Some(sum.zip(&sum, |s, _| s / count))
 }
 
+/// The decoder's ridge, as a share of the largest component.
+const RIDGE: f64 = 2e-2;
+
 /// A shared encoder and the decoder of one person, both linear and trained on the frames of a pair: what the
 /// autoencoders of face-swap programs do with networks.
 ///
 /// The encoder is the leading principal components of both people's textures, each centred on its own mean; the
-/// decoder is the ridge regression from the codes of person B to B's textures.
+/// decoder is the ridge regression from the codes of person B to B's textures. What B hardly does (a component below
+/// [`RIDGE`] of the largest) is hardly painted: fitted exactly it would be B's noise, which flickers from frame to frame
+/// with A's codes, and costs an encoder so much that the size of the file gives the fake away.
 pub struct Autoencoder {
     mean_from: Vec<f32>,
     mean_to: Vec<f32>,
@@ -101,7 +106,7 @@ impl Autoencoder {
         // Decoder: (Z'Z + r I) W = Z'B.
         let codes: Vec<Vec<f64>> = b.iter().map(|x| encoder.iter().map(|e| dot(e, x)).collect()).collect();
         let k = encoder.len();
-        let ridge = 1e-3 * largest;
+        let ridge = RIDGE * largest;
         let normal: Vec<Vec<f64>> = (0..k)
             .map(|i| {
                 (0..k)

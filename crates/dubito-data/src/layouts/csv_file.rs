@@ -5,7 +5,7 @@
 //! dataset, compression, split, race, gender, skin_tone and audio are taken where they are. Paths are relative to the
 //! table's folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Item, Table, Tree};
 use super::{Layout, Read, Source, unclear};
@@ -73,12 +73,17 @@ fn read(source: &Source) -> Result<Read, DataError> {
     let name = table_name(path);
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     let mut read = Read::default();
-    let (mut unnamed, mut twice) = (Vec::new(), Vec::new());
+    let (mut unnamed, mut twice, mut outside) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let root = std::fs::canonicalize(&source.tree.root).map_err(DataError::io(&source.tree.root))?;
     for (i, record) in table.records.iter().enumerate() {
         let said = |name: &str| column.get(name).map(|&c| record[c].to_owned()).filter(|text| !text.is_empty());
         let file = said("path").ok_or_else(|| table.error(Some(i), "the path is empty".into()))?;
         let dataset = said("dataset").unwrap_or_else(|| NAME.to_owned());
-        let metadata = std::fs::metadata(source.tree.root.join(&file));
+        let place = source.tree.root.join(&file);
+        let metadata = std::fs::metadata(&place);
+        if std::fs::canonicalize(&place).is_ok_and(|place| !place.starts_with(&root)) {
+            outside.insert(file.clone());
+        }
         let row = match &metadata {
             Ok(m) => {
                 let row = source.row(&Item { path: file.clone(), bytes: m.len(), images: None }, &dataset);
@@ -132,6 +137,7 @@ fn read(source: &Source) -> Result<Read, DataError> {
     }
     read.rows.extend(rows.into_values());
     read.note("listed_twice", "files are listed more than once, alike", twice);
+    read.note("out_of_root", "files lie outside the table's folder", outside.into_iter().collect());
     read.note("own_identity", "files have no identity in the table: each is taken for a person", unnamed);
     Ok(read)
 }

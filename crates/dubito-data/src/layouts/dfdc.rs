@@ -125,9 +125,13 @@ fn entries(tree: &Tree, path: &str) -> Result<BTreeMap<String, Entry>, DataError
     }
     let table = Table::parse(&text, tree.root.join(path))?;
     let (name, label) = (table.column("filename")?, table.column("label")?);
-    let entry = |r: &csv::StringRecord| {
+    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    for (i, r) in table.records.iter().enumerate() {
         let entry = Entry { label: r[label].to_owned(), split: Some("test".into()), original: None };
-        (r[name].to_owned(), entry)
-    };
-    Ok(table.records.iter().map(entry).collect())
+        if let Some(other) = entries.insert(r[name].to_owned(), entry).filter(|other| other.label != r[label]) {
+            let message = format!("{} has the label {:?} here and {:?} above", &r[name], &r[label], other.label);
+            return Err(table.error(Some(i), message));
+        }
+    }
+    Ok(entries)
 }

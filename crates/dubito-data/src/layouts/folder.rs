@@ -12,7 +12,7 @@ use super::tree::{Table, Tree};
 use super::{Layout, Read, Source, unclear};
 use crate::error::DataError;
 use crate::identities::IDENTITIES;
-use crate::manifest::{Label, Row};
+use crate::manifest::{Label, Row, Status};
 
 const NAME: &str = "folder";
 
@@ -70,12 +70,24 @@ fn read(source: &Source) -> Result<Read, DataError> {
         }
     }
     for (path, said) in people {
-        let row = source.missing(&path, NAME, IDENTITIES);
-        let row = match path.strip_prefix("fake/").and_then(|p| p.split_once('/')) {
-            Some((generator, _)) => source.fake(row, generator),
-            None => row,
+        let row = Row {
+            identity: said.identity,
+            donor: said.donor,
+            race: said.race,
+            gender: said.gender,
+            skin_tone: said.skin_tone,
+            ..source.missing(&path, NAME, IDENTITIES)
         };
-        read.rows.push(Row { identity: said.identity, donor: said.donor, ..row });
+        let there = tree.file(&path).is_some() || tree.has_folder(&path);
+        read.rows.push(match path.strip_prefix("fake/").map(|p| p.split_once('/')) {
+            _ if there => {
+                let reason = format!("{IDENTITIES} names it, and it is no video in real/ or fake/GENERATOR/");
+                Row { status: Status::Unclear, reason: Some(reason), ..row }
+            }
+            Some(Some((generator, _))) => source.fake(row, generator),
+            Some(None) => Row { label: Label::Fake, generator: "unknown".into(), ..row },
+            None => row,
+        });
     }
     let meaning = if has_table { "files are not in identities.csv" } else { "files, and no identities.csv" };
     read.note("own_identity", &format!("{meaning}: each is taken for a person of its own"), unnamed);

@@ -18,7 +18,7 @@ mod forgerynet;
 mod tree;
 mod wilddeepfake;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::classes::ClassList;
@@ -28,7 +28,7 @@ use crate::manifest::{Label, Row, Status};
 
 use tree::Item;
 pub(crate) use tree::Tree;
-pub(crate) use tree::is_image;
+pub(crate) use tree::{has_ending, is_image};
 
 /// Every layout that is known.
 pub static LAYOUTS: [Layout; 11] = [
@@ -231,7 +231,7 @@ pub fn index(root: &Path, options: &IndexOptions) -> Result<Index, DataError> {
     let mut read = (layout.read)(&source)?;
     if read.rows.is_empty() {
         let message = format!("nothing to index: the layout {} looks for {}", layout.name, layout.looks_for);
-        let message = format!("{message}; {}", wrong_root(&tree, Some(layout)));
+        let message = format!("{message}. {}", wrong_root(&tree, Some(layout)));
         return Err(DataError::Layout { path: root.to_owned(), message });
     }
     read.rows.sort_by(|a, b| a.path.cmp(&b.path));
@@ -241,7 +241,7 @@ pub fn index(root: &Path, options: &IndexOptions) -> Result<Index, DataError> {
         Finding::of("unclear", Severity::Problem, "files are of unclear label or identity", of(Status::Unclear)),
         Finding::of("unreadable", Severity::Problem, "files can't be read as they are", of(Status::Unreadable)),
     ];
-    let unknown: std::collections::BTreeSet<String> = read
+    let unknown: BTreeSet<String> = read
         .rows
         .iter()
         .filter(|r| !options.classes.knows(&r.dataset, &r.generator))
@@ -250,7 +250,48 @@ pub fn index(root: &Path, options: &IndexOptions) -> Result<Index, DataError> {
     let meaning = "generators are not in the class list, and a family of their own";
     let unknown = Finding::of("unknown_generator", Severity::Note, meaning, unknown.into_iter().collect());
     let findings = tree.findings.iter().cloned().chain(read.findings).chain(findings.into_iter().flatten());
-    Ok(Index { layout, root: tree.root.clone(), rows: read.rows, findings: findings.chain(unknown).collect() })
+    let findings = findings.chain(unknown).chain(passed_over(&tree, &read.rows)).collect();
+    Ok(Index { layout, root: tree.root.clone(), rows: read.rows, findings })
+}
+
+/// Endings of files that a download has not finished, and of those that are still packed.
+const UNFINISHED: [&str; 6] = ["part", "partial", "crdownload", "download", "filepart", "aria2"];
+const PACKED: [&str; 7] = ["zip", "tar", "gz", "tgz", "bz2", "7z", "rar"];
+
+/// What lies below the root and is in no row: videos and folders of images where the layout has no place for them,
+/// files that a download left unfinished, archives.
+fn passed_over(tree: &Tree, rows: &[Row]) -> Vec<Finding> {
+    let known: BTreeSet<&str> =
+        rows.iter().flat_map(|row| [Some(row.path.as_str()), row.mask.as_deref()]).flatten().collect();
+    let of_a_row = |path: &str| {
+        let folders = path.match_indices('/').map(|(i, _)| &path[..i]);
+        folders.chain([path]).any(|path| known.contains(path))
+    };
+    let in_a_row =
+        |item: &Item| of_a_row(&item.path) || tree.below(&item.path).iter().any(|f| known.contains(f.path.as_str()));
+    let elsewhere = tree.items("").into_iter().filter(|item| !in_a_row(item)).map(|item| item.path).collect();
+    let ending_in = |endings: &[&str]| {
+        let files = tree.files().iter().map(|f| f.path.as_str());
+        files.filter(|f| has_ending(f, endings) && !known.contains(f)).map(str::to_owned).collect()
+    };
+    [
+        Finding::of(
+            "unfinished_download",
+            Severity::Problem,
+            "files are what a download left unfinished",
+            ending_in(&UNFINISHED),
+        ),
+        Finding::of("still_packed", Severity::Note, "archives are still packed; unpack them", ending_in(&PACKED)),
+        Finding::of(
+            "not_in_layout",
+            Severity::Note,
+            "videos or folders of images lie where the layout has no place for them, or no table names them",
+            elsewhere,
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn recognise(tree: &Tree) -> Result<&'static Layout, DataError> {
@@ -259,7 +300,7 @@ fn recognise(tree: &Tree) -> Result<&'static Layout, DataError> {
         [one] => return Ok(one),
         [] => {
             let sought: Vec<String> = LAYOUTS.iter().map(|l| format!("{}: {}", l.name, l.looks_for)).collect();
-            format!("no known layout. {}. Looked for {}", wrong_root(tree, None), sought.join("; "))
+            format!("no known layout. {} Looked for {}", wrong_root(tree, None), sought.join("; "))
         }
         several => {
             let found: Vec<String> = several.iter().map(|l| format!("{} ({})", l.name, l.looks_for)).collect();
@@ -277,15 +318,15 @@ fn wrong_root(tree: &Tree, layout: Option<&Layout>) -> String {
         LAYOUTS.iter().filter(wanted).find(|l| (l.recognises)(&sub)).map(|l| (folder, l.name))
     });
     if let Some((folder, name)) = below {
-        return format!("its folder {folder:?} looks like {name}: was that meant?");
+        return format!("Its folder {folder:?} looks like {name}: was that meant?");
     }
     let folders = tree.folders("");
     let listed: Vec<_> = folders.iter().take(5).map(|f| format!("{f:?}")).collect();
     match (tree.files().len(), folders.len()) {
-        (0, _) => "The folder is empty".to_owned(),
-        (files, 0) => format!("There are {files} files and no folder in it"),
+        (0, _) => "The folder is empty.".to_owned(),
+        (files, 0) => format!("There are {files} files and no folder in it."),
         (files, n) => {
-            format!("There are {files} files, in {}{}", listed.join(", "), if n > 5 { ", ..." } else { "" })
+            format!("There are {files} files, in {}{}.", listed.join(", "), if n > 5 { ", ..." } else { "" })
         }
     }
 }

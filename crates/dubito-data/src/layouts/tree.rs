@@ -53,7 +53,8 @@ pub(crate) fn stem(path: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-fn has_ending(path: &str, endings: &[&str]) -> bool {
+/// Whether a path's ending is one of these, in capitals or not.
+pub(crate) fn has_ending(path: &str, endings: &[&str]) -> bool {
     let ending = name(path).rsplit_once('.').map_or("", |(_, ending)| ending);
     endings.iter().any(|e| e.eq_ignore_ascii_case(ending))
 }
