@@ -1,11 +1,14 @@
-//! Times one thing a line: reads JSON from standard input, answers with JSON, for `benchmarks/nn.py`.
+//! Times one thing a line: reads JSON from standard input, answers with JSON, for `benchmarks/nn.py` and
+//! `benchmarks/inference.py`.
 //!
 //! ```text
 //! {"do": "forward", "batch": 16, "size": 224}                                  -> {"seconds": ...}
 //! {"do": "samples", "batch": 16, "size": 224, "samples": 50, "boundary": "head"}
+//! {"do": "variational", "batch": 16, "size": 224, "samples": 50, "scope": "stage:4"}
 //! {"do": "train", "batch": 32, "size": 112, "crops": 128, "freeze": null}
 //! ```
-//! `"detector": "xception"` is another than `resnet18`. `seconds` is of one forward pass, of all samples of one batch, or of one epoch's steps.
+//! `"detector": "xception"` is another than `resnet18`. `seconds` is of one forward pass, of all samples of one batch, or of one epoch's steps;
+//! `peak_mib` the most memory that the process has held so far, where the system says it.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::error::Error;
@@ -17,7 +20,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
     Architecture, Boundary, Detector, Init, McDropoutPosterior, MemoryCrops, NetworkConfig, Posterior, TrainConfig,
-    device, train,
+    Variational, VariationalPosterior, device, train,
 };
 use serde::Deserialize;
 
@@ -34,6 +37,7 @@ struct Line {
 enum Request {
     Forward { batch: usize, size: usize },
     Samples { batch: usize, size: usize, samples: u32, boundary: Boundary },
+    Variational { batch: usize, size: usize, samples: u32, scope: Boundary },
     Train { batch: usize, size: usize, crops: usize, freeze: Option<String> },
 }
 
@@ -50,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         let seconds = answer(request, net, &device)?;
-        println!("{}", serde_json::json!({ "seconds": seconds }));
+        println!("{}", serde_json::json!({ "seconds": seconds, "peak_mib": peak_mib() }));
     }
     Ok(())
 }
@@ -70,6 +74,14 @@ fn answer(request: Request, net: &Detector, device: &Device) -> Result<f64, Box<
             posterior.draw(images, 0..samples, 0)?.into_data();
             Ok(begin.elapsed().as_secs_f64())
         }
+        Request::Variational { batch, size, samples, scope } => {
+            let images = images(batch, size, device);
+            let settings = Variational { scope, ..Variational::default() };
+            let posterior = VariationalPosterior::moped(net.clone(), &settings)?;
+            let begin = Instant::now();
+            posterior.draw(images, 0..samples, 0)?.into_data();
+            Ok(begin.elapsed().as_secs_f64())
+        }
         Request::Train { batch, size, crops, freeze } => {
             let detector = net.architecture();
             let config =
@@ -81,6 +93,13 @@ fn answer(request: Request, net: &Detector, device: &Device) -> Result<f64, Box<
             Ok((crops / batch * batch) as f64 / rate)
         }
     }
+}
+
+/// The process's peak resident memory in MiB.
+fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
 fn images(items: usize, size: usize, device: &Device) -> Tensor<4> {

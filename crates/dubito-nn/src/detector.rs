@@ -15,6 +15,7 @@ use crate::elementwise::{
     activate_all, add_and_activate_all, add_map_and_activate, multiply_channels, norm_and_activate,
 };
 use crate::host::{in_place, is_host, tensor, with_values};
+use crate::inference::{LayerNoise, Noise};
 use crate::init::{Init, initialise};
 use crate::layers::{activate, average_pool, batch_norm, convolve, convolve_planes, flatten, max_pool};
 use crate::network::{Activation, BatchNorm, Convolution, Network, Node};
@@ -43,12 +44,14 @@ pub(crate) struct Pass<'a> {
     pub(crate) statistics: Statistics<'a>,
     /// Dropout masks by stage, or none.
     pub(crate) masks: Option<&'a Masks>,
+    /// What an estimator of variational training adds to layers, or nothing.
+    pub(crate) noise: Option<&'a LayerNoise>,
 }
 
 impl Pass<'_> {
     /// Inference with these masks.
     pub(crate) fn inference(masks: Option<&Masks>) -> Pass<'_> {
-        Pass { statistics: Statistics::Running, masks }
+        Pass { statistics: Statistics::Running, masks, noise: None }
     }
 }
 
@@ -82,18 +85,27 @@ impl Detector {
 
     /// A detector whose arrays are all zero, to be loaded into.
     fn zeroed(architecture: Architecture, config: &NetworkConfig, device: &Device) -> Result<Self, NnError> {
-        let network = architecture.network(config)?;
+        Ok(Self::of_network(architecture, config, architecture.network(config)?, device))
+    }
+
+    /// A network whose arrays are all zero.
+    pub(crate) fn of_network(
+        architecture: Architecture,
+        config: &NetworkConfig,
+        network: Network,
+        device: &Device,
+    ) -> Self {
         let parameters: Vec<Parameter> =
             network.parameters().into_iter().map(|(stage, array)| Parameter::zeros(stage, array, device)).collect();
         let places = parameters.iter().enumerate().map(|(i, p)| (p.name().to_owned(), i)).collect();
-        Ok(Self {
+        Self {
             architecture,
             config: config.clone(),
             network: Arc::new(network),
             places: Arc::new(places),
             parameters,
             device: device.clone(),
-        })
+        }
     }
 
     /// Which architecture it is.
@@ -173,25 +185,26 @@ impl Detector {
         stages.fold(x, |x, stage| self.run_nodes(&self.network.stages[stage].nodes, x, stage, stage == 0, pass))
     }
 
-    /// What reaches the dropout of a stage from images: what is computed once, whatever the masks from there on.
-    pub(crate) fn run_to_dropout(&self, images: Tensor<4>, stage: usize) -> Tensor<4> {
+    /// What reaches a node (by its stage and its place there) from images: what is computed once, whatever happens from
+    /// there on.
+    pub(crate) fn run_until(&self, images: Tensor<4>, [stage, node]: [usize; 2]) -> Tensor<4> {
         let mut pass = Pass::inference(None);
         let x = self.run_stages(images, 0..stage, &mut pass);
         let nodes = &self.network.stages[stage].nodes;
-        self.run_nodes(&nodes[..self.dropout(stage)], x, stage, stage == 0, &mut pass)
+        self.run_nodes(&nodes[..node], x, stage, stage == 0, &mut pass)
     }
 
-    /// Logits `[items, 1, 1, classes]` from what reaches the dropout of a stage.
-    pub(crate) fn run_from_dropout(&self, x: Tensor<4>, stage: usize, pass: &mut Pass<'_>) -> Tensor<4> {
+    /// Logits `[items, 1, 1, classes]` from what reaches a node.
+    pub(crate) fn run_from(&self, x: Tensor<4>, [stage, node]: [usize; 2], pass: &mut Pass<'_>) -> Tensor<4> {
         let nodes = &self.network.stages[stage].nodes;
-        let x = self.run_nodes(&nodes[self.dropout(stage)..], x, stage, false, pass);
+        let x = self.run_nodes(&nodes[node..], x, stage, stage == 0 && node == 0, pass);
         self.run_stages(x, stage + 1..self.network.stages.len(), pass)
     }
 
-    /// Where in a stage its dropout lies.
-    fn dropout(&self, stage: usize) -> usize {
+    /// Where the dropout of a stage lies.
+    pub(crate) fn dropout(&self, stage: usize) -> [usize; 2] {
         let nodes = &self.network.stages[stage].nodes;
-        nodes.iter().position(|node| *node == Node::Dropout).unwrap_or(nodes.len())
+        [stage, nodes.iter().position(|node| *node == Node::Dropout).unwrap_or(nodes.len())]
     }
 
     /// Runs some nodes of a stage in order. `planes`: `x` is images `[items, channels, h, w]`.
@@ -202,6 +215,10 @@ impl Detector {
         let (mut x, mut planes, mut rest) = (x, planes, nodes);
         while let Some((node, after)) = rest.split_first() {
             rest = after;
+            if let Some(noise) = pass.noise.and_then(|noise| noise.of(node)) {
+                x = self.run_noisy(node, noise, x, std::mem::take(&mut planes));
+                continue;
+            }
             let running = matches!(pass.statistics, Statistics::Running);
             let host = is_host(&x);
             let in_place_allowed = running && host && !x.is_autodiff();
@@ -333,6 +350,28 @@ impl Detector {
         (scale, shift)
     }
 
+    /// A layer under what variational training adds to it.
+    fn run_noisy(&self, node: &Node, noise: &Noise, x: Tensor<4>, planes: bool) -> Tensor<4> {
+        let (name, out, bias) = match node {
+            Node::Convolution(conv) => (&conv.name, conv.out, conv.bias),
+            Node::Linear(linear) => (&linear.name, linear.out, true),
+            _ => return x,
+        };
+        let layer = |x: Tensor<4>, weight: Tensor<2>| match node {
+            Node::Convolution(conv) if planes => convolve_planes(x, weight, conv),
+            Node::Convolution(conv) => convolve(x, weight, conv),
+            _ => {
+                let [items, _, _, n] = x.dims();
+                x.reshape([items, n]).matmul(weight).reshape([items, 1, 1, out])
+            }
+        };
+        let y = noise.apply(x, self.array(name, "weight"), planes, layer);
+        match bias {
+            true => y + self.array(name, "bias").reshape([1, 1, 1, out]),
+            false => y,
+        }
+    }
+
     fn array(&self, layer: &str, part: &str) -> Tensor<2> {
         self.parameters[self.places[&format!("{layer}.{part}")]].value.clone()
     }
@@ -346,6 +385,21 @@ impl Detector {
                 *running = running.clone() * (1.0 - momentum) + value.clone() * momentum;
             }
         }
+    }
+
+    /// Index of an array among those, by its layer and what it is there.
+    pub(crate) fn index_of(&self, layer: &str, part: &str) -> usize {
+        self.places[&format!("{layer}.{part}")]
+    }
+
+    /// Every array, in the order of [`Network::parameters`].
+    pub(crate) fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Replaces an array by one that lies as a matrix, too.
+    pub(crate) fn set_value(&mut self, index: usize, value: Tensor<2>) {
+        self.parameters[index].value = value;
     }
 
     /// The arrays of some stages in a fixed order.

@@ -40,15 +40,30 @@ impl Boundary {
         first..network.head() + 1
     }
 
-    /// Checks that the network has the stage.
+    /// Reads it; `field` is the setting that it is of.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] that says what it may be.
+    pub fn parse(field: &'static str, text: &str) -> Result<Self, NnError> {
+        match text {
+            "head" => Ok(Self::Head),
+            "all" => Ok(Self::All),
+            _ => match text.strip_prefix("stage:").map(str::parse) {
+                Some(Ok(n @ 1..=4)) => Ok(Self::Stage(n)),
+                _ => Err(NnError::setting(field, "`head`, `stage:1` to `stage:4`, or `all`", format!("`{text}`"))),
+            },
+        }
+    }
+
+    /// Checks that the network has the stage; `field` is the setting that names it.
     ///
     /// # Errors
     /// [`NnError::Setting`] that says which there are.
-    pub fn check(self, network: &Network) -> Result<(), NnError> {
+    pub fn check(self, field: &'static str, network: &Network) -> Result<(), NnError> {
         match self {
             Self::Stage(n) if usize::from(n) >= network.head() => {
                 let expected = format!("`head`, `stage:1` to `stage:{}`, or `all`", network.head() - 1);
-                Err(NnError::setting("boundary", expected, format!("`{self}`")))
+                Err(NnError::setting(field, expected, format!("`{self}`")))
             }
             _ => Ok(()),
         }
@@ -83,14 +98,7 @@ impl std::str::FromStr for Boundary {
     type Err = NnError;
 
     fn from_str(text: &str) -> Result<Self, NnError> {
-        match text {
-            "head" => Ok(Self::Head),
-            "all" => Ok(Self::All),
-            _ => match text.strip_prefix("stage:").map(str::parse) {
-                Some(Ok(n @ 1..=4)) => Ok(Self::Stage(n)),
-                _ => Err(NnError::setting("boundary", "`head`, `stage:1` to `stage:4`, or `all`", format!("`{text}`"))),
-            },
-        }
+        Self::parse("boundary", text)
     }
 }
 

@@ -15,6 +15,7 @@ mod dropout;
 mod elementwise;
 mod error;
 mod host;
+mod inference;
 mod init;
 mod layers;
 mod network;
@@ -22,7 +23,6 @@ mod onnx_detector;
 mod onnx_export;
 mod optim;
 mod parameter;
-mod posterior;
 pub mod rng;
 mod run;
 mod signal;
@@ -35,13 +35,17 @@ pub use detector::Detector;
 pub use device::{describe_devices, device};
 pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
+pub use inference::{
+    Curvature, Deterministic, Ensemble, EnsemblePosterior, Estimator, Inference, KlScale, Laplace, LaplacePosterior,
+    McDropoutPosterior, Posterior, Predictive, Prior, ScaledPosterior, Sink, Swag, SwagPosterior, Variational,
+    VariationalPosterior, convert, join, scale,
+};
 pub use init::Init;
 pub use network::{
     Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Time, Visit,
 };
 pub use onnx_detector::{Channels, OnnxDetector, OnnxOptions, OnnxOutput, Views};
 pub use optim::{OptimiserConfig, OptimiserName, ScheduleConfig, ScheduleName};
-pub use posterior::{Deterministic, McDropoutPosterior, Posterior, Sink};
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use signal::Signal;
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};

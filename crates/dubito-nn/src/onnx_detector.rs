@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::NnError;
 use crate::augment::Normalisation;
-use crate::posterior::{Posterior, Sink};
+use crate::inference::{Posterior, Sink};
 use crate::rng::{Purpose, Stream};
 
 /// The largest ONNX file that is read, in bytes.

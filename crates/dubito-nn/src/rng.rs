@@ -5,6 +5,8 @@
 //!
 //! Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
+use rayon::prelude::*;
+
 /// What a stream of numbers is for. Streams of different purposes never overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -20,6 +22,34 @@ pub enum Purpose {
     TrainMask = 5,
     /// Anything else that must be drawn, in examples and tests.
     Other = 6,
+    /// Weights of posterior samples: `sample` is t, `layer` the parameter's index.
+    Weight = 7,
+    /// Noise of weights while training: `sample` is the step, `layer` the parameter's index.
+    TrainNoise = 8,
+    /// Signs of Flipout, of what goes into a layer: `sample` is the step, `layer` its weight's index.
+    SignIn = 9,
+    /// Signs of Flipout, of what comes out of a layer: `sample` is the step, `layer` its weight's index.
+    SignOut = 10,
+}
+
+/// `n` standard normals at a place, whatever the number of threads: both numbers of Box and Muller's transform.
+pub fn normals(purpose: Purpose, seed: u64, sample: u32, layer: u32, n: usize) -> Vec<f32> {
+    const CHUNK: usize = 1 << 13;
+    let mut out = vec![0.0f32; n];
+    out.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
+        let mut stream = Stream::new(purpose, seed, sample, layer);
+        // A block of four words makes four numbers.
+        stream.counter[0] += (chunk * CHUNK / 4) as u32;
+        for pair in out.chunks_mut(2) {
+            let radius = (-2.0 * ((f64::from(stream.bits()) + 1.0) / 4_294_967_296.0).ln()).sqrt();
+            let angle = f64::from(stream.bits()) * (std::f64::consts::TAU / 4_294_967_296.0);
+            let (sin, cos) = angle.sin_cos();
+            for (z, part) in pair.iter_mut().zip([cos, sin]) {
+                *z = (radius * part) as f32;
+            }
+        }
+    });
+    out
 }
 
 /// One block of Philox4x32-10: four words from a 128-bit counter and a 64-bit key.
@@ -161,6 +191,23 @@ mod tests {
         for c in counts {
             assert!((f64::from(c) - n / 7.0).abs() < 4.5 * (n * 6.0 / 49.0).sqrt());
         }
+    }
+
+    #[test]
+    fn many_normals_are_a_function_of_their_place_and_have_their_moments() {
+        let draw = |layer, n| normals(Purpose::Weight, 3, 5, layer, n);
+        let all = draw(1, 100_001);
+        assert_eq!(all[..20_000], draw(1, 20_000));
+        assert_ne!(all[..64], draw(2, 64));
+        let (n, mean) = (all.len() as f64, |f: &dyn Fn(f64) -> f64| {
+            all.iter().map(|&z| f(f64::from(z))).sum::<f64>() / all.len() as f64
+        });
+        assert!(mean(&|z| z).abs() < 4.0 / n.sqrt());
+        assert!((mean(&|z| z * z) - 1.0).abs() < 4.0 * (2.0 / n).sqrt());
+        assert!((mean(&|z| z.powi(4)) - 3.0).abs() < 4.0 * (96.0 / n).sqrt());
+        // Neighbours, of which pairs come from one radius, have nothing to do with each other.
+        let product = all.windows(2).map(|w| f64::from(w[0] * w[1])).sum::<f64>() / n;
+        assert!(product.abs() < 4.0 / n.sqrt());
     }
 
     #[test]

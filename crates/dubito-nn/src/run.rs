@@ -9,7 +9,7 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig, Preprocessing};
 use crate::detector::Detector;
 use crate::dropout::{Boundary, check_rate};
-use crate::posterior::{Deterministic, McDropoutPosterior, Posterior};
+use crate::inference::{Deterministic, Inference, McDropoutPosterior, Posterior, ScaledPosterior, check_temperature};
 use crate::state::write_atomic;
 
 /// The version of the run's format that is written, and the only one read.
@@ -57,6 +57,12 @@ pub struct RunConfig {
     pub dropout: f32,
     /// Where dropout begins.
     pub boundary: Boundary,
+    /// How samples are drawn, where it is not by dropout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
+    /// What the logits of every sample are divided by, 1 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softmax_temperature: Option<f32>,
     /// Seed of weights, order and augmentation.
     pub seed: u64,
     /// Epoch (from 1) whose weights these are.
@@ -65,6 +71,20 @@ pub struct RunConfig {
     pub valid_loss: f64,
     /// Version of the program that made the run.
     pub made_by: String,
+}
+
+impl RunConfig {
+    /// How samples are drawn, in words.
+    pub fn posterior_in_words(&self) -> String {
+        let method = match &self.inference {
+            Some(inference) => inference.in_words(),
+            None => format!("Monte Carlo dropout at rate {} from `{}` on", self.dropout, self.boundary),
+        };
+        match self.softmax_temperature {
+            Some(temperature) => format!("{method}; logits divided by {temperature:.3}"),
+            None => method,
+        }
+    }
 }
 
 /// A trained detector in its folder.
@@ -109,7 +129,14 @@ impl Run {
         }
         config.preprocessing.check()?;
         check_rate(config.dropout)?;
-        config.boundary.check(&config.detector.network(&config.network)?)?;
+        let network = config.detector.network(&config.network)?;
+        config.boundary.check("boundary", &network)?;
+        if let Some(inference) = &config.inference {
+            inference.check(&network)?;
+        }
+        if let Some(temperature) = config.softmax_temperature {
+            check_temperature(temperature)?;
+        }
         Ok(Self { dir: dir.to_owned(), config })
     }
 
@@ -122,18 +149,28 @@ impl Run {
         Detector::load(self.config.detector, &self.config.network, &path, device)
     }
 
-    /// The posterior that the run was trained for: Monte Carlo dropout, or deterministic where the
-    /// rate is 0.
+    /// The posterior that the run was made for: that of [`RunConfig::inference`]; without it Monte Carlo dropout, or
+    /// deterministic where the rate is 0.
     ///
     /// # Errors
-    /// As [`Run::detector`].
+    /// As [`Run::detector`], and of what the method keeps beside the weights.
     pub fn posterior(&self, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
+        let posterior = self.unscaled(device)?;
+        Ok(match self.config.softmax_temperature {
+            Some(temperature) => Box::new(ScaledPosterior::new(posterior, temperature)?),
+            None => posterior,
+        })
+    }
+
+    /// The posterior before its logits are divided.
+    fn unscaled(&self, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
         let net = self.detector(device)?;
-        if self.config.dropout == 0.0 {
-            return Ok(Box::new(Deterministic::new(net)));
-        }
         let RunConfig { boundary, dropout, .. } = self.config;
-        Ok(Box::new(McDropoutPosterior::new(net, boundary, dropout)?))
+        match &self.config.inference {
+            Some(inference) => inference.posterior(net, &self.dir),
+            None if dropout == 0.0 => Ok(Box::new(Deterministic::new(net))),
+            None => Ok(Box::new(McDropoutPosterior::new(net, boundary, dropout)?)),
+        }
     }
 
     /// A batch for the posterior, `[items, channels, h, w]`, from inputs `[items, h, w, channels]` of bytes, each of

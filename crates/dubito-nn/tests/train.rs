@@ -7,8 +7,9 @@ use std::path::Path;
 use burn::tensor::Device;
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    AugmentConfig, Boundary, CropError, Crops, EpochRecord, LossConfig, MemoryCrops, NnError, OptimiserConfig,
-    OptimiserName, Run, ScheduleConfig, ScheduleName, TrainConfig, TrainProgress, TrainReport, read_state, train,
+    AugmentConfig, Boundary, CropError, Crops, EpochRecord, Estimator, Inference, Laplace, LossConfig, MemoryCrops,
+    NnError, OptimiserConfig, OptimiserName, Prior, Run, ScheduleConfig, ScheduleName, Swag, TrainConfig,
+    TrainProgress, TrainReport, Variational, read_state, train,
 };
 
 const SIZE: usize = 32;
@@ -112,6 +113,14 @@ fn it_learns_what_can_be_learned_and_leaves_a_run() {
     }
 }
 
+fn constant() -> ScheduleConfig {
+    ScheduleConfig { name: ScheduleName::Constant, ..ScheduleConfig::default() }
+}
+
+fn gaussian(settings: Variational) -> TrainConfig {
+    TrainConfig { dropout: 0.0, inference: Some(Inference::Variational(settings)), ..config() }
+}
+
 #[test]
 fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
     let plain = TrainConfig { epochs: 3, dropout: 0.3, boundary: Boundary::Stage(3), ..config() };
@@ -123,7 +132,16 @@ fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
         augment: AugmentConfig { compression: 0.5, downscale: 0.5, ..AugmentConfig::default() },
         ..plain.clone()
     };
-    for config in [TrainConfig { freeze: Some("layer1".into()), ..plain }, every_option] {
+    let gaussian = gaussian(Variational { scope: Boundary::Stage(4), ..Variational::default() });
+    let swag = Inference::Swag(Swag { scope: Boundary::Stage(4), rank: 2, ..Swag::default() });
+    let tail = |config: TrainConfig| TrainConfig { freeze: Some("layer3".into()), epochs: 3, ..config };
+    let cases = [
+        TrainConfig { freeze: Some("layer1".into()), ..plain },
+        every_option,
+        tail(gaussian),
+        tail(TrainConfig { dropout: 0.0, inference: Some(swag), schedule: constant(), ..config() }),
+    ];
+    for config in cases {
         let whole = tempfile::tempdir().unwrap();
         let uninterrupted = run(&config, whole.path(), &mut go_on).unwrap();
         let parts = tempfile::tempdir().unwrap();
@@ -138,7 +156,8 @@ fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
         let config = TrainConfig { recipe: "by another name".into(), ..config };
         let resumed = run(&config, parts.path(), &mut go_on).unwrap();
         assert_eq!(resumed.history, uninterrupted.history);
-        for file in ["weights.safetensors", "checkpoint.safetensors"] {
+        let files = ["weights.safetensors", "checkpoint.safetensors", "inference.safetensors"];
+        for file in &files[..if config.inference.is_some() { 3 } else { 2 }] {
             let read = |dir: &tempfile::TempDir| read_state(&dir.path().join(file)).unwrap();
             assert!(read(&whole) == read(&parts), "{file} differs");
         }
@@ -271,4 +290,107 @@ fn a_configuration_is_read_with_defaults_and_unknown_fields_are_named() {
     assert!(error.contains("`epoch`"), "{error}");
     let error = serde_json::from_str::<TrainConfig>(r#"{"boundary": "stage:9"}"#).unwrap_err().to_string();
     assert!(error.contains("stage:1"), "{error}");
+}
+
+#[test]
+fn gaussian_weights_are_fine_tuned_around_trained_ones() {
+    let first = tempfile::tempdir().unwrap();
+    let trained = run(&TrainConfig { epochs: 8, ..config() }, first.path(), &mut go_on).unwrap();
+    let weights = Some(first.path().join("weights.safetensors"));
+    let mut divergences = Vec::new();
+    for (estimator, prior) in [
+        (Estimator::Flipout, Prior::Moped),
+        (Estimator::Local, Prior::Moped),
+        (Estimator::Reparameterised, Prior::MopedSigma { sigma: 0.05 }),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Variational { scope: Boundary::Stage(4), estimator, prior, ..Variational::default() };
+        let config = TrainConfig {
+            epochs: 2,
+            optimiser: at_rate(1e-3),
+            freeze: Some("layer3".to_owned()),
+            weights: weights.clone(),
+            ..gaussian(settings)
+        };
+        let report = run(&config, dir.path(), &mut go_on).unwrap();
+        let best = &report.history[report.best_epoch - 1];
+        assert!(best.valid_loss < trained.valid_loss + 0.1, "{estimator:?}: {report:?} after {trained:?}");
+        divergences.push(best.divergence.unwrap());
+
+        let run = Run::load(dir.path()).unwrap();
+        let Some(Inference::Variational(found)) = &run.config.inference else { panic!("{:?}", run.config) };
+        assert_eq!(found.items, Some(64), "each crop counts once, however often it is drawn");
+        // What lies before the scope is that of the trained run; means and deviations have moved.
+        let file = |dir: &Path, file: &str| read_state(&dir.join(file)).unwrap();
+        let (before, after) = (file(first.path(), "weights.safetensors"), file(dir.path(), "weights.safetensors"));
+        assert_eq!(before["layer3.1.conv2.weight"], after["layer3.1.conv2.weight"]);
+        assert_ne!(before["layer4.1.conv2.weight"], after["layer4.1.conv2.weight"]);
+        let deviations = file(dir.path(), "inference.safetensors");
+        assert!(deviations.keys().all(|name| name.ends_with(".rho")));
+        assert_eq!(deviations.len(), 5 + 2, "five convolutions, a linear layer's weight and bias");
+        let size = SIZE * SIZE * 3;
+        let mut bytes = vec![0; 4 * size];
+        bytes.chunks_exact_mut(size).enumerate().for_each(|(i, out)| crops(32, 2, 1).read(i, out).unwrap());
+        let device = Device::flex();
+        let posterior = run.posterior(&device).unwrap();
+        let p = posterior.draw(run.batch(&bytes, &device).unwrap(), 0..8, 1).unwrap();
+        let p: Vec<f32> = p.into_data().iter::<f32>().collect();
+        assert!(p.iter().all(|p| p.is_finite()) && p[0] != p[2]);
+        let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
+        assert!(
+            card.contains("Gaussian weights from `stage:4` on") && card.contains("over 64 distinct items"),
+            "{card}"
+        );
+    }
+    // The prior of MOPED is where training begins; one wide prior for all weights is far from the narrow posterior.
+    assert!(divergences[0] > 0.0 && divergences[2] > 2.0 * divergences[0], "{divergences:?}");
+}
+
+#[test]
+fn swag_keeps_the_mean_of_what_training_passes_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let swag = Inference::Swag(Swag { scope: Boundary::Stage(4), ..Swag::default() });
+    let config =
+        TrainConfig { epochs: 8, dropout: 0.0, inference: Some(swag), patience: 1, schedule: constant(), ..config() };
+    let report = run(&config, dir.path(), &mut go_on).unwrap();
+    // To the last epoch, whose mean is kept.
+    assert_eq!((report.history.len(), report.best_epoch), (8, 8));
+    assert!(report.history[7].valid_accuracy > 0.8, "{report:?}");
+    let run = Run::load(dir.path()).unwrap();
+    let Some(Inference::Swag(found)) = &run.config.inference else { panic!("{:?}", run.config) };
+    assert_eq!((found.collected, run.config.epoch), (8, 8));
+    // The run is the mean, not what was trained last; before the scope the two are the same.
+    let state = |file: &str| read_state(&dir.path().join(file)).unwrap();
+    let (mean, last) = (state("weights.safetensors"), state("checkpoint.safetensors"));
+    assert_ne!(mean["layer4.1.conv2.weight"], last["layer4.1.conv2.weight"]);
+    assert_ne!(mean["layer4.1.bn2.running_var"], last["layer4.1.bn2.running_var"]);
+    assert_eq!(mean["layer3.1.conv2.weight"], last["layer3.1.conv2.weight"]);
+    let device = Device::flex();
+    let posterior = run.posterior(&device).unwrap();
+    let p = posterior.draw(run.batch(&vec![99; SIZE * SIZE * 3], &device).unwrap(), 0..4, 1).unwrap();
+    let p: Vec<f32> = p.into_data().iter::<f32>().collect();
+    assert!(p.iter().all(|p| p.is_finite()) && p[0] != p[2]);
+    let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
+    assert!(card.contains("SWAG from `stage:4` on: 8 networks") && card.contains("rank 8"), "{card}");
+}
+
+#[test]
+fn gaussian_weights_that_make_no_sense_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |config: &TrainConfig| run(config, &dir.path().join("run"), &mut go_on).unwrap_err().to_string();
+    let head = || gaussian(Variational::default());
+    assert!(refused(&TrainConfig { dropout: 0.1, ..head() }).contains("`dropout`"));
+    let frozen = gaussian(Variational { scope: Boundary::Stage(1), ..Variational::default() });
+    assert!(
+        refused(&TrainConfig { freeze: Some("layer2".to_owned()), ..frozen }).contains("before the scope `stage:1`")
+    );
+    assert!(refused(&gaussian(Variational { delta: 0.0, ..Variational::default() })).contains("`delta`"));
+    assert!(refused(&gaussian(Variational { items: Some(0), ..Variational::default() })).contains("`items`"));
+    let laplace = Some(Inference::Laplace(Laplace::default()));
+    assert!(refused(&TrainConfig { inference: laplace, ..config() }).contains("begin with a trained run"));
+    let swag = Some(Inference::Swag(Swag::default()));
+    assert!(refused(&TrainConfig { inference: swag, dropout: 0.0, ..config() }).contains("`schedule.name`"));
+    // A checkpoint of another method is not gone on from.
+    run(&TrainConfig { epochs: 1, ..config() }, &dir.path().join("run"), &mut go_on).unwrap();
+    assert!(refused(&TrainConfig { epochs: 1, ..head() }).contains("another configuration"));
 }

@@ -119,7 +119,8 @@ mod tests {
     use super::*;
 
     fn epoch(epoch: usize, valid_loss: f64) -> EpochRecord {
-        EpochRecord { epoch, train_loss: 1.0 / epoch as f64, valid_loss, valid_accuracy: 0.75, learning_rate: 1e-3 }
+        let train_loss = 1.0 / epoch as f64;
+        EpochRecord { epoch, train_loss, valid_loss, valid_accuracy: 0.75, learning_rate: 1e-3, divergence: None }
     }
 
     #[test]

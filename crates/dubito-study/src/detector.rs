@@ -1,9 +1,9 @@
 //! What judges crops: a run of our own, or an ONNX file of somebody else's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dubito_data::manifest::{Label, Row};
-use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, Signal, Views, device};
+use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, Views, device};
 
 use crate::StudyError;
 use crate::inputs::Inputs;
@@ -90,15 +90,31 @@ impl Detector {
     /// # Errors
     /// The weights can't be read.
     pub fn hash(&self) -> Result<String, StudyError> {
-        let (path, settings) = match self {
-            Self::Run(run) => (
-                run.dir.join("weights.safetensors"),
-                self.signal().and_then(|signal| serde_json::to_string(&signal).ok()).unwrap_or_default(),
-            ),
-            Self::Onnx(onnx) => (onnx.path().to_owned(), serde_json::to_string(onnx.options()).unwrap_or_default()),
+        let signal = self.signal().and_then(|signal| serde_json::to_string(&signal).ok()).unwrap_or_default();
+        let (paths, settings) = match self {
+            Self::Run(run) => {
+                let RunConfig { inference, softmax_temperature, .. } = &run.config;
+                let (mut files, mut settings) = (vec![run.dir.join("weights.safetensors")], signal);
+                if let Some(inference) = inference {
+                    files.push(run.dir.join("inference.safetensors"));
+                    settings += &serde_json::to_string(inference).unwrap_or_default();
+                }
+                if let Some(temperature) = softmax_temperature {
+                    settings += &format!(" temperature {temperature}");
+                }
+                (files, settings)
+            }
+            Self::Onnx(onnx) => {
+                (vec![onnx.path().to_owned()], serde_json::to_string(onnx.options()).unwrap_or_default())
+            }
         };
-        let hash = blake3::hash(&std::fs::read(&path).map_err(StudyError::io(&path))?).to_hex().to_string();
-        Ok(if settings.is_empty() { hash } else { format!("{hash} {settings}") })
+        let hash = |path: &PathBuf| {
+            let bytes = std::fs::read(path).map_err(StudyError::io(path))?;
+            Ok(blake3::hash(&bytes).to_hex().to_string())
+        };
+        let mut parts = paths.iter().map(hash).collect::<Result<Vec<String>, StudyError>>()?;
+        parts.extend((!settings.is_empty()).then_some(settings));
+        Ok(parts.join(" "))
     }
 
     /// Its posterior on a device. An ONNX detector runs on the CPU.

@@ -130,6 +130,7 @@ mod tests {
             train_loss,
             valid_loss,
             valid_accuracy: 0.5 + epoch as f64 / 1024.0,
+            divergence: None,
             learning_rate: 0.001,
         };
         vec![epoch(1, 0.75, 0.6875), epoch(2, 0.5, 0.625), epoch(300, 0.25, 0.7)]

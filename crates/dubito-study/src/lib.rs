@@ -1,6 +1,7 @@
 //! The study: steps that resume, each of which can be entered from a file and left to a file.
 
 pub mod audit;
+pub mod bayes;
 mod crops;
 pub mod curves;
 pub mod demo;

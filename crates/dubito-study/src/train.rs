@@ -7,10 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{Crops, EpochRecord, NnError, TrainConfig};
+use dubito_nn::{Crops, EpochRecord, Inference, NnError, Run, Signal, TrainConfig};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::bayes::fine_tuning;
 use crate::crops::{SignalCrops, StoreCrops};
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
@@ -105,12 +106,8 @@ fn train_round(
     let config = &options.config;
     let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
     let people = crate::crops::people(rows);
-    let open = |part: &[usize]| -> Result<Box<dyn Crops>, StudyError> {
-        Ok(match options.config.signal() {
-            None => Box::new(StoreCrops::open(&pick(part), lesson, store, &people)?),
-            Some(signal) => Box::new(SignalCrops::open(&pick(part), lesson, store, &people, signal)?),
-        })
-    };
+    let signal = options.config.signal();
+    let open = |part: &[usize]| open_crops(&pick(part), lesson, store, &people, signal);
     let (train, valid) = (open(&round.train)?, open(&round.valid)?);
     // What the run depends on: other data or settings are another run.
     let clips: Vec<_> = [&round.train, &round.valid]
@@ -119,19 +116,63 @@ fn train_round(
         .collect();
     let options =
         TrainOptions { config: TrainConfig { recipe: String::new(), ..options.config.clone() }, ..options.clone() };
-    let text = serde_json::to_string(&(&options, clips)).unwrap_or_default();
+    let begun = options.config.weights.as_ref().and_then(|path| std::fs::read(path).ok());
+    let begun = begun.map(|bytes| blake3::hash(&bytes).to_hex().to_string());
+    let text = match begun {
+        Some(begun) => serde_json::to_string(&(&options, clips, begun)),
+        None => serde_json::to_string(&(&options, clips)),
+    };
+    let text = text.unwrap_or_default();
     let key = blake3::hash(text.as_bytes()).to_hex().to_string();
     let key_path = dir.join("inputs.blake3");
     if std::fs::read_to_string(&key_path).is_ok_and(|k| k != key) {
         std::fs::remove_dir_all(dir).map_err(StudyError::io(dir))?;
     }
     dubito_data::write_atomically(&key_path, key.as_bytes())?;
+    let (device, crops) = (&options.device, [train.as_ref(), valid.as_ref()]);
+    let fold = round.fold.as_str();
+    match &config.inference {
+        // Gaussian weights around trained ones (MOPED) begin with the training of those.
+        Some(inference @ Inference::Variational(settings)) if config.weights.is_none() && settings.is_moped() => {
+            let first = dir.join("trained");
+            let plain = TrainConfig { inference: None, ..config.clone() };
+            train_into(&plain, crops, fold, &first, device, &mut |done, of, epoch| told(done, 2 * of, epoch))?;
+            let config = fine_tuning(config, inference, &Run::load(&first)?)?;
+            let second = &mut |done, of, epoch| told(done + of, 2 * of, epoch);
+            train_into(&config, crops, fold, dir, device, second)
+        }
+        _ => train_into(config, crops, fold, dir, device, told),
+    }
+}
+
+/// The crops of clips, or the pictures of a signal in them.
+pub(crate) fn open_crops(
+    rows: &[&Row],
+    lesson: &Lesson,
+    store: &Path,
+    people: &[&str],
+    signal: Option<Signal>,
+) -> Result<Box<dyn Crops>, StudyError> {
+    Ok(match signal {
+        None => Box::new(StoreCrops::open(rows, lesson, store, people)?),
+        Some(signal) => Box::new(SignalCrops::open(rows, lesson, store, people, signal)?),
+    })
+}
+
+fn train_into(
+    config: &TrainConfig,
+    [train, valid]: [&dyn Crops; 2],
+    fold: &str,
+    dir: &Path,
+    device: &str,
+    told: &mut dyn FnMut(usize, usize, usize) -> bool,
+) -> Result<(), StudyError> {
     dubito_data::write_atomically(&dir.join("recipe.toml"), recipe::to_toml(config).as_bytes())?;
-    let device = dubito_nn::device(&options.device)?;
+    let device = dubito_nn::device(device)?;
     let mut drawn = Ok(());
-    let trained = dubito_nn::train(config, train.as_ref(), valid.as_ref(), dir, &device, &mut |p| {
+    let trained = dubito_nn::train(config, train, valid, dir, &device, &mut |p| {
         if p.saved {
-            drawn = draw(dir, &round.fold, config);
+            drawn = draw(dir, fold, config);
         }
         // The frozen stages' pass counts as an epoch: the one numbered 0.
         let done = p.epoch * p.steps + p.step;
@@ -156,7 +197,7 @@ fn train_round(
         }),
         other => {
             other?;
-            draw(dir, &round.fold, config)
+            draw(dir, fold, config)
         }
     }
 }

@@ -7,10 +7,13 @@ use dubito_data::classes::ClassList;
 use dubito_data::clip::{Clip, ClipMeta, POINTS};
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::rng::{Purpose, Stream};
-use dubito_nn::{Architecture, OptimiserConfig, Run, Signal, TrainConfig};
+use dubito_nn::{
+    Architecture, Boundary, Curvature, Inference, Laplace, OptimiserConfig, Run, Signal, Swag, TrainConfig, Variational,
+};
 use dubito_report::{Level, Options, Predictions};
 use dubito_sim::{Performance, PerformanceConfig, Subject};
 use dubito_stats::Bootstrap;
+use dubito_study::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs, scale_runs};
 use dubito_study::predict::{PredictOptions, find_runs, predict};
 use dubito_study::train::{TrainOptions, train_rounds};
 use dubito_study::{Lesson, Progress, Step, report};
@@ -172,6 +175,93 @@ fn the_source_of_fakes_alone() {
     let read = Predictions::read(&[path], &Options { bootstrap: None, ..Options::default() }).unwrap();
     assert!(read.classes.is_none());
     assert_eq!((read.scores.task.classes.join(" "), read.scores.units.len()), ("faceswap fsgan wav2lip".into(), 18));
+}
+
+/// What is trained is converted, fine-tuned, fitted and joined fold by fold, and predicts as any run does.
+#[test]
+fn trained_runs_are_made_bayesian() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let rows = store(folder.path());
+    let go_on = |_: &Progress| true;
+    let step = Step::only("test");
+    let list = ClassList::default();
+    let lesson = Lesson::of(&rows, &list, "multiclass", &["fsgan".to_owned()]).unwrap();
+    let train = |out: &str, seed: u64, inference: Option<Inference>| {
+        let config = TrainConfig { epochs: 2, seed, inference, ..options().config };
+        let options = TrainOptions { config, device: "cpu".into() };
+        train_rounds(&rows, folder.path(), &at(out), &options, &lesson, None, step, &go_on).unwrap()
+    };
+    let runs = train("runs", 1, None);
+    let found = find_runs(&at("runs")).unwrap();
+    let trained = TrainedClips { rows: &rows, store: folder.path(), classes: &list };
+    let clips = Some(trained);
+    let stage = || Inference::Variational(Variational { scope: Boundary::Stage(4), ..Variational::default() });
+    let laplace = || Inference::Laplace(Laplace { curvature: Curvature::Full, ..Laplace::default() });
+    let how = |inference, epochs| ConvertOptions { inference, epochs, seed: 1, device: "cpu".into() };
+
+    convert_runs(&found, None, &at("moped"), &how(stage(), None), step, &go_on).unwrap();
+    convert_runs(&found, clips, &at("tuned"), &how(stage(), Some(1)), step, &go_on).unwrap();
+    convert_runs(&found, clips, &at("laplace"), &how(laplace(), None), step, &go_on).unwrap();
+    let swag = || Inference::Swag(Swag { scope: Boundary::Stage(4), ..Swag::default() });
+    convert_runs(&found, clips, &at("swag"), &how(swag(), Some(2)), step, &go_on).unwrap();
+    train("trained", 1, Some(stage()));
+    let others = train("others", 2, None);
+    join_runs(&[runs.clone(), others.clone()], &at("ensemble"), "cpu").unwrap();
+
+    let tuned = find_runs(&at("tuned")).unwrap();
+    scale_runs(&tuned, trained, &at("scaled"), 4, 1, "cpu", step, &go_on).unwrap();
+
+    let crops = 2 * 6 * FRAMES;
+    let draw = PredictOptions { samples: 4, seed: 0, device: "cpu".into(), views: false };
+    let mut files = Vec::new();
+    for (out, method) in [
+        ("moped", "variational"),
+        ("tuned", "variational"),
+        ("laplace", "laplace"),
+        ("swag", "swag"),
+        ("trained", "variational"),
+        ("ensemble", "ensemble"),
+        ("scaled", "variational"),
+    ] {
+        let runs = find_runs(&at(out)).unwrap();
+        assert_eq!(runs.iter().filter_map(|run| run.fold.as_deref()).collect::<Vec<_>>(), ["fold1", "fold2", "fold3"]);
+        let inference = Run::load(&runs[0].dir).unwrap().config.inference.unwrap();
+        assert_eq!(inference.name(), method, "{out}");
+        match inference {
+            Inference::Variational(found) => assert_eq!(found.items, (out != "moped").then_some(crops), "{out}"),
+            Inference::Laplace(found) => assert_eq!(found.items, crops),
+            _ => {}
+        }
+        // All of them share one folder of samples, and none takes those of another.
+        let path = predict(&rows, folder.path(), &runs, &at("out"), &draw, &json!({}), step, &go_on).unwrap();
+        files.push(std::fs::read(path.path).unwrap());
+    }
+    files.sort();
+    files.dedup();
+    assert_eq!(files.len(), 7, "two methods predict the same");
+
+    // A stopped or repeated fine-tuning is not made anew.
+    let weights = || std::fs::metadata(at("tuned").join("fold1/weights.safetensors")).unwrap().modified().unwrap();
+    let before = weights();
+    convert_runs(&found, clips, &at("tuned"), &how(stage(), Some(1)), step, &go_on).unwrap();
+    assert_eq!(before, weights());
+
+    let refused = |runs: &[_], clips, options: ConvertOptions| {
+        convert_runs(runs, clips, &at("refused"), &options, step, &go_on).unwrap_err().to_string()
+    };
+    assert!(refused(&found, None, how(laplace(), None)).contains("needs the clips"));
+    assert!(refused(&found, None, how(stage(), Some(1))).contains("needs the clips"));
+    assert!(refused(&found, clips, how(swag(), None)).contains("mean over epochs"));
+    assert!(refused(&found, clips, how(laplace(), Some(1))).contains("nothing to fine-tune"));
+    let converted = find_runs(&at("laplace")).unwrap();
+    assert!(refused(&converted, clips, how(stage(), None)).contains("which is `laplace`"));
+    // Another manifest than the one that the runs were trained with.
+    let fewer: Vec<Row> = rows.iter().filter(|row| row.generator != "wav2lip").cloned().collect();
+    let other = Some(TrainedClips { rows: &fewer, store: folder.path(), classes: &list });
+    assert!(refused(&found, other, how(laplace(), None)).contains("would have been taught"));
+    let error = join_runs(&[runs[..2].to_vec(), others], &at("refused"), "cpu").unwrap_err().to_string();
+    assert!(error.contains("different folds"), "{error}");
 }
 
 /// A detector of signals goes the same way, by windows; a clip without a signal is counted with its reason.

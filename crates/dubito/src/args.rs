@@ -63,6 +63,9 @@ pub enum Command {
     Pulse(crate::pulse::Pulse),
     /// Train a detector on clips, cross-fitted over the people in them
     Train(Train),
+    /// Make trained detectors Bayesian: Gaussian weights, Laplace, ensembles
+    #[command(subcommand)]
+    Bayes(crate::bayes::Bayes),
     /// Draw posterior samples for people the detector has never seen
     Predict(Predict),
     /// Say of videos and pictures whether they are real or fake, or that it can't be told
@@ -311,6 +314,13 @@ pub struct TrainSettings {
     /// The stages up to this one are frozen and computed once: stem, layer1 to layer4, or none
     #[arg(long)]
     pub freeze: Option<String>,
+    /// Train Gaussian weights instead of one network, with steps made noisy in this way. With the prior moped a network
+    /// is trained first (or taken from --weights), then the weights around it
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub inference: Option<crate::bayes::EstimatorName>,
+    /// With --inference: the weights.
+    #[command(flatten)]
+    pub gaussian: crate::bayes::Gaussian,
     /// cpu, or gpu in a build with the feature `wgpu`
     #[arg(long, default_value = "cpu")]
     pub device: String,

@@ -13,7 +13,7 @@ use dubito_data::manifest::{self, Row};
 use dubito_data::shard;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
-use dubito_nn::TrainConfig;
+use dubito_nn::{Inference, TrainConfig};
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
@@ -46,6 +46,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Extract(arguments) => run_extract(&arguments),
         Command::Pulse(arguments) => crate::pulse::run(&arguments, &tools()),
         Command::Train(arguments) => run_train(&arguments),
+        Command::Bayes(arguments) => crate::bayes::run(&arguments),
         Command::Predict(arguments) => run_predict(&arguments),
         Command::Detect(arguments) => crate::detect::run(&arguments, &tools()),
         Command::Weights(arguments) => crate::weights::run(&arguments),
@@ -337,7 +338,15 @@ fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, St
     .flatten()
     .collect();
     changes.extend(settings.set.iter().cloned());
-    let config = TrainConfig { seed, ..recipe::read(&recipe, &changes)? };
+    let mut config = TrainConfig { seed, ..recipe::read(&recipe, &changes)? };
+    if let Some(estimator) = settings.inference {
+        let inference = settings.gaussian.inference(estimator)?;
+        // Dropout is for the network that Gaussian weights are begun around, where that is trained here.
+        if matches!(&inference, Inference::Variational(v) if !v.is_moped()) || config.weights.is_some() {
+            config.dropout = 0.0;
+        }
+        config.inference = Some(inference);
+    }
     Ok(TrainOptions { config, device: settings.device.clone() })
 }
 

@@ -176,8 +176,12 @@ fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
     if let Some(options) = &options {
         write_atomic(&beside, format!("{:#}\n", json!(options)).as_bytes())?;
     }
-    let dropout =
-        (run.config.dropout > 0.0).then_some("without its dropout: one network, which knows no doubt of itself");
+    let dropout = match run.config.inference {
+        Some(_) => Some("without what makes it Bayesian: one network, which knows no doubt of itself"),
+        None => {
+            (run.config.dropout > 0.0).then_some("without its dropout: one network, which knows no doubt of itself")
+        }
+    };
     if json {
         let beside = options.map(|_| beside);
         println!("{}", json!({ "onnx": out, "options": beside, "bytes": bytes.len(), "notes": dropout }));

@@ -39,7 +39,7 @@ fn fails(arguments: &[&str], code: i32, expected: &[&str]) {
 fn help_teaches_and_names_the_exit_codes() {
     let output = dubito(&["--help"]);
     let said = text(&output.stdout);
-    for word in ["demo", "forge", "extract", "train", "predict", "analyze", "doctor", "Exit codes"] {
+    for word in ["demo", "forge", "extract", "train", "bayes", "predict", "analyze", "doctor", "Exit codes"] {
         assert!(said.contains(word), "{word} is missing in: {said}");
     }
     assert!(!said.contains("worker"));
@@ -70,6 +70,10 @@ fn a_folder_that_cannot_serve_is_an_error_with_a_hint() {
     fails(&["analyze", "/no/such/file.csv", "-o", out], 3, &["/no/such/file.csv"]);
     fails(&["train", &format!("{faces}/a.mp4"), "-o", out], 3, &["a.mp4"]);
     fails(&["predict", &format!("{faces}/a.mp4"), "--run", faces, "-o", out], 3, &["a.mp4"]);
+    fails(&["bayes", "convert", faces, "-o", out], 3, &["neither a run nor a folder of runs", "hint:"]);
+    fails(&["bayes", "convert", faces, "-o", out, "--scope", "stage:7"], 3, &["`scope`", "stage:4"]);
+    fails(&["bayes", "convert", faces, "-o", out, "--epochs", "2"], 2, &["--manifest"]);
+    fails(&["bayes", "join", faces, "-o", out], 2, &["2"]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(super) fn model_card(run: &RunConfig, state: &Progress) -> String {
          | optimiser | {optimiser}; {schedule} |\n\
          | loss | {loss}{balance} |\n\
          | validation | {m} crops of other people: loss {valid_loss:.4} nats, accuracy {accuracy:.3} (epoch {epoch}) |\n\
-         | posterior | Monte Carlo dropout at rate {dropout} from `{boundary}` on |\n\
+         | posterior | {posterior} |\n\
          | made by | {made_by} |\n\n\
          It knows the manipulations and the people it was trained on. Its scores on others are what a\n\
          reliability report is for; do not use it as evidence by itself.\n",
@@ -67,8 +67,7 @@ pub(super) fn model_card(run: &RunConfig, state: &Progress) -> String {
         seed = run.seed,
         valid_loss = run.valid_loss,
         epoch = run.epoch,
-        dropout = run.dropout,
-        boundary = run.boundary,
+        posterior = run.posterior_in_words(),
         made_by = run.made_by,
     )
 }

@@ -9,8 +9,10 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig};
 use crate::augment::{AugmentConfig, Normalisation};
 use crate::dropout::{Boundary, check_rate};
+use crate::inference::{Inference, Swag, Variational};
 use crate::init::Init;
-use crate::optim::{OptimiserConfig, ScheduleConfig};
+use crate::network::Network;
+use crate::optim::{OptimiserConfig, ScheduleConfig, ScheduleName};
 use crate::run::TrainedOn;
 use crate::signal::Signal;
 
@@ -68,6 +70,10 @@ pub struct TrainConfig {
     /// How crops are normalised; without it as the architecture's published weights expect
     /// ([`Architecture::preprocessing`]).
     pub normalisation: Option<Normalisation>,
+    /// What is to be trained other than one network: Gaussian weights ([`Inference::Variational`]) or SWAG
+    /// ([`Inference::Swag`], which takes a constant schedule and trains to the last epoch). Both take no dropout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference: Option<Inference>,
 }
 
 impl Default for TrainConfig {
@@ -95,6 +101,7 @@ impl Default for TrainConfig {
             init: Init::Dct,
             weights: None,
             normalisation: None,
+            inference: None,
         }
     }
 }
@@ -114,6 +121,45 @@ impl TrainConfig {
     /// How crops are normalised.
     pub(super) fn normalisation(&self) -> Normalisation {
         self.normalisation.unwrap_or(self.detector.preprocessing().normalisation)
+    }
+
+    /// The Gaussian weights to be trained, if they are.
+    pub(super) fn variational(&self) -> Option<&Variational> {
+        match &self.inference {
+            Some(Inference::Variational(settings)) => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// SWAG's settings, if it is to be trained.
+    pub(super) fn swag(&self) -> Option<&Swag> {
+        match &self.inference {
+            Some(Inference::Swag(settings)) => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// Checks what is to be trained other than one network.
+    fn check_inference(&self, inference: &Inference, network: &Network) -> Result<(), NnError> {
+        inference.check(network)?;
+        let Some(scope) = inference.scope() else {
+            let expected = "`variational` or `swag`: other methods begin with a trained run";
+            return Err(NnError::setting("inference", expected, format!("`{}`", inference.name())));
+        };
+        if matches!(inference, Inference::Swag(_)) && self.schedule.name != ScheduleName::Constant {
+            let expected = "`constant`: SWAG passes through networks at one rate";
+            return Err(NnError::setting("schedule.name", expected, self.schedule.in_words()));
+        }
+        if self.dropout > 0.0 {
+            return Err(NnError::setting("dropout", "0 where the weights themselves are uncertain", self.dropout));
+        }
+        match &self.freeze {
+            Some(name) if scope.sites(network).contains(&network.stage_index("freeze", name)?) => {
+                let expected = format!("a stage before the scope `{scope}`: what is frozen has no deviations to learn");
+                Err(NnError::setting("freeze", expected, name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it trains the same detector: all is the same, but for what the recipe is called.
@@ -148,8 +194,11 @@ impl TrainConfig {
         }
         check_rate(self.dropout)?;
         let network = self.detector.network(&self.network())?;
-        self.boundary.check(&network)?;
+        self.boundary.check("boundary", &network)?;
         self.augment.check()?;
+        if let Some(inference) = &self.inference {
+            self.check_inference(inference, &network)?;
+        }
         match &self.freeze {
             None => Ok(0),
             Some(name) => match network.stage_index("freeze", name)? {

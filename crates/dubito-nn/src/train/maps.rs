@@ -122,8 +122,27 @@ pub(super) fn calibrate_batch_norm(net: &mut Detector, stages: Range<usize>, map
     for (k, items) in items.chunks(CHUNK).enumerate() {
         let images = maps.images(items, |_| 0)?;
         let mut seen = Vec::new();
-        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None };
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None, noise: None };
         net.run_stages(images, stages.clone(), &mut pass);
+        net.update_statistics(&seen, Some(1.0 / (k + 1) as f32));
+    }
+    Ok(())
+}
+
+/// As [`calibrate_batch_norm`], of the trained stages, from what goes into them in this epoch.
+pub(super) fn calibrate_trained(
+    net: &mut Detector,
+    stages: Range<usize>,
+    maps: &Maps<'_>,
+    epoch: usize,
+) -> Result<(), NnError> {
+    let n = maps.crops.len();
+    let count = n.min(CALIBRATION);
+    let items: Vec<usize> = (0..count).map(|i| i * n / count).collect();
+    for (k, items) in items.chunks(CHUNK).enumerate() {
+        let mut seen = Vec::new();
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: None, noise: None };
+        net.run_stages(maps.batch(items, epoch)?, stages.clone(), &mut pass);
         net.update_statistics(&seen, Some(1.0 / (k + 1) as f32));
     }
     Ok(())

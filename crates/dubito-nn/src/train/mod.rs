@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use self::config::TrainConfig;
 pub use self::crops::{CropError, Crops, MemoryCrops};
 pub use self::loss::LossConfig;
+pub(crate) use self::strata::balanced_weights;
 use self::trainer::Trainer;
 use crate::NnError;
 
@@ -59,6 +60,10 @@ pub struct EpochRecord {
     pub valid_accuracy: f64,
     /// Learning rate of its last step.
     pub learning_rate: f32,
+    /// Of Gaussian weights: how far they are from their prior, in nats (the Kullback-Leibler divergence, summed over the
+    /// weights).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
 }
 
 /// What a training came to.
@@ -87,6 +92,10 @@ struct Progress {
 
 impl Progress {
     fn best(&self) -> Option<&EpochRecord> {
+        if self.config.swag().is_some() {
+            // A mean over epochs is best after the last.
+            return self.history.last();
+        }
         self.history.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))
     }
 

@@ -46,6 +46,12 @@ impl Strata {
     }
 }
 
+/// The share of each crop in an endless balanced epoch.
+pub(crate) fn balanced_weights(crops: &dyn Crops) -> Vec<f64> {
+    let items: Vec<usize> = (0..crops.len()).collect();
+    Strata::new(crops, &items).weights(items.len())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -10,13 +10,14 @@ use burn::tensor::{Device, Tensor, activation};
 use super::card::model_card;
 use super::config::TrainConfig;
 use super::crops::Crops;
-use super::maps::{CHUNK, Maps, calibrate_batch_norm};
+use super::maps::{CHUNK, Maps, calibrate_batch_norm, calibrate_trained};
 use super::strata::Strata;
 use super::{EpochRecord, Progress, TrainProgress};
 use crate::NnError;
 use crate::architectures::Preprocessing;
 use crate::detector::{Detector, Pass, Statistics};
 use crate::dropout::Masks;
+use crate::inference::{SwagTraining, VariationalTraining};
 use crate::optim::Optimiser;
 use crate::parameter::{Layout, values_of};
 use crate::rng::{Purpose, Stream};
@@ -34,6 +35,10 @@ pub(super) struct Trainer<'a> {
     device: &'a Device,
     net: Detector,
     optimiser: Optimiser,
+    variational: Option<VariationalTraining>,
+    swag: Option<SwagTraining>,
+    /// The network that the run is, where it is not the one being trained: SWAG's mean.
+    mean: Option<Detector>,
     pub(super) state: Progress,
     fresh: bool,
 }
@@ -64,6 +69,8 @@ impl<'a> Trainer<'a> {
                 }
                 net = Detector::from_state(config.detector, &network, &state, device)?;
             }
+            let variational = config.variational().map(|v| VariationalTraining::begin(v, train.len(), &net));
+            let swag = config.swag().map(|s| SwagTraining::begin(s, &net));
             return Ok(Self {
                 config,
                 frozen,
@@ -71,6 +78,9 @@ impl<'a> Trainer<'a> {
                 device,
                 net,
                 optimiser: Optimiser::new(&config.optimiser),
+                variational,
+                swag,
+                mean: None,
                 state: Progress { config: config.clone(), crops, steps: 0, history: Vec::new() },
                 fresh: true,
             });
@@ -86,13 +96,21 @@ impl<'a> Trainer<'a> {
         state.config.recipe.clone_from(&config.recipe);
         let mut arrays = read_state(&path)?;
         let optimiser = Optimiser::from_state(&config.optimiser, &mut arrays, state.steps);
+        let shapes = Detector::new(config.detector, &network, config.init, config.seed, device)?;
+        let items = train.len();
+        let variational = config.variational().map(|v| VariationalTraining::resume(v, items, &shapes, &mut arrays));
+        let epochs = state.history.len();
+        let swag = config.swag().map(|s| SwagTraining::resume(s, epochs, &shapes, &mut arrays));
         Ok(Self {
             config,
             frozen,
             dir,
             device,
+            variational: variational.transpose()?,
+            swag: swag.transpose()?,
             net: Detector::from_state(config.detector, &network, &arrays, device)?,
             optimiser,
+            mean: None,
             state,
             fresh: false,
         })
@@ -189,6 +207,12 @@ impl<'a> Trainer<'a> {
                 return Err(NnError::Stopped { epoch });
             }
         }
+        if let Some(swag) = &mut self.swag {
+            swag.collect(&self.net);
+            let mut mean = swag.mean(&self.net);
+            calibrate_trained(&mut mean, self.frozen..self.net.network().stages.len(), train, epoch)?;
+            self.mean = Some(mean);
+        }
         let (valid_loss, valid_accuracy) = self.validate(valid)?;
         if !valid_loss.is_finite() {
             return Err(NnError::Diverged { epoch: epoch + 1, step: steps, loss: valid_loss as f32 });
@@ -199,6 +223,7 @@ impl<'a> Trainer<'a> {
             valid_loss,
             valid_accuracy,
             learning_rate,
+            divergence: self.variational.as_ref().map(|v| v.divergence(&self.net)),
         });
         self.checkpoint()?;
         let Some(at) = told else { return Ok(0.0) };
@@ -222,7 +247,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step of the optimiser on the input of the trained stages and a class for each item; the
-    /// loss before it.
+    /// loss before it (with Gaussian weights under their noise, without their divergence).
     fn step(&mut self, x: Tensor<4>, labels: &[usize], learning_rate: f32) -> f32 {
         let config = self.config;
         let trained = self.frozen..self.net.network().stages.len();
@@ -240,17 +265,24 @@ impl<'a> Trainer<'a> {
             labels.len(),
             self.device,
         );
+        let (seed, step, items) = (config.seed, self.state.steps, labels.len());
+        let weights = self.variational.as_ref().map(|v| (v, v.track(&mut tracked, seed, step, items)));
+        let noise = weights.as_ref().map(|(_, weights)| &weights.noise);
         let mut seen = Vec::new();
-        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks) };
+        let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks), noise };
         let logits = tracked.run_stages(x, trained.clone(), &mut pass);
         let names = &config.class_names;
         let log_p = activation::log_softmax(logits.reshape([labels.len(), names.len()]), 1);
-        let loss = config.loss.of(log_p, labels, names, self.device);
+        let mut loss = config.loss.of(log_p, labels, names, self.device);
         let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
             return value;
         }
+        if let Some((variational, weights)) = &weights {
+            loss = loss + variational.penalty(weights, self.done(), labels.len());
+        }
         let mut gradients = loss.backward();
+        let deviations = weights.map(|(_, weights)| weights.untrack(&mut tracked, &mut gradients)).unwrap_or_default();
         let by_parameter: Vec<Option<Tensor<2>>> =
             tracked.parameters_mut(trained.clone()).map(|p| p.value.grad_remove(&mut gradients)).collect();
         drop(tracked);
@@ -259,6 +291,8 @@ impl<'a> Trainer<'a> {
             let Some(gradient) = gradient else { continue };
             let decay = match p.layout {
                 Layout::Vector(_) => 0.0,
+                // A prior is what pulls these.
+                _ if self.variational.as_ref().is_some_and(|v| v.holds(p.name())) => 0.0,
                 _ => config.optimiser.weight_decay,
             };
             let mut values = p.values();
@@ -266,9 +300,19 @@ impl<'a> Trainer<'a> {
             self.optimiser.update(p.name(), &mut values, &gradient, learning_rate, decay);
             p.set(values);
         }
+        if let Some(variational) = &mut self.variational {
+            variational.update(deviations, &mut self.optimiser, learning_rate);
+        }
         self.net.update_statistics(&seen, None);
         self.state.steps += 1;
         value
+    }
+
+    /// The part of all steps that is done.
+    fn done(&self) -> f32 {
+        let n = self.state.crops[0];
+        let total = self.config.epochs * (n / self.config.batch.min(n).max(1));
+        self.state.steps as f32 / total.max(1) as f32
     }
 
     /// Mean negative log-likelihood and accuracy on the validation set.
@@ -286,7 +330,8 @@ impl<'a> Trainer<'a> {
                 None => valid.images(items, |_| 0)?,
             };
             let stages = self.frozen..self.net.network().stages.len();
-            let logits = self.net.run_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
+            let net = self.mean.as_ref().unwrap_or(&self.net);
+            let logits = net.run_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
             let log_p = values_of(activation::log_softmax(logits, 1));
             for (row, &i) in log_p.chunks_exact(classes).zip(items) {
                 let own = row[valid.crops.class(i)];
@@ -305,7 +350,23 @@ impl<'a> Trainer<'a> {
     fn checkpoint(&self) -> Result<(), NnError> {
         let mut arrays = self.net.to_state();
         if self.state.best() == self.state.history.last() {
-            write_state(&self.dir.join("weights.safetensors"), &arrays)?;
+            let path = self.dir.join("weights.safetensors");
+            match &self.mean {
+                Some(mean) => mean.save(&path)?,
+                None => write_state(&path, &arrays)?,
+            }
+            if let Some(swag) = &self.swag {
+                swag.inference().write_arrays(self.dir, &swag.kept(&self.net))?;
+            }
+            if let Some(variational) = &self.variational {
+                variational.inference().write_arrays(self.dir, &variational.rhos())?;
+            }
+        }
+        if let Some(variational) = &self.variational {
+            variational.to_state(&mut arrays);
+        }
+        if let Some(swag) = &self.swag {
+            swag.to_state(&self.net, &mut arrays);
         }
         self.optimiser.to_state(&mut arrays);
         let path = self.dir.join("checkpoint.safetensors");
@@ -335,6 +396,11 @@ impl<'a> Trainer<'a> {
             },
             dropout: config.dropout,
             boundary: config.boundary,
+            inference: match (&self.variational, &self.swag) {
+                (Some(variational), _) => Some(variational.inference()),
+                (None, swag) => swag.as_ref().map(SwagTraining::inference),
+            },
+            softmax_temperature: None,
             seed: config.seed,
             epoch: best.epoch,
             valid_loss: best.valid_loss,
@@ -399,6 +465,9 @@ mod tests {
             device: &device,
             net: formula::detector(detector, &NetworkConfig { window, ..formula::config() }, &device),
             optimiser: Optimiser::new(&config.optimiser),
+            variational: None,
+            swag: None,
+            mean: None,
             state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
             fresh: true,
         };

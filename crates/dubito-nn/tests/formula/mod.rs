@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::{Architecture, Detector, Init, NetworkConfig};
 
 /// As `formula` in golden/resnet.py.
-fn formula(name: &str, n: usize) -> Vec<f32> {
+pub fn formula(name: &str, n: usize) -> Vec<f32> {
     let seed = name.bytes().fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
     (0..n as u32)
         .map(|i| {

@@ -1,84 +1,13 @@
-//! Posterior samples of class probabilities: one trait, whatever the inference method.
+//! Monte Carlo dropout: a sample is the network under one mask for each site.
 
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, activation};
 
+use super::{Posterior, Sink};
 use crate::NnError;
 use crate::detector::{Detector, Pass};
 use crate::dropout::{Boundary, Masks, check_rate};
-
-/// What receives samples chunk by chunk: which samples, and their probabilities
-/// `[items, samples, classes]`.
-pub type Sink<'a> = dyn FnMut(Range<u32>, Tensor<3>) -> Result<(), NnError> + 'a;
-
-/// Something that draws class probabilities for images. Statistics, maps and reports know no more of
-/// an inference method than this.
-///
-/// Sample t is one network, a function of (seed, t) alone: the same for every item, batch, order and
-/// range of samples.
-pub trait Posterior: Send + Sync {
-    /// Number of classes.
-    fn classes(&self) -> usize;
-
-    /// The device that batches must be on.
-    fn device(&self) -> &Device;
-
-    /// Hands samples to `sink` chunk by chunk, in order, so that memory does not grow with their
-    /// number.
-    ///
-    /// `batch` is `[items, 3, h, w]`, normalised as the detector was trained.
-    ///
-    /// # Errors
-    /// [`NnError::Input`] for a batch of another shape; whatever `sink` returns.
-    fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError>;
-
-    /// All samples at once: probabilities `[items, samples, classes]`, each row summing to 1.
-    ///
-    /// # Errors
-    /// As [`Posterior::stream`]; [`NnError::Setting`] where `samples` is empty.
-    fn draw(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64) -> Result<Tensor<3>, NnError> {
-        if samples.is_empty() {
-            return Err(NnError::setting("samples", "1 or more", 0));
-        }
-        let mut chunks = Vec::new();
-        self.stream(batch, samples, seed, &mut |_, chunk| {
-            chunks.push(chunk);
-            Ok(())
-        })?;
-        Ok(Tensor::cat(chunks, 1))
-    }
-}
-
-/// One network with fixed weights: every sample is the same.
-#[derive(Debug, Clone)]
-pub struct Deterministic {
-    net: Detector,
-}
-
-impl Deterministic {
-    /// The posterior that is certain of its weights.
-    pub fn new(net: Detector) -> Self {
-        Self { net }
-    }
-}
-
-impl Posterior for Deterministic {
-    fn classes(&self) -> usize {
-        self.net.config().classes
-    }
-
-    fn device(&self) -> &Device {
-        self.net.device()
-    }
-
-    fn stream(&self, batch: Tensor<4>, samples: Range<u32>, _seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
-        let [items, ..] = batch.dims();
-        let p = activation::softmax(self.net.forward(batch)?, 1);
-        let p = p.reshape([items, 1, self.classes()]);
-        sink(samples.clone(), p.repeat_dim(1, samples.len()))
-    }
-}
 
 /// Monte Carlo dropout (Gal and Ghahramani 2016) from a boundary on.
 ///
@@ -94,14 +23,14 @@ pub struct McDropoutPosterior {
 }
 
 impl McDropoutPosterior {
-    /// Dropout of `rate` in [0, 1) at the boundary and after; 512 MiB for the samples in flight.
+    /// Dropout of `rate` in [0, 1) at the boundary and after; 64 MiB for the samples in flight.
     ///
     /// # Errors
     /// [`NnError::Setting`] for a rate out of its range, or a boundary at a stage that the network has not.
     pub fn new(net: Detector, boundary: Boundary, rate: f32) -> Result<Self, NnError> {
         check_rate(rate)?;
-        boundary.check(net.network())?;
-        Ok(Self { net, boundary, rate, memory: 512 << 20 })
+        boundary.check("boundary", net.network())?;
+        Ok(Self { net, boundary, rate, memory: 64 << 20 })
     }
 
     /// Sets the limit, in bytes, on the feature maps of samples computed together; at least one
@@ -152,7 +81,7 @@ impl Posterior for McDropoutPosterior {
         self.net.check_images(&batch)?;
         let [items, ..] = batch.dims();
         let sites = self.boundary.sites(self.net.network());
-        let trunk = self.net.run_to_dropout(batch, sites.start);
+        let trunk = self.net.run_until(batch, self.net.dropout(sites.start));
         // A block holds about four maps of its input's size while it runs.
         let per_sample = 4 * 4 * trunk.shape().num_elements();
         let chunk = (self.memory / per_sample.max(1)).clamp(1, 1 << 16) as u32;
@@ -161,7 +90,7 @@ impl Posterior for McDropoutPosterior {
             let range = from..samples.end.min(from.saturating_add(chunk));
             let masks = self.masks(sites.clone(), seed, range.clone(), items);
             let x = trunk.clone().repeat_dim(0, range.len());
-            let logits = self.net.run_from_dropout(x, sites.start, &mut Pass::inference(Some(&masks)));
+            let logits = self.net.run_from(x, self.net.dropout(sites.start), &mut Pass::inference(Some(&masks)));
             let logits = logits.reshape([range.len() * items, self.classes()]);
             let p = activation::softmax(logits, 1).reshape([range.len(), items, self.classes()]).swap_dims(0, 1);
             from = range.end;
