@@ -28,13 +28,9 @@ const STEPS: [(f32, f32); 5] = [(0.25, 0.125), (0.5, 0.375), (0.75, 0.625), (0.9
 pub fn match_grain(image: &mut RgbImage, before: &RgbImage, rect: Rect, opacity: &[f32]) {
     let (w, h) = (rect.width as usize, rect.height as usize);
     let mut steps: [Vec<usize>; STEPS.len()] = Default::default();
-    for y in 1..h.saturating_sub(1) {
-        for i in y * w + 1..y * w + w - 1 {
-            if opacity[i] > 0.0 {
-                let step = STEPS.iter().position(|(end, _)| opacity[i] <= *end).unwrap_or_default();
-                steps[step].push(i);
-            }
-        }
+    for i in inside([w, h]).filter(|&i| opacity[i] > 0.0) {
+        let step = STEPS.iter().position(|(end, _)| opacity[i] <= *end).unwrap_or_default();
+        steps[step].push(i);
     }
     let changed = steps.concat();
     if changed.len() < LEAST {
@@ -84,12 +80,15 @@ fn luma(image: &RgbImage) -> Vec<f32> {
 fn noise(plane: &[f32], [w, h]: [usize; 2]) -> Vec<f32> {
     let edge = |i: usize| plane[i - 1] - 2.0 * plane[i] + plane[i + 1];
     let mut answer = vec![0.0; plane.len()];
-    for y in 1..h - 1 {
-        for i in y * w + 1..y * w + w - 1 {
-            answer[i] = edge(i - w) - 2.0 * edge(i) + edge(i + w);
-        }
+    for i in inside([w, h]) {
+        answer[i] = edge(i - w) - 2.0 * edge(i) + edge(i + w);
     }
     answer
+}
+
+/// The pixels that are not at the border, row by row.
+fn inside([w, h]: [usize; 2]) -> impl Iterator<Item = usize> {
+    (1..h.saturating_sub(1)).flat_map(move |y| y * w + 1..(y * w + w).saturating_sub(1))
 }
 
 /// What the binomial filter takes away, held to three standard deviations (from the median where it counts).
