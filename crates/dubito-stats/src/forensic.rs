@@ -667,11 +667,11 @@ pub struct Verbal {
 /// The verbal scale of likelihood ratios (ENFSI, "Guideline for Evaluative Reporting in Forensic Science",
 /// 2015, the example scale that it gives): LR 1, no support for either; 2 to 10, weak; to 100, moderate; to 1,000,
 /// moderately strong; to 10,000, strong; to a million, very strong; a million and above, extremely strong. The bands
-/// share their ends; here one holds its lower end, as in table 5.3 of the University of Dundee's book on likelihood
-/// ratios (lrcfs-ap2.dundee.ac.uk/lr_book). Ratios between 1 and 2, which the scale leaves out, count as no support;
-/// below 1 it is read for the inverse. Words and bands were compared with that table and with that of the Association of
-/// Forensic Science Providers in the Open University's course on expert evidence (open.edu/openlearn, section 6.2), which
-/// differ from it in the weakest band alone (it begins above 1); the guideline's own text was not at hand.
+/// share their ends; here one holds its lower end. Ratios between 1 and 2, which the scale leaves out, count as no
+/// support; below 1 it is read for the inverse. Words and bands were compared with those of the Association of Forensic
+/// Science Providers as the Open University's course on expert evidence gives them (open.edu/openlearn, section 6.2), whose
+/// weakest band begins above 1, and with the upper bands of table 5.3 of the University of Dundee's book on likelihood
+/// ratios (lrcfs-ap2.dundee.ac.uk/lr_book); the guideline's own text was not at hand.
 ///
 /// No words go beyond `limits`: a hundred validation videos cannot show "very strong", so the LR is cut down
 /// to the limit first and the text says so. The scale speaks of the evidence, not of the probability that the

@@ -406,7 +406,7 @@ mod tests {
                 let progress = loop {
                     let p = draw(uniform(&mut random));
                     item.push(&[1.0 - p, p]).unwrap();
-                    if item.samples() % 8 == 0 {
+                    if item.samples().is_multiple_of(8) {
                         let progress = item.progress().unwrap();
                         if progress.stop || item.samples() >= rule.most {
                             break progress;
@@ -438,7 +438,7 @@ mod tests {
     #[test]
     fn classes_order_and_bad_input() {
         // Three classes: the same samples in another order settle alike, intervals hold the estimates.
-        let rows = |i: usize| if i % 2 == 0 { [0.7, 0.2, 0.1] } else { [0.5, 0.1, 0.4] };
+        let rows = |i: usize| if i.is_multiple_of(2) { [0.7, 0.2, 0.1] } else { [0.5, 0.1, 0.4] };
         let mut item = Sequential::new(3, StopRule { class: 0, ..StopRule::default() }).unwrap();
         assert!(item.progress().is_err(), "nothing is known of no samples");
         (0..100).for_each(|i| item.push(&rows(i)).unwrap());
