@@ -1,14 +1,16 @@
 """Scores: reading a large file and computing every metric, beside pandas with scikit-learn and torchmetrics.
 
-    python benchmarks/analyze.py [--rows 10000000] [--items 1000000] [--samples 50] [--rounds 2]
+    python benchmarks/analyze.py [--rows 10000000] [--items 1000000] [--samples 50] [--rounds 2] [--only reduced]
 
 Makes two Parquet files in a temporary folder, once: ROWS items, each reduced already from 20 samples (`item`, `label`,
 `p_mean`, `expected_entropy`, `samples`), and ITEMS x SAMPLES raw rows (`item`, `label`, `sample`, `p_fake`). Ours is
-the command `dubito analyze FILE --resamples 0` as a user calls it, built for release: it reads, checks, computes all
-of its metrics, and writes metrics.json, tables, figures and the report. The peer reads the same file with pandas and
+what `dubito analyze FILE --resamples 0` does, built for release: it reads, checks, computes all of its metrics, and
+writes metrics.json, tables, figures and the report. It is run as the example `analyze` of dubito-report, which calls the
+same functions as the command and needs no tensors built; `--command` runs the command itself. The peer reads the same file with pandas and
 computes those of the metrics that scikit-learn and torchmetrics have, and the entropies with NumPy. The numbers that
 both give are compared first, so that a fast wrong answer does not pass. The sides run in turn, each as a process of
-its own; the median of the rounds counts. Memory is that of the largest process.
+its own; the median of the rounds counts. Memory is that of the largest process. Processor time says less than seconds where
+a side uses several cores, but other work on the machine hardly changes it.
 """
 
 import argparse
@@ -94,9 +96,12 @@ def main():
     parser.add_argument("--items", type=int, default=1_000_000, help="items of the raw file")
     parser.add_argument("--samples", type=int, default=50, help="samples of each of them")
     parser.add_argument("--rounds", type=int, default=2, help="times each side runs; the median counts")
+    parser.add_argument("--only", choices=["reduced", "raw"], help="one of the two files")
+    parser.add_argument("--command", action="store_true", help="build and run the whole command")
     arguments = parser.parse_args()
     python = common.environment("analyze", ["torch", "torchmetrics", "scikit-learn", "pandas", "pyarrow"])
-    dubito = common.dubito()
+    ours_is = [common.dubito(), "analyze", "--resamples", "0", "-q", "-o"] if arguments.command else [
+        common.example("dubito-report", "analyze")]
     with tempfile.TemporaryDirectory() as folder:
         sizes = [str(n) for n in (arguments.rows, arguments.items, arguments.samples)]
         subprocess.run([python, "-c", MAKE, folder, *sizes], check=True)
@@ -105,18 +110,22 @@ def main():
             "raw": f"every metric of {arguments.items:,} items x {arguments.samples} raw samples, Parquet",
         }
         for file, title in names.items():
+            if arguments.only not in (None, file):
+                continue
             path, out = Path(folder) / f"{file}.parquet", Path(folder) / file
-            seconds, memory = ([], []), ([], [])
+            seconds, memory, processor = ([], []), ([], []), ([], [])
             for round_ in range(arguments.rounds):
-                ours = common.measured([dubito, "analyze", path, "--resamples", "0", "-q", "-o", out])
+                ours = common.measured([*ours_is, out, path])
                 peer = common.measured([python, "-c", PEER, path])
                 for side, result in zip((0, 1), (ours, peer)):
                     seconds[side].append(result[0])
                     memory[side].append(result[1])
+                    processor[side].append(result[3])
                 print(f"round {round_} {file}: ours {ours[0]:.1f} s, {ours[1]:.0f} MiB; "
                       f"peer {peer[0]:.1f} s, {peer[1]:.0f} MiB", flush=True)
                 agree(json.loads((out / "metrics.json").read_text()), json.loads(peer[2]))
             common.report(title, *map(statistics.median, seconds), "s", lower_is_better=True)
+            common.report(f"{title}: processor time", *map(statistics.median, processor), "s", lower_is_better=True)
             common.report(f"{title}: peak memory", *map(statistics.median, memory), "MiB", lower_is_better=True)
 
 

@@ -36,17 +36,18 @@ def dubito():
 
 
 def measured(command):
-    """Seconds and peak resident MiB of a command and its children, and what it printed."""
+    """Seconds and peak resident MiB of a command and its children, what it printed, and its seconds of processor time."""
     timed = (
         "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE,"
-        " stderr=subprocess.DEVNULL, text=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024);"
-        " print(done.stdout); sys.exit(done.returncode)"
+        " stderr=subprocess.DEVNULL, text=True); used = resource.getrusage(resource.RUSAGE_CHILDREN);"
+        " print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime); print(done.stdout); sys.exit(done.returncode)"
     )
     begun = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", timed, *map(str, command)], check=True, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - begun
-    memory, printed = done.stdout.split("\n", 1)
-    return seconds, float(memory), printed.strip()
+    used, printed = done.stdout.split("\n", 1)
+    memory, processor = map(float, used.split())
+    return seconds, memory, printed.strip(), processor
 
 
 def report(name, ours, peer, unit, lower_is_better=False):

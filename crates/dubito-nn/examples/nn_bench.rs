@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let net = match nets.entry(detector) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let config = NetworkConfig { classes: 2, width: None };
+                let config = NetworkConfig::new(2);
                 entry.insert(Detector::new(detector, &config, Init::Kaiming, 0, &device)?)
             }
         };

@@ -1,8 +1,14 @@
-//! Augmentation of crops, none of which resamples them: that would wipe out what a detector looks for.
+//! Augmentation of crops. By default none resamples them: that would wipe out what a detector looks for.
 
+use std::borrow::Cow;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{FilterType, resize};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use crate::NnError;
+use crate::network::MapShape;
 use crate::rng::Stream;
 
 /// How much crops are changed while training. Every strength is a maximum, drawn uniformly; 0 is off.
@@ -24,18 +30,39 @@ pub struct AugmentConfig {
     pub blur: f32,
     /// Largest standard deviation of added Gaussian noise, in parts of the range 0 to 1.
     pub noise: f32,
+    /// Probability that a crop is made smaller and then as large as before (both by a triangle filter), 0 to 1.
+    pub downscale: f32,
+    /// The least part of its side that it is made smaller to, 0.1 to 1; the part is drawn uniformly from there to 1.
+    pub downscale_to: f32,
+    /// Probability of JPEG compression, after that: 0 to 1.
+    pub compression: f32,
+    /// The least and the largest JPEG quality, 1 to 100; it is drawn uniformly between the two.
+    pub compression_quality: [u8; 2],
 }
 
 impl Default for AugmentConfig {
     fn default() -> Self {
-        Self { flip: 0.5, shift: 0.05, brightness: 0.1, contrast: 0.15, colour: 0.05, blur: 0.1, noise: 0.01 }
+        Self {
+            flip: 0.5,
+            shift: 0.05,
+            brightness: 0.1,
+            contrast: 0.15,
+            colour: 0.05,
+            blur: 0.1,
+            noise: 0.01,
+            downscale: 0.0,
+            downscale_to: 0.5,
+            compression: 0.0,
+            compression_quality: [30, 95],
+        }
     }
 }
 
 impl AugmentConfig {
     /// No augmentation.
     pub fn none() -> Self {
-        Self { flip: 0.0, shift: 0.0, brightness: 0.0, contrast: 0.0, colour: 0.0, blur: 0.0, noise: 0.0 }
+        let colour = Self { brightness: 0.0, contrast: 0.0, colour: 0.0, ..Self::default() };
+        Self { flip: 0.0, shift: 0.0, blur: 0.0, noise: 0.0, downscale: 0.0, compression: 0.0, ..colour }
     }
 
     /// Checks every strength.
@@ -51,16 +78,52 @@ impl AugmentConfig {
             ("augment.colour", self.colour, 1.0),
             ("augment.blur", self.blur, 1.0),
             ("augment.noise", self.noise, 1.0),
+            ("augment.downscale", self.downscale, 1.0),
+            ("augment.compression", self.compression, 1.0),
         ] {
             if !(0.0..=most).contains(&value) {
                 return Err(NnError::setting(field, format!("0 to {most}"), value));
             }
         }
+        if !(0.1..=1.0).contains(&self.downscale_to) {
+            return Err(NnError::setting("augment.downscale_to", "0.1 to 1", self.downscale_to));
+        }
+        let [least, most] = self.compression_quality;
+        if least < 1 || most > 100 || least > most {
+            let expected = "the least and the largest quality, 1 to 100";
+            return Err(NnError::setting("augment.compression_quality", expected, format!("[{least}, {most}]")));
+        }
         Ok(())
+    }
+
+    /// A crop `[size, size, 3]` as a poorer camera or a network would have left it. Draws nothing that is off.
+    fn degrade<'a>(&self, crop: &'a [u8], size: usize, stream: &mut Stream) -> Cow<'a, [u8]> {
+        let side = size as u32;
+        let mut out = Cow::Borrowed(crop);
+        if self.downscale > 0.0 && stream.uniform() < self.downscale {
+            let small = ((stream.range(self.downscale_to, 1.0) * size as f32).round() as u32).clamp(1, side);
+            if let Some(image) = RgbImage::from_raw(side, side, out.to_vec()) {
+                let small = resize(&image, small, small, FilterType::Triangle);
+                out = Cow::Owned(resize(&small, side, side, FilterType::Triangle).into_raw());
+            }
+        }
+        if self.compression > 0.0 && stream.uniform() < self.compression {
+            let [least, most] = self.compression_quality;
+            let quality = least + stream.below(u32::from(most - least) + 1) as u8;
+            let mut bytes = Vec::new();
+            let encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
+            // What was just written in memory can be read; were it not, the crop stays as it was.
+            if encoder.write_image(&out, side, side, ExtendedColorType::Rgb8).is_ok()
+                && let Ok(image) = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg)
+            {
+                out = Cow::Owned(image.into_rgb8().into_raw());
+            }
+        }
+        out
     }
 }
 
-/// Mean and standard deviation by which crops are normalised, of RGB in 0 to 1.
+/// Mean and standard deviation by which crops are normalised, of RGB in 0 to 1; a signal's channels take them in order.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
@@ -90,6 +153,15 @@ impl Normalisation {
         }
     }
 
+    /// Writes a picture of a signal `[h, w, channels]` of bytes, of up to three channels, as normalised planes
+    /// `[channels, h, w]`.
+    pub(crate) fn signal_planes(&self, picture: &[u8], [h, w, channels]: MapShape, out: &mut [f32]) {
+        for (i, &v) in picture.iter().enumerate() {
+            let (pixel, c) = (i / channels, i % channels);
+            out[c * h * w + pixel] = (f32::from(v) / 255.0 - self.mean[c]) / self.std[c];
+        }
+    }
+
     /// Writes a crop `[size, size, 3]` of bytes as normalised planes `[3, size, size]`; with a
     /// configuration and a stream, augmented.
     pub(crate) fn planes(
@@ -107,6 +179,8 @@ impl Normalisation {
             }
             return;
         };
+        let degraded = config.degrade(crop, size, stream);
+        let crop = degraded.as_ref();
         let flip = stream.uniform() < config.flip;
         let most = (config.shift * size as f32).floor() as u32;
         let mut shift = || stream.below(2 * most + 1) as isize - most as isize;
@@ -213,10 +287,47 @@ mod tests {
         assert_ne!(with(3), with(4));
     }
 
+    /// What is lost grows as the quality and the size fall; a function of the stream alone.
+    #[test]
+    fn compression_and_downscaling_lose_detail() {
+        let size = 48;
+        // A wave of eight pixels, in colour: neither noise nor flat.
+        let wave = |i: usize, k: f32| 128.0 + 90.0 * ((i as f32) * 0.8 + k).sin();
+        let crop: Vec<u8> =
+            (0..size * size * 3).map(|i| wave(i / 3 % size + i / 3 / size, (i % 3) as f32) as u8).collect();
+        let lost = |config: AugmentConfig| {
+            let mut stream = Stream::new(Purpose::Augment, 1, 1, 0);
+            let out = config.degrade(&crop, size, &mut stream);
+            let mut again = Stream::new(Purpose::Augment, 1, 1, 0);
+            assert_eq!(out, config.degrade(&crop, size, &mut again));
+            let square = |(&a, &b): (&u8, &u8)| (f64::from(a) - f64::from(b)).powi(2);
+            (crop.iter().zip(out.iter()).map(square).sum::<f64>() / crop.len() as f64).sqrt()
+        };
+        let none = AugmentConfig::none();
+        let jpeg = |q| lost(AugmentConfig { compression: 1.0, compression_quality: [q, q], ..none.clone() });
+        let smaller = |to| lost(AugmentConfig { downscale: 1.0, downscale_to: to, ..none.clone() });
+        assert_eq!(lost(none.clone()), 0.0);
+        assert!(jpeg(95) > 0.0 && jpeg(95) < 6.0, "{}", jpeg(95));
+        assert!(jpeg(10) > 2.0 * jpeg(95), "{} {}", jpeg(10), jpeg(95));
+        assert!(smaller(0.1) > smaller(0.7) && smaller(0.7) > 1.0, "{} {}", smaller(0.1), smaller(0.7));
+        // Off, they draw nothing: what else is drawn stays as it was before they were there.
+        let mut stream = Stream::new(Purpose::Augment, 1, 1, 0);
+        let first = stream.clone().bits();
+        none.degrade(&crop, size, &mut stream);
+        assert_eq!(stream.bits(), first);
+    }
+
     #[test]
     fn strengths_out_of_range_are_named() {
-        let bad = AugmentConfig { shift: 0.7, ..AugmentConfig::default() };
-        let e = bad.check().unwrap_err().to_string();
-        assert!(e.contains("augment.shift") && e.contains("0.5"), "{e}");
+        let ok = AugmentConfig::default();
+        for (bad, field, expected) in [
+            (AugmentConfig { shift: 0.7, ..ok.clone() }, "augment.shift", "0.5"),
+            (AugmentConfig { compression: 1.5, ..ok.clone() }, "augment.compression", "0 to 1"),
+            (AugmentConfig { downscale_to: 0.0, ..ok.clone() }, "augment.downscale_to", "0.1"),
+            (AugmentConfig { compression_quality: [90, 30], ..ok }, "augment.compression_quality", "largest"),
+        ] {
+            let e = bad.check().unwrap_err().to_string();
+            assert!(e.contains(field) && e.contains(expected), "{e}");
+        }
     }
 }

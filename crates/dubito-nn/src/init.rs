@@ -58,7 +58,7 @@ pub(crate) fn initialise(network: &Network, parameters: &mut [Parameter], init: 
 
 /// Kaiming's normal initialisation, fan out of a group, for ReLU (He et al. 2015), as torchvision does without groups.
 fn convolution(conv: &Convolution, stream: &mut Stream) -> Vec<f32> {
-    let places = conv.kernel[0] * conv.kernel[1];
+    let places = conv.places();
     let std = (2.0 / (conv.out / conv.groups * places) as f32).sqrt();
     (0..conv.out * conv.input / conv.groups * places).map(|_| std * stream.normal()).collect()
 }

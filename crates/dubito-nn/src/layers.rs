@@ -11,7 +11,7 @@ use crate::network::{Activation, Convolution, Pool};
 /// Patches are gathered for so many values at a time, to bound memory (4 MiB).
 const PATCH_VALUES: usize = 1 << 20;
 
-/// Convolves `[items, h, w, in]` with a matrix `[kernel height * kernel width * in / groups, out]`; no bias.
+/// Convolves `[items, h, w, in]` with a matrix `[places of the kernel * in / groups, out]`; no bias.
 ///
 /// The caller knows that the kernel fits into the map.
 pub(crate) fn convolve(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> Tensor<4> {
@@ -27,16 +27,23 @@ pub(crate) fn convolve(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> T
         return Tensor::cat((0..conv.groups).map(group).collect(), 3);
     }
     let [oh, ow] = conv.output([h, w]).unwrap_or([0, 0]);
-    if conv.kernel == [1, 1] && conv.stride == [1, 1] && [oh, ow] == [h, w] {
+    if conv.places() == 1 && conv.stride == [1, 1] && [oh, ow] == [h, w] {
         return x.reshape([items * h * w, c]).matmul(weight).reshape([items, h, w, conv.out]);
     }
     let patch = Patch {
-        kernel: conv.kernel,
-        stride: conv.stride,
-        dilation: conv.dilation,
-        before: [conv.padding[0][0], conv.padding[1][0]],
+        kernel: [1, conv.kernel[0], conv.kernel[1]],
+        stride: [1, conv.stride[0], conv.stride[1]],
+        dilation: [1, conv.dilation[0], conv.dilation[1]],
+        before: [0, conv.padding[0][0], conv.padding[1][0]],
     };
-    gather(x, weight, patch, [oh, ow])
+    match conv.time {
+        None => gather(x, weight, patch, [1, h, w], [1, oh, ow]),
+        Some(time) => {
+            let patch = patch.over(time.kernel, time.stride, time.padding);
+            let frames = time.output().unwrap_or(1);
+            gather(x, weight, patch, [time.frames, h / time.frames, w], [frames, oh / frames, ow])
+        }
+    }
 }
 
 /// A convolution of stride 2 on an image in planes `[items, c, h, w]`, as the first layers of detectors are:
@@ -46,7 +53,7 @@ pub(crate) fn convolve(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> T
 /// even place and side, is half as large at stride 1: the same sum in longer rows.
 pub(crate) fn convolve_planes(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> Tensor<4> {
     let [items, c, h, w] = x.dims();
-    if conv.stride != [2, 2] || conv.dilation != [1, 1] || conv.groups != 1 {
+    if conv.stride != [2, 2] || conv.dilation != [1, 1] || conv.groups != 1 || conv.time.is_some() {
         return convolve(x.permute([0, 2, 3, 1]), weight, conv);
     }
     let [oh, ow] = conv.output([h, w]).unwrap_or([0, 0]);
@@ -67,34 +74,48 @@ pub(crate) fn convolve_planes(x: Tensor<4>, weight: Tensor<2>, conv: &Convolutio
         .reshape([half[0], 2, half[1], 2, c, conv.out])
         .permute([0, 2, 1, 3, 4, 5])
         .reshape([half[0] * half[1] * 4 * c, conv.out]);
-    let before = std::array::from_fn(|d| conv.padding[d][0].div_ceil(2));
-    gather(x, weight, Patch { kernel: half, stride: [1, 1], dilation: [1, 1], before }, [oh, ow])
+    let before = [0, conv.padding[0][0].div_ceil(2), conv.padding[1][0].div_ceil(2)];
+    let patch = Patch { kernel: [1, half[0], half[1]], stride: [1; 3], dilation: [1; 3], before };
+    gather(x, weight, patch, [1, h2, w2], [1, oh, ow])
 }
 
-/// Where the input of each output pixel lies.
+/// Where the input of each output pixel lies, along frames, down and across.
 #[derive(Clone, Copy)]
 struct Patch {
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    dilation: [usize; 2],
+    kernel: [usize; 3],
+    stride: [usize; 3],
+    dilation: [usize; 3],
     /// Zeros before the map; those after it follow from the output's size.
-    before: [usize; 2],
+    before: [usize; 3],
 }
 
 impl Patch {
-    /// The input's row or column at place `k` of the window at `o`; none outside the `n` there are.
+    /// Reaching over frames too.
+    fn over(mut self, kernel: usize, stride: usize, before: usize) -> Self {
+        (self.kernel[0], self.stride[0], self.before[0]) = (kernel, stride, before);
+        self
+    }
+
+    /// Places of the kernel.
+    fn places(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// The input's frame, row or column at place `k` of the window at `o`; none outside the `n` there are.
     fn inside(&self, d: usize, o: usize, k: usize, n: usize) -> Option<usize> {
         (o * self.stride[d] + k * self.dilation[d]).checked_sub(self.before[d]).filter(|&i| i < n)
     }
 }
 
-/// Convolves `[items, h, w, in]` with a matrix `[places * in, out]` to `[items, out_h, out_w, out]`:
+/// Convolves `[items, frames * h, w, in]` with a matrix `[places * in, out]` to `[items, out_frames * out_h, out_w, out]`:
 /// patches are gathered into rows, as many items at a time as the limit allows, and multiplied.
-fn gather(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2]) -> Tensor<4> {
-    let [items, h, w, c] = x.dims();
+fn gather(x: Tensor<4>, weight: Tensor<2>, patch: Patch, size: [usize; 3], out_size: [usize; 3]) -> Tensor<4> {
+    let [items, _, _, c] = x.dims();
     let [length, out] = weight.dims();
-    let chunk = (PATCH_VALUES / (oh * ow * length)).clamp(1, items.max(1));
-    let index = patch_index(chunk, [h, w], [oh, ow], patch, &x.device());
+    let (pixels, out_pixels): (usize, usize) = (size.iter().product(), out_size.iter().product());
+    let [frames, oh, ow] = out_size;
+    let chunk = (PATCH_VALUES / (out_pixels * length)).clamp(1, items.max(1));
+    let index = patch_index(chunk, size, out_size, patch, &x.device());
     let chunks: Vec<Tensor<4>> = (0..items)
         .step_by(chunk)
         .map(|from| {
@@ -102,9 +123,10 @@ fn gather(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2]) -
             let part = if n == items { x.clone() } else { x.clone().narrow(0, from, n) };
             // The first row, of zeros, stands for everything outside the map.
             let zeros = Tensor::zeros([1, c], &x.device());
-            let rows = Tensor::cat(vec![zeros, part.reshape([n * h * w, c])], 0);
-            let index = index.clone().narrow(0, 0, n * oh * ow * patch.kernel[0] * patch.kernel[1]);
-            rows.select(0, index).reshape([n * oh * ow, length]).matmul(weight.clone()).reshape([n, oh, ow, out])
+            let rows = Tensor::cat(vec![zeros, part.reshape([n * pixels, c])], 0);
+            let index = index.clone().narrow(0, 0, n * out_pixels * patch.places());
+            let rows = rows.select(0, index).reshape([n * out_pixels, length]);
+            rows.matmul(weight.clone()).reshape([n, frames * oh, ow, out])
         })
         .collect();
     Tensor::cat(chunks, 0)
@@ -113,28 +135,34 @@ fn gather(x: Tensor<4>, weight: Tensor<2>, patch: Patch, [oh, ow]: [usize; 2]) -
 /// For each output pixel and each place in its patch, the input's row counted from 1; 0 is outside.
 fn patch_index(
     items: usize,
-    [h, w]: [usize; 2],
-    [oh, ow]: [usize; 2],
+    [frames, h, w]: [usize; 3],
+    [out_frames, oh, ow]: [usize; 3],
     patch: Patch,
     device: &Device,
 ) -> Tensor<1, Int> {
-    let [kh, kw] = patch.kernel;
-    let mut index = Vec::with_capacity(items * oh * ow * kh * kw);
-    for y in 0..oh {
-        for x in 0..ow {
-            for ky in 0..kh {
-                for kx in 0..kw {
-                    index.push(match (patch.inside(0, y, ky, h), patch.inside(1, x, kx, w)) {
-                        (Some(row), Some(column)) => (1 + row * w + column) as i64,
-                        _ => 0,
-                    });
+    let [kt, kh, kw] = patch.kernel;
+    let mut index = Vec::with_capacity(items * out_frames * oh * ow * patch.places());
+    for t in 0..out_frames {
+        for y in 0..oh {
+            for x in 0..ow {
+                for k in 0..kt {
+                    let frame = patch.inside(0, t, k, frames);
+                    for ky in 0..kh {
+                        let row = frame.zip(patch.inside(1, y, ky, h)).map(|(frame, row)| frame * h + row);
+                        for kx in 0..kw {
+                            index.push(match (row, patch.inside(2, x, kx, w)) {
+                                (Some(row), Some(column)) => (1 + row * w + column) as i64,
+                                _ => 0,
+                            });
+                        }
+                    }
                 }
             }
         }
     }
     let one = index.len();
     for item in 1..items {
-        let offset = (item * h * w) as i64;
+        let offset = (item * frames * h * w) as i64;
         index.extend_from_within(0..one);
         for i in &mut index[item * one..] {
             if *i > 0 {
@@ -211,10 +239,11 @@ pub(crate) fn batch_norm(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<2>, epsil
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use burn::tensor::module::{conv2d, max_pool2d};
+    use burn::tensor::module::{conv2d, conv3d, max_pool2d};
     use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 
     use super::*;
+    use crate::network::Time;
     use crate::rng::{Purpose, Stream};
 
     fn random<const D: usize>(shape: [usize; D], layer: u32) -> Tensor<D> {
@@ -254,6 +283,26 @@ mod tests {
             let what = format!("{conv:?}");
             assert_close(convolve_planes(x.clone(), matrix.clone(), &conv), want.clone(), &what);
             assert_close(convolve(x.permute([0, 2, 3, 1]), matrix, &conv), want, &what);
+        }
+    }
+
+    #[test]
+    fn a_convolution_over_frames_is_the_librarys_in_three_dimensions() {
+        for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (1, 1, 0), (2, 2, 0)] {
+            let time = Time { frames: 6, kernel, stride, padding };
+            let conv = Convolution::new("c", [2, 5], 3).stride(2).pad(1).over(time);
+            let weight = random([5, 2, kernel, 3, 3], 1);
+            let matrix = weight.clone().permute([2, 3, 4, 1, 0]).reshape([conv.places() * 2, 5]);
+            let x = random([2, 2, 6, 9, 8], 2);
+            let options = ConvOptions::new([stride, 2, 2], [padding, 1, 1], [1; 3], 1);
+            let want = conv3d(x.clone(), weight, None, options).permute([0, 2, 3, 4, 1]);
+            let [items, frames, h, w, c] = want.dims();
+            assert_eq!(conv.output([54, 8]), Some([frames * h, w]));
+            let want = want.reshape([items, frames * h, w, c]);
+            let planes = x.reshape([2, 2, 54, 8]);
+            assert_close(convolve_planes(planes.clone(), matrix.clone(), &conv), want.clone(), "planes");
+            assert_close(convolve(planes.permute([0, 2, 3, 1]), matrix, &conv), want, "channels last");
+            assert_eq!(conv.output([55, 8]), None, "not six frames");
         }
     }
 

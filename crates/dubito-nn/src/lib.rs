@@ -25,6 +25,7 @@ mod parameter;
 mod posterior;
 pub mod rng;
 mod run;
+mod signal;
 mod state;
 mod train;
 
@@ -36,10 +37,14 @@ pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
 pub use init::Init;
 pub use network::{
-    Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Visit,
+    Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Time, Visit,
 };
 pub use onnx_detector::{Channels, OnnxDetector, OnnxOptions, OnnxOutput, Views};
+pub use optim::{OptimiserConfig, OptimiserName, ScheduleConfig, ScheduleName};
 pub use posterior::{Deterministic, McDropoutPosterior, Posterior, Sink};
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
+pub use signal::Signal;
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};
-pub use train::{CropError, Crops, EpochRecord, MemoryCrops, TrainConfig, TrainProgress, TrainReport, train};
+pub use train::{
+    CropError, Crops, EpochRecord, LossConfig, MemoryCrops, TrainConfig, TrainProgress, TrainReport, train,
+};

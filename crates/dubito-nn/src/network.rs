@@ -10,7 +10,7 @@ pub type MapShape = [usize; 3];
 /// A network: what it takes, and its stages from the first to the head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
-    /// Channels of the images it takes, 3 for RGB.
+    /// Channels of the pictures it takes, 3 for RGB.
     pub input_channels: usize,
     /// The smallest height and width of an image it takes, in pixels.
     pub least: usize,
@@ -60,7 +60,8 @@ pub enum Node {
     Dropout,
 }
 
-/// A convolution; its weight is `NAME.weight` `[out, in / groups, kernel height, kernel width]`.
+/// A convolution; its weight is `NAME.weight` `[out, in / groups, kernel height, kernel width]`, with [`Convolution::time`]
+/// `[out, in / groups, kernel frames, kernel height, kernel width]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Convolution {
     /// Prefix of its weights' names.
@@ -81,6 +82,28 @@ pub struct Convolution {
     pub groups: usize,
     /// Whether it adds `NAME.bias` `[out]`.
     pub bias: bool,
+    /// How it reaches over frames, where the map is a clip's: its frames' maps, one below the other.
+    pub time: Option<Time>,
+}
+
+/// The third dimension of a convolution over a clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time {
+    /// Frames in the map that it takes; the map's height is a multiple.
+    pub frames: usize,
+    /// Frames of the kernel.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Frames of zeros before the first and after the last.
+    pub padding: usize,
+}
+
+impl Time {
+    /// Frames of what is returned; none where the kernel does not fit.
+    pub fn output(&self) -> Option<usize> {
+        Some((self.frames + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
+    }
 }
 
 impl Convolution {
@@ -96,7 +119,20 @@ impl Convolution {
             dilation: [1; 2],
             groups: 1,
             bias: false,
+            time: None,
         }
+    }
+
+    /// Over the frames of a clip too.
+    #[must_use]
+    pub fn over(mut self, time: Time) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// Places of the kernel: frames times height times width.
+    pub fn places(&self) -> usize {
+        self.time.map_or(1, |time| time.kernel) * self.kernel[0] * self.kernel[1]
     }
 
     /// With this stride both ways.
@@ -136,17 +172,21 @@ impl Convolution {
 
     /// Whether each channel has a kernel of its own and nothing else.
     pub fn is_depthwise(&self) -> bool {
-        self.groups == self.input && self.out == self.input && self.groups > 1
+        self.groups == self.input && self.out == self.input && self.groups > 1 && self.time.is_none()
     }
 
-    /// Height and width of what it returns; none where the kernel does not fit.
+    /// Height and width of what it returns; none where the kernel does not fit, or the height is not one of so many
+    /// frames.
     pub fn output(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let frames = self.time.map_or(1, |time| time.frames);
+        let size = [size[0].is_multiple_of(frames).then(|| size[0] / frames)?, size[1]];
         let side = |d: usize| {
             let [before, after] = self.padding[d];
             let reach = self.dilation[d] * (self.kernel[d] - 1) + 1;
             Some((size[d] + before + after).checked_sub(reach)? / self.stride[d] + 1)
         };
-        Some([side(0)?, side(1)?])
+        let frames = self.time.map_or(Some(1), |time| time.output())?;
+        Some([frames * side(0)?, side(1)?])
     }
 }
 
@@ -386,8 +426,10 @@ impl Node {
         };
         match self {
             Self::Convolution(conv) => {
-                let [kh, kw] = conv.kernel;
-                let weight = array(&conv.name, "weight", vec![conv.out, conv.input / conv.groups, kh, kw], true);
+                let mut shape = vec![conv.out, conv.input / conv.groups];
+                shape.extend(conv.time.map(|time| time.kernel));
+                shape.extend(conv.kernel);
+                let weight = array(&conv.name, "weight", shape, true);
                 let bias = conv.bias.then(|| array(&conv.name, "bias", vec![conv.out], true));
                 std::iter::once(weight).chain(bias).collect()
             }

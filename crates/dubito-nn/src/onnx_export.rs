@@ -10,24 +10,32 @@ use crate::run::RunConfig;
 use crate::state::{Array, StateDict};
 
 impl Detector {
-    /// The network as ONNX (opset 17): the input `image` `[batch, channels, size, size]`, normalised, and the output
-    /// `logits` `[batch, classes]`. Dropout is left out and batch norm uses its running statistics, so it is the mean
+    /// The network as ONNX (opset 17): the input `image` `[batch, channels, h, w]` of this height and width, normalised, and
+    /// the output `logits` `[batch, classes]`. Dropout is left out and batch norm uses its running statistics, so it is the mean
     /// network: what it doubts of itself does not go along. `metadata` becomes the file's properties.
     ///
     /// # Errors
-    /// [`NnError::Input`] for a size that is too small for the network.
-    pub fn to_onnx(&self, size: u32, metadata: &[(&str, &str)]) -> Result<Vec<u8>, NnError> {
-        let (network, side) = (self.network(), size as usize);
-        if side < network.least {
+    /// [`NnError::Input`] for a size that is too small for the network, [`NnError::Setting`] for one with convolutions over
+    /// frames, which are not written.
+    pub fn to_onnx(&self, size: [usize; 2], metadata: &[(&str, &str)]) -> Result<Vec<u8>, NnError> {
+        let (network, [h, w]) = (self.network(), size);
+        if h.min(w) < network.least {
             let expected = format!("a size of {} or more", network.least);
-            return Err(NnError::Input { what: "ONNX input", expected, found: vec![side, side] });
+            return Err(NnError::Input { what: "ONNX input", expected, found: vec![h, w] });
         }
-        network.walk([side; 2], &mut |_| {})?;
+        let mut over_frames = false;
+        network.walk(size, &mut |visit| {
+            over_frames |= matches!(visit.node, Node::Convolution(conv) if conv.time.is_some());
+        })?;
+        if over_frames {
+            let expected = "a network on pictures: convolutions over frames are not written; export safetensors";
+            return Err(NnError::setting("ONNX export of", expected, self.architecture()));
+        }
         let producer = concat!("dubito ", env!("CARGO_PKG_VERSION"));
         let mut writer = Writer { graph: Graph::new(self.architecture().name(), producer), state: self.to_state() };
         metadata.iter().for_each(|(key, value)| writer.graph.metadata(key, value));
         let channels = Dim::Fixed(network.input_channels);
-        let shape = [Dim::Named("batch"), channels, Dim::Fixed(side), Dim::Fixed(side)];
+        let shape = [Dim::Named("batch"), channels, Dim::Fixed(h), Dim::Fixed(w)];
         let image = writer.graph.input("image", &shape);
         let nodes = network.stages.iter().flat_map(|stage| &stage.nodes);
         let logits = nodes.fold(image, |x, node| writer.node(node, x));
@@ -40,8 +48,11 @@ impl Detector {
 
 impl OnnxOptions {
     /// What has to stand beside the ONNX file of a run, so that it is read as the run was trained; `None` where the run
-    /// does not tell real from fake by two classes.
+    /// does not tell real from fake by two classes, or not by crops.
     pub fn of_run(config: &RunConfig) -> Option<Self> {
+        if config.preprocessing.signal.is_some() {
+            return None;
+        }
         let fake = config.class_names.iter().position(|name| name == "fake")?;
         (config.class_names.len() == 2).then(|| Self {
             size: Some(config.preprocessing.input_size),

@@ -8,7 +8,7 @@ use crate::state::Array;
 /// How a parameter's matrix is laid out in a state dict, in PyTorch's layout.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Layout {
-    /// `[out, in, places]`, the last being height times width; the matrix is `[places * in, out]`.
+    /// `[out, in, places]`, the last being (frames times) height times width; the matrix is `[places * in, out]`.
     Convolution { out: usize, input: usize, places: usize },
     /// `[out, in]`; the matrix is `[in, out]`.
     Linear { out: usize, input: usize },
@@ -20,7 +20,9 @@ impl Layout {
     /// That of an array of this shape.
     fn of(shape: &[usize]) -> Self {
         match *shape {
-            [out, input, h, w] => Self::Convolution { out, input, places: h * w },
+            [out, input, ref kernel @ ..] if kernel.len() > 1 => {
+                Self::Convolution { out, input, places: kernel.iter().product() }
+            }
             [out, input] => Self::Linear { out, input },
             _ => Self::Vector(shape.iter().product()),
         }

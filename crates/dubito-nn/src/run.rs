@@ -136,27 +136,30 @@ impl Run {
         Ok(Box::new(McDropoutPosterior::new(net, boundary, dropout)?))
     }
 
-    /// A batch for the posterior, `[items, 3, size, size]`, from RGB crops
-    /// `[items, size, size, 3]` of the run's input size.
+    /// A batch for the posterior, `[items, channels, h, w]`, from inputs `[items, h, w, channels]` of bytes, each of
+    /// [`Preprocessing::shape`]: RGB crops of the run's input size, or pictures of its signal.
     ///
     /// # Errors
-    /// [`NnError::Input`] where the bytes are not a whole number of crops, or none.
-    pub fn batch(&self, crops: &[u8], device: &Device) -> Result<Tensor<4>, NnError> {
-        let size = self.config.preprocessing.input_size as usize;
-        let one = size * size * 3;
-        if crops.is_empty() || !crops.len().is_multiple_of(one) {
+    /// [`NnError::Input`] where the bytes are not a whole number of inputs, or none.
+    pub fn batch(&self, inputs: &[u8], device: &Device) -> Result<Tensor<4>, NnError> {
+        let preprocessing = &self.config.preprocessing;
+        let shape @ [h, w, channels] = preprocessing.shape();
+        let one = h * w * channels;
+        if inputs.is_empty() || !inputs.len().is_multiple_of(one) {
             return Err(NnError::Input {
                 what: "crops",
-                expected: format!("items * {size} * {size} * 3 bytes, 1 item or more"),
-                found: vec![crops.len()],
+                expected: format!("items * {h} * {w} * {channels} bytes, 1 item or more"),
+                found: vec![inputs.len()],
             });
         }
-        let mut values = vec![0.0; crops.len()];
-        for (crop, out) in crops.chunks_exact(one).zip(values.chunks_exact_mut(one)) {
-            self.config.preprocessing.normalisation.planes(crop, size, None, out);
+        let mut values = vec![0.0; inputs.len()];
+        for (input, out) in inputs.chunks_exact(one).zip(values.chunks_exact_mut(one)) {
+            match preprocessing.signal {
+                None => preprocessing.normalisation.planes(input, h, None, out),
+                Some(_) => preprocessing.normalisation.signal_planes(input, shape, out),
+            }
         }
-        let shape = [crops.len() / one, 3, size, size];
-        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+        Ok(Tensor::from_data(TensorData::new(values, [inputs.len() / one, channels, h, w]), device))
     }
 }
 

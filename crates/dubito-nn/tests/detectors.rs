@@ -43,7 +43,7 @@ fn of_moderate_logits(architecture: Architecture, config: &NetworkConfig) -> Det
 
 #[test]
 fn samples_from_any_boundary_are_whole_passes_with_the_same_masks() {
-    let config = NetworkConfig { classes: 3, width: None };
+    let config = NetworkConfig::new(3);
     for architecture in NETWORKS {
         let net = of_moderate_logits(architecture, &config);
         for boundary in [Boundary::Head, Boundary::Stage(3), Boundary::All] {
@@ -88,7 +88,6 @@ fn a_few_steps_lower_the_loss_and_two_runs_are_the_same_to_the_bit() {
             detector,
             epochs: 3,
             batch: 4,
-            learning_rate: 1e-3,
             augment: AugmentConfig::none(),
             patience: 0,
             dropout: 0.0,

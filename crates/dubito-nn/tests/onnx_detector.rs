@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::{
     Architecture, Detector, Deterministic, Init, NetworkConfig, OnnxDetector, OnnxOptions, OnnxOutput, Posterior, Views,
 };
+use rten_tensor::AsView;
 
 const SIZE: usize = 32;
 
@@ -138,12 +139,12 @@ fn broken_files_never_panic() {
 fn every_architecture_goes_to_onnx_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let device = Device::flex();
-    for architecture in Architecture::ALL {
+    for architecture in Architecture::ALL.into_iter().filter(|a| a.signal().is_none()) {
         let width = (architecture == Architecture::Resnet18).then_some(8);
-        let config = NetworkConfig { classes: 2, width };
+        let config = NetworkConfig { width, ..NetworkConfig::new(2) };
         let net = Detector::new(architecture, &config, Init::Kaiming, 7, &device).unwrap();
         let path = folder.path().join(format!("{architecture}.onnx"));
-        std::fs::write(&path, net.to_onnx(64, &[("made_for", "a test")]).unwrap()).unwrap();
+        std::fs::write(&path, net.to_onnx([64; 2], &[("made_for", "a test")]).unwrap()).unwrap();
         let options = OnnxOptions { output: Some(OnnxOutput::Logits), fake: Some(1), ..OnnxOptions::default() };
         let onnx = OnnxDetector::open(&path, options).unwrap();
         assert_eq!(onnx.size(), 64, "{architecture}");
@@ -156,6 +157,27 @@ fn every_architecture_goes_to_onnx_and_back() {
         for (a, b) in ours.iter().zip(&theirs) {
             assert!((a - b).abs() < 1e-4, "{architecture}: {ours:?} and {theirs:?}");
         }
-        assert!(net.to_onnx(16, &[]).is_err(), "{architecture}");
+        assert!(net.to_onnx([16; 2], &[]).is_err(), "{architecture}");
+    }
+}
+
+/// A network on PPG maps goes to ONNX as it is; one with convolutions over frames is refused with the reason.
+#[test]
+fn networks_on_signals_go_to_onnx_where_they_can() {
+    let device = Device::flex();
+    let net = |architecture| Detector::new(architecture, &NetworkConfig::new(2), Init::Kaiming, 7, &device).unwrap();
+    let bytes = net(Architecture::Fakecatcher).to_onnx([64, 128], &[]).unwrap();
+    let model = rten::Model::load(bytes).unwrap();
+    let values: Vec<f32> = (0..64 * 128).map(|i| ((i * 37 % 101) as f32 - 50.0) / 40.0).collect();
+    let picture = rten_tensor::NdTensor::from_data([1, 1, 64, 128], values.clone());
+    let theirs: rten_tensor::NdTensor<f32, 2> = model.run_one(picture.view().into(), None).unwrap().try_into().unwrap();
+    let picture = Tensor::from_data(TensorData::new(values, [1, 1, 64, 128]), &device);
+    let ours = net(Architecture::Fakecatcher).forward(picture).unwrap().into_data();
+    for (a, b) in ours.iter::<f32>().zip(theirs.iter()) {
+        assert!((a - b).abs() < 1e-4, "{a} and {b}");
+    }
+    for architecture in [Architecture::Motion, Architecture::MotionFactored] {
+        let error = net(architecture).to_onnx([16 * 64, 64], &[]).unwrap_err().to_string();
+        assert!(error.contains("over frames"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use dubito_nn::{
 const SIZE: usize = 48;
 
 fn net() -> Detector {
-    let config = NetworkConfig { classes: 3, width: Some(16) };
+    let config = NetworkConfig { width: Some(16), ..NetworkConfig::new(3) };
     Detector::new(Architecture::Resnet18, &config, Init::Kaiming, 5, &Device::flex()).unwrap()
 }
 

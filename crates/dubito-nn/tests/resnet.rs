@@ -11,14 +11,14 @@ use formula::{config, image};
 const RESNET: Architecture = Architecture::Resnet18;
 
 fn network(device: &Device) -> Detector {
-    let net = formula::detector(RESNET, device);
+    let net = formula::detector(RESNET, &formula::config(), device);
     // 62 weights and biases, 40 running statistics.
     assert_eq!(net.to_state().len(), 102);
     net
 }
 
 fn small(width: usize, classes: usize) -> NetworkConfig {
-    NetworkConfig { classes, width: Some(width) }
+    NetworkConfig { width: Some(width), ..NetworkConfig::new(classes) }
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn images_of_the_wrong_shape_are_errors() {
     for shape in [[1, 4, 64, 64], [1, 3, 31, 64], [0, 3, 64, 64]] {
         assert!(matches!(net.forward(Tensor::zeros(shape, &device)), Err(NnError::Input { .. })));
     }
-    for config in [NetworkConfig { classes: 1, width: None }, small(0, 2)] {
+    for config in [NetworkConfig::new(1), small(0, 2)] {
         assert!(matches!(Detector::new(RESNET, &config, Init::Kaiming, 0, &device), Err(NnError::Setting { .. })));
     }
 }

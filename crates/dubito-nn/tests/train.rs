@@ -7,8 +7,8 @@ use std::path::Path;
 use burn::tensor::Device;
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    AugmentConfig, Boundary, CropError, Crops, MemoryCrops, NnError, Run, TrainConfig, TrainProgress, TrainReport,
-    read_state, train,
+    AugmentConfig, Boundary, CropError, Crops, EpochRecord, LossConfig, MemoryCrops, NnError, OptimiserConfig,
+    OptimiserName, Run, ScheduleConfig, ScheduleName, TrainConfig, TrainProgress, TrainReport, read_state, train,
 };
 
 const SIZE: usize = 32;
@@ -38,12 +38,16 @@ fn crops(n: usize, seed: u64, group: u32) -> MemoryCrops {
     MemoryCrops::new(SIZE as u32, pixels, classes, vec![group; n]).unwrap()
 }
 
+fn at_rate(learning_rate: f32) -> OptimiserConfig {
+    OptimiserConfig { learning_rate, ..OptimiserConfig::default() }
+}
+
 fn config() -> TrainConfig {
     TrainConfig {
         epochs: 4,
         batch: 16,
         width: Some(8),
-        learning_rate: 3e-3,
+        optimiser: at_rate(3e-3),
         freeze: Some("stem".to_owned()),
         patience: 0,
         seed: 3,
@@ -80,6 +84,11 @@ fn it_learns_what_can_be_learned_and_leaves_a_run() {
     let trunk: Vec<_> = seen.iter().filter(|p| p.epoch == 0).collect();
     assert_eq!(trunk.last().map(|p| (p.step, p.steps)), Some((160, 160)));
     assert_eq!(seen.last().map(|p| (p.epoch, p.step, p.steps)), Some((10, 4, 4)));
+    let saved: Vec<_> = seen.iter().filter(|p| p.saved).map(|p| (p.epoch, p.valid_loss)).collect();
+    let recorded: Vec<_> = report.history.iter().map(|h| (h.epoch, Some(h.valid_loss))).collect();
+    assert_eq!(saved, recorded);
+    let written = std::fs::read(dir.path().join("history.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Vec<EpochRecord>>(&written).unwrap(), report.history);
 
     let run = Run::load(dir.path()).unwrap();
     assert_eq!(run.config.class_names, ["real", "fake"]);
@@ -98,12 +107,23 @@ fn it_learns_what_can_be_learned_and_leaves_a_run() {
     assert!(run.batch(&bytes[1..], &device).is_err());
     let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
     assert!(card.contains("real / fake") && card.contains("32 x 32 pixels"));
+    for said in ["AdamW, learning rate 0.003, weight decay 0.01", "then half a cosine", "| loss | cross-entropy,"] {
+        assert!(card.contains(said), "{card}");
+    }
 }
 
 #[test]
 fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
-    for freeze in [Some("layer1".to_owned()), None] {
-        let config = TrainConfig { freeze, epochs: 3, dropout: 0.3, boundary: Boundary::Stage(3), ..config() };
+    let plain = TrainConfig { epochs: 3, dropout: 0.3, boundary: Boundary::Stage(3), ..config() };
+    let every_option = TrainConfig {
+        freeze: None,
+        optimiser: OptimiserConfig { name: OptimiserName::Sgd, ..at_rate(0.05) },
+        schedule: ScheduleConfig { name: ScheduleName::Step, every: 1, ..ScheduleConfig::default() },
+        loss: LossConfig { label_smoothing: 0.1, focal: 0.5, real_fake: 0.5, ..LossConfig::default() },
+        augment: AugmentConfig { compression: 0.5, downscale: 0.5, ..AugmentConfig::default() },
+        ..plain.clone()
+    };
+    for config in [TrainConfig { freeze: Some("layer1".into()), ..plain }, every_option] {
         let whole = tempfile::tempdir().unwrap();
         let uninterrupted = run(&config, whole.path(), &mut go_on).unwrap();
         let parts = tempfile::tempdir().unwrap();
@@ -114,6 +134,8 @@ fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
             assert!(matches!(stopped, Err(NnError::Stopped { epoch: e }) if e == epoch - 1));
             assert!(Run::load(parts.path()).is_err());
         }
+        // What a recipe is called is not what is trained.
+        let config = TrainConfig { recipe: "by another name".into(), ..config };
         let resumed = run(&config, parts.path(), &mut go_on).unwrap();
         assert_eq!(resumed.history, uninterrupted.history);
         for file in ["weights.safetensors", "checkpoint.safetensors"] {
@@ -148,7 +170,7 @@ fn a_frozen_trunk_does_not_move() {
 fn early_stopping_keeps_the_best_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let config =
-        TrainConfig { epochs: 30, patience: 2, learning_rate: 0.02, augment: AugmentConfig::none(), ..config() };
+        TrainConfig { epochs: 30, patience: 2, optimiser: at_rate(0.02), augment: AugmentConfig::none(), ..config() };
     let report = run(&config, dir.path(), &mut go_on).unwrap();
     assert!(report.stopped_early);
     assert_eq!(report.history.len(), report.best_epoch + 2);
@@ -159,7 +181,7 @@ fn early_stopping_keeps_the_best_epoch() {
 #[test]
 fn a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
-    let config = TrainConfig { learning_rate: 1e30, ..config() };
+    let config = TrainConfig { optimiser: at_rate(1e30), ..config() };
     let error = run(&config, dir.path(), &mut go_on).unwrap_err();
     assert!(matches!(error, NnError::Diverged { epoch: 1, .. }), "{error}");
     assert!(error.to_string().contains("learning_rate"), "{error}");
@@ -209,7 +231,7 @@ fn what_cannot_be_trained_on_is_refused_with_a_reason() {
     for (bad, field) in [
         (TrainConfig { epochs: 0, ..config() }, "epochs"),
         (TrainConfig { batch: 1, ..config() }, "batch"),
-        (TrainConfig { learning_rate: f32::NAN, ..config() }, "learning_rate"),
+        (TrainConfig { optimiser: at_rate(f32::NAN), ..config() }, "optimiser.learning_rate"),
         (TrainConfig { dropout: 1.0, ..config() }, "dropout"),
         (TrainConfig { width: Some(1), ..config() }, "width"),
         (TrainConfig { freeze: Some("layer9".into()), ..config() }, "freeze"),

@@ -27,7 +27,7 @@ use dubito_stats::weighted::Weighted;
 use dubito_stats::{Bootstrap, Estimate, Items, Task, Unit, VideoRule, metrics_of, video_probs};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::ReportError;
@@ -390,21 +390,11 @@ fn groups_of(
             })
             .collect::<Result<_, _>>()?,
     };
-    let group = |((selection, holds), mut metrics): ((&Selection, _), BTreeMap<String, Estimate>)| {
-        let holds: &(dyn Fn(usize) -> bool + Sync) = holds;
+    let holds: Vec<_> = holds.iter().map(|holds| holds as &(dyn Fn(usize) -> bool + Sync)).collect();
+    let tallies = Tally::of(scores, set, level, &holds, bootstrap.is_some());
+    let group = |((selection, tally), mut metrics): ((&Selection, Tally), BTreeMap<String, Estimate>)| {
         let real = real_class(&scores.task);
-        let (mut items, mut videos, mut last) = (0, 0, None); // items are sorted by video
-        let (mut alarms, mut misses) = (Rate::new(bootstrap.is_some()), Rate::new(bootstrap.is_some()));
-        for i in (0..all.len()).filter(|&i| holds(i)) {
-            let unit = Some(scores.unit(set, level, i));
-            items += 1;
-            videos += usize::from(unit != last);
-            last = unit;
-            if let Some(real) = real {
-                let rate = if all.label(i) == real { &mut alarms } else { &mut misses };
-                rate.push(all.cluster(i), (all.predicted(i) == real) != (all.label(i) == real));
-            }
-        }
+        let Tally { items, videos, alarms, misses, .. } = tally;
         for (name, rate, reason) in
             [("false_alarm_rate", &alarms, "there are no reals"), ("miss_rate", &misses, "there are no fakes")]
         {
@@ -431,8 +421,76 @@ fn groups_of(
         let missing = missing.iter().filter(|m| selection.holds_missing(m)).count();
         Group { by: by(selection), level, items, videos, missing, metrics }
     };
-    let holds: Vec<_> = holds.iter().map(|holds| holds as &(dyn Fn(usize) -> bool + Sync)).collect();
-    Ok(selections.par_iter().zip(holds).zip(metrics).map(group).collect())
+    Ok(selections.par_iter().zip(tallies).zip(metrics).map(group).collect())
+}
+
+/// How many items of a group there are, of how many videos, and how many of them are called what they are not.
+struct Tally {
+    items: usize,
+    videos: usize,
+    /// The units of the first and the last item. Items are sorted by video.
+    ends: Option<(usize, usize)>,
+    alarms: Rate,
+    misses: Rate,
+}
+
+impl Tally {
+    fn new(clustered: bool) -> Self {
+        Self { items: 0, videos: 0, ends: None, alarms: Rate::new(clustered), misses: Rate::new(clustered) }
+    }
+
+    /// Of each group of one detector's items, in one pass on several threads. `clustered` as of [`Rate::new`].
+    fn of(
+        scores: &Scores,
+        set: &ScoreSet,
+        level: Level,
+        groups: &[&(dyn Fn(usize) -> bool + Sync)],
+        clustered: bool,
+    ) -> Vec<Self> {
+        const PART: usize = 1 << 16;
+        let (all, real) = (set.of(level), real_class(&scores.task));
+        let none = || groups.iter().map(|_| Self::new(clustered)).collect::<Vec<_>>();
+        let part = |part: usize| {
+            let mut tallies = none();
+            for i in part * PART..all.len().min((part + 1) * PART) {
+                let unit = scores.unit(set, level, i);
+                let (is_real, called_real) = (Some(all.label(i)) == real, Some(all.predicted(i)) == real);
+                for (tally, holds) in tallies.iter_mut().zip(groups) {
+                    if !holds(i) {
+                        continue;
+                    }
+                    tally.items += 1;
+                    tally.videos += usize::from(tally.ends.is_none_or(|(_, last)| last != unit));
+                    tally.ends = Some((tally.ends.map_or(unit, |(first, _)| first), unit));
+                    if real.is_some() {
+                        let rate = if is_real { &mut tally.alarms } else { &mut tally.misses };
+                        rate.push(all.cluster(i), called_real != is_real);
+                    }
+                }
+            }
+            tallies
+        };
+        let merged = |mut all: Vec<Self>, more: Vec<Self>| {
+            all.iter_mut().zip(more).for_each(|(all, more)| all.merge(more));
+            all
+        };
+        (0..all.len().div_ceil(PART)).into_par_iter().map(part).reduce(none, merged)
+    }
+
+    /// Add the items that follow.
+    fn merge(&mut self, next: Self) {
+        self.items += next.items;
+        self.videos += next.videos;
+        self.ends = match (self.ends, next.ends) {
+            (Some((first, last)), Some((start, end))) => {
+                self.videos -= usize::from(last == start); // a video cut in two
+                Some((first, end))
+            }
+            (ends, None) | (None, ends) => ends,
+        };
+        self.alarms.merge(next.alarms);
+        self.misses.merge(next.misses);
+    }
 }
 
 /// Mean uncertainties in the unit asked for.

@@ -30,7 +30,7 @@ pub use timeline::{TimelineFace, TimelineFrame, timeline_figure};
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// Its file's name, without extension.
-    pub name: &'static str,
+    pub name: String,
     /// Its title.
     pub title: &'static str,
     /// How to read it.
@@ -439,14 +439,8 @@ pub(crate) fn fonts() -> Result<(), String> {
     if *registered { Ok(()) } else { Err("the embedded font cannot be read".into()) }
 }
 
-/// Draw one figure as SVG, and as PNG of twice the size.
-pub(crate) fn figure(
-    name: &'static str,
-    title: &'static str,
-    caption: String,
-    height: u32,
-    what: &impl Draw,
-) -> Result<Figure, ReportError> {
+/// Draw one figure as SVG.
+pub(crate) fn draw_svg(name: &'static str, height: u32, what: &impl Draw) -> Result<String, ReportError> {
     let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
     fonts().map_err(failed)?;
     let mut svg = String::new();
@@ -456,6 +450,19 @@ pub(crate) fn figure(
         what.draw(&area, 1.0).map_err(failed)?;
         area.present().map_err(|e| failed(said(e)))?;
     }
+    Ok(svg)
+}
+
+/// Draw one figure as SVG, and as PNG of twice the size.
+pub(crate) fn figure(
+    name: &'static str,
+    title: &'static str,
+    caption: String,
+    height: u32,
+    what: &impl Draw,
+) -> Result<Figure, ReportError> {
+    let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
+    let svg = draw_svg(name, height, what)?;
     let (width, tall) = (2 * WIDTH, 2 * height);
     let mut pixels = vec![255u8; (width * tall * 3) as usize];
     {
@@ -465,7 +472,7 @@ pub(crate) fn figure(
         area.present().map_err(|e| failed(said(e)))?;
     }
     let png = encode_png(&pixels, width, tall).map_err(|e| failed(said(e)))?;
-    Ok(Figure { name, title, caption, svg, png })
+    Ok(Figure { name: name.into(), title, caption, svg, png })
 }
 
 fn encode_png(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
@@ -529,7 +536,9 @@ pub(crate) fn panel<'a, DB: DrawingBackend>(
         .map_err(said)?;
     let decimals = axes.decimals;
     let number = move |value: &f64| format!("{:.decimals$}", value + 0.0);
-    let percent = |value: &f64| format!("{value:.1}");
+    // As many decimals as tell one tick from the next.
+    let places = (-((axes.y.2 - axes.y.1) / 5.0).log10()).ceil().clamp(1.0, 6.0) as usize;
+    let upward = move |value: &f64| format!("{value:.places$}");
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT)
         .bold_line_style(RULE.stroke_width(px(1.0)))
@@ -537,7 +546,7 @@ pub(crate) fn panel<'a, DB: DrawingBackend>(
         .x_labels(axes.x_labels)
         .y_labels(6)
         .x_label_formatter(&number)
-        .y_label_formatter(&percent)
+        .y_label_formatter(&upward)
         .x_desc(axes.x.0)
         .y_desc(axes.y.0)
         .axis_desc_style(text(12.0, &GREY, false, scale))

@@ -116,6 +116,7 @@ pub struct PredictionWriter {
     path: PathBuf,
     task: Task,
     sink: Sink,
+    provenance: serde_json::Value,
     rows: Vec<Row>,
     written: u64,
 }
@@ -146,17 +147,19 @@ impl PredictionWriter {
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::SNAPPY)
                     .set_max_row_group_row_count(Some(ROW_GROUP))
-                    .set_key_value_metadata(Some(vec![KeyValue::new(
-                        PROVENANCE_KEY.to_string(),
-                        provenance.to_string(),
-                    )]))
                     .build();
                 let writer = ArrowWriter::try_new(file, schema(task), Some(properties))
                     .map_err(|e| ReportError::Parquet { path: path.into(), problem: e.to_string() })?;
                 Sink::Parquet(Box::new(writer))
             }
         };
-        Ok(Self { path: path.into(), task: task.clone(), sink, rows: Vec::new(), written: 0 })
+        let provenance = provenance.clone();
+        Ok(Self { path: path.into(), task: task.clone(), sink, provenance, rows: Vec::new(), written: 0 })
+    }
+
+    /// The provenance that [`finish`](Self::finish) will write, to add to what is only known at the end.
+    pub fn provenance(&mut self) -> &mut serde_json::Value {
+        &mut self.provenance
     }
 
     /// Add one row. Errors: a label that is no class, probabilities that are none or too few, or a
@@ -183,7 +186,9 @@ impl PredictionWriter {
             Sink::Csv(writer) => {
                 writer.into_inner().map_err(|e| io(e.into_error()))?.into_inner().map_err(|e| io(e.into_error()))?
             }
-            Sink::Parquet(writer) => {
+            Sink::Parquet(mut writer) => {
+                let provenance = KeyValue::new(PROVENANCE_KEY.to_string(), self.provenance.to_string());
+                writer.append_key_value_metadata(provenance);
                 writer.into_inner().map_err(|e| ReportError::Parquet { path: path.clone(), problem: e.to_string() })?
             }
         };

@@ -36,6 +36,19 @@ impl Rate {
         }
     }
 
+    /// Add the trials of another part.
+    pub fn merge(&mut self, other: Self) {
+        self.counts.0 += other.counts.0;
+        self.counts.1 += other.counts.1;
+        if let (Some(all), Some(more)) = (&mut self.by_cluster, other.by_cluster) {
+            for (cluster, (events, trials)) in more {
+                let own = all.entry(cluster).or_default();
+                own.0 += events;
+                own.1 += trials;
+            }
+        }
+    }
+
     /// Number of events and of trials.
     pub fn counts(&self) -> (u64, u64) {
         self.counts

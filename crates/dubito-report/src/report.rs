@@ -101,7 +101,7 @@ pub fn write_report_of(
 fn write_metrics(out: &Path, scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Result<String, ReportError> {
     let (shown, figures) = match scores.sets.len() {
         1 => (tables_of_one(metrics), figures_of_one(scores, metrics)?),
-        _ => (comparison_tables(metrics), Vec::new()),
+        _ => (comparison_tables(metrics), figures_of_several(scores, metrics)?),
     };
     // With several detectors: name, link, and what is said of each.
     let mut detectors = Vec::new();
@@ -131,7 +131,7 @@ fn write_metrics(out: &Path, scores: &Scores, metrics: &Metrics, input: &ReportI
     }
     write_tables(&out.join("tables"), scores, metrics, input)?;
     for figure in &figures {
-        let path = out.join("figures").join(figure.name);
+        let path = out.join("figures").join(&figure.name);
         write_atomically(&path.with_extension("svg"), figure.svg.as_bytes())?;
         write_atomically(&path.with_extension("png"), &figure.png)?;
     }
@@ -161,6 +161,20 @@ fn figures_of_one(scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>, Rep
     all.extend(unseen_figure(scores, metrics)?);
     for decisions in &metrics.decisions {
         all.extend(ratio_figures(decisions)?);
+    }
+    Ok(all)
+}
+
+/// What each of several detectors calls what, in a file of its own each.
+fn figures_of_several(scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>, ReportError> {
+    let mut all = Vec::new();
+    for (at, set) in scores.sets.iter().enumerate() {
+        for confusion in metrics.confusion.iter().filter(|confusion| confusion.detector == set.detector) {
+            let drawn = confusion_figure(confusion)?;
+            let detector = set.detector.as_deref().unwrap_or("detector");
+            let (name, caption) = (format!("confusion_{}", folder_name(scores, at)), &drawn.caption);
+            all.push(Figure { name, caption: format!("By the detector {detector}. {caption}"), ..drawn });
+        }
     }
     Ok(all)
 }

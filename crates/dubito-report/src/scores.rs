@@ -19,7 +19,7 @@ use crate::input::diagnose::diagnose;
 use crate::input::rows::{Context, Jackknife, NO_FRAME, NONE, Values, fold, mixed};
 use crate::input::store::{Clash, Refusal, Store, ranks};
 use crate::input::{Format, Layout, Scoring, Table, Texts, View};
-use crate::{Level, Options, ReportError};
+use crate::{Level, Missing, Options, ReportError};
 
 /// Where a video comes from, as far as the evaluation tells videos apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,6 +230,8 @@ pub struct Scores {
     pub splits: Vec<String>,
     /// What the files' own provenance says of generators that the detectors did not learn from.
     pub not_learned: NotLearned,
+    /// The videos that by the files' own provenance have no prediction.
+    pub missing: Vec<Missing>,
     /// By item, sorted by video, frame and name. Names and units are empty where each item is a unit.
     item_names: Texts,
     item_units: Vec<u32>,
@@ -262,6 +264,19 @@ impl NotLearned {
         }
         all
     }
+}
+
+/// What Parquet files of ours say of videos without a prediction (`missing` of their provenance), each once.
+fn missing_of(tables: &[Table]) -> Vec<Missing> {
+    let mut all: Vec<Missing> = Vec::new();
+    for table in tables.iter().filter(|table| table.format == Format::Parquet) {
+        let Ok(Some(mut provenance)) = crate::input::provenance(&table.path) else { continue };
+        let found: Vec<Missing> = serde_json::from_value(provenance["missing"].take()).unwrap_or_default();
+        all.extend(found);
+    }
+    all.sort_by(|a, b| (&a.video, &a.reason).cmp(&(&b.video, &b.reason)));
+    all.dedup();
+    all
 }
 
 /// One example worth showing, chosen by [`Scores::examples`].
@@ -335,11 +350,12 @@ impl Scores {
         }
         store.merge().map_err(|found| clash(found, &[]))?;
         let reduced = layouts.iter().any(|layout| matches!(layout.scoring, Scoring::Reduced { .. }));
-        let not_learned = NotLearned::of(&tables);
+        let (not_learned, missing) = (NotLearned::of(&tables), missing_of(&tables));
         let task = first.task.clone();
         let is_reading_classes = layouts.iter().all(|layout| layout.real.is_some() && layout.classes == first.classes);
         let classes = (request.view == View::RealFake && is_reading_classes).then(|| first.classes.classes.clone());
-        let finish = Finish { task, classes, has_videos, reduced, split, splits, facts: kept, nameless, not_learned };
+        let finish =
+            Finish { task, classes, has_videos, reduced, split, splits, facts: kept, nameless, not_learned, missing };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
             Failure::Stats(place, source) => ReportError::Stats { place, source },
@@ -594,6 +610,7 @@ struct Finish {
     /// Whether some items have no name but their row.
     nameless: bool,
     not_learned: NotLearned,
+    missing: Vec<Missing>,
 }
 
 /// A number for each item that depends on what is said of it, and not on its row: so that the bootstrap
@@ -680,6 +697,7 @@ impl Finish {
             split: self.split,
             splits: self.splits,
             not_learned: self.not_learned,
+            missing: self.missing,
             item_names,
             item_units,
             item_frames,
@@ -779,8 +797,8 @@ impl Finish {
         }
         let mut sorted = origins.clone();
         sorted.sort_unstable();
-        let place = |code: u32| sorted.binary_search(&origins[code as usize]).unwrap_or(0) as u32;
-        let codes = codes.into_iter().map(place).collect();
+        let places: Vec<u32> = origins.iter().map(|origin| sorted.binary_search(origin).unwrap_or(0) as u32).collect();
+        codes.iter_mut().for_each(|code| *code = places[*code as usize]);
         (sorted, codes)
     }
 

@@ -52,6 +52,9 @@ pub struct Unseen {
 pub fn unseen(scores: &Scores, not_learned: &NotLearned, options: &Options) -> Result<Vec<Unseen>, ReportError> {
     let Some(real) = real_class(&scores.task) else { return Ok(Vec::new()) };
     let named: BTreeSet<&String> = not_learned.unseen.iter().chain(&options.promises.unseen).collect();
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
     let level = if scores.has_videos { Level::Video } else { Level::Item };
     let place = |source| ReportError::Stats { place: "unseen generators".into(), source };
     let mut all = Vec::new();

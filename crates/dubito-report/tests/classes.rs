@@ -308,4 +308,11 @@ fn several_detectors_each_have_their_classes() {
     assert_eq!(alone["unseen"].as_array().unwrap().len(), 2);
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("a generator is new to it"), "each detector's summary speaks of it");
+    // The figure of each detector stands on the common page, and no file is written over another.
+    for name in ["confusion_first", "confusion_second"] {
+        assert!(out.join("figures").join(name).with_extension("svg").exists(), "{name}");
+        assert!(out.join("figures").join(name).with_extension("png").exists(), "{name}");
+    }
+    assert!(page.contains("By the detector first.") && page.contains("By the detector second."));
+    assert!(out.join("detectors/first/figures/confusion.svg").exists());
 }

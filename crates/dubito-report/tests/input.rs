@@ -528,6 +528,9 @@ fn bad_files_are_named() {
         let message = error_of(name, content);
         assert!(message.contains(expected), "{name}: {message}");
     }
+    // Polars packs so by default; written by golden/arrays.py.
+    let zstd = error_of("p.parquet", include_bytes!("golden/zstd.parquet"));
+    assert!(zstd.contains("packed with zstd") && zstd.contains("snappy"), "{zstd}");
     let nowhere = Scores::read(&[PathBuf::from("/nowhere/p.csv")], &options()).unwrap_err().to_string();
     assert!(nowhere.contains("/nowhere/p.csv: cannot be read"), "{nowhere}");
     assert!(Scores::read(&[], &options()).is_err());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::items::Items;
 use crate::probability::SignedSum;
-use crate::ranking::Curve;
+use crate::ranking::{Block, Curve};
 use crate::weighted::{Undefined, Weighted};
 use crate::{Scored, StatsError, Task};
 
@@ -123,18 +123,45 @@ pub fn equal_width_of(bins: usize, count: usize, item: impl Fn(usize) -> (f64, b
 ///
 /// [`Order::Rising`]: crate::ranking::Order::Rising
 pub fn equal_mass(bins: usize, curve: &Curve) -> Vec<Bin> {
-    let bins = bins.max(1);
-    let mut sums = vec![Bin::default(); bins];
-    let all = u128::from(curve.hits + curve.others);
-    let mut below = 0u64;
-    curve.blocks(|block| {
+    let mut mass = EqualMass::new(bins, curve.hits + curve.others);
+    curve.blocks(|block| mass.add(block));
+    mass.bins
+}
+
+/// [`equal_mass`], block by block.
+pub(crate) struct EqualMass {
+    pub(crate) bins: Vec<Bin>,
+    all: u64,
+    below: u64,
+    /// The bin that is being filled, and from which number of items on the next one is.
+    bin: usize,
+    next_from: u64,
+}
+
+impl EqualMass {
+    /// Of this many items.
+    pub(crate) fn new(bins: usize, all: u64) -> Self {
+        let bins = vec![Bin::default(); bins.max(1)];
+        Self { bins, all, below: 0, bin: 0, next_from: 0 }
+    }
+
+    /// Take the next block, in rising order of the confidence.
+    pub(crate) fn add(&mut self, block: Block) {
         // In bin b where the share of smaller confidences is in [b/bins, (b+1)/bins).
-        let bin = (u128::from(below) * bins as u128 / all) as usize;
-        sums[bin].add(block.score, true, block.others);
-        sums[bin].add(block.score, false, block.hits);
-        below += block.hits + block.others;
-    });
-    sums
+        if self.below >= self.next_from {
+            let bins = self.bins.len() as u128;
+            self.bin = (u128::from(self.below) * bins / u128::from(self.all)) as usize;
+            self.next_from = ((self.bin as u128 + 1) * u128::from(self.all)).div_ceil(bins) as u64;
+        }
+        let bin = &mut self.bins[self.bin];
+        if block.others > 0 {
+            bin.add(block.score, true, block.others);
+        }
+        if block.hits > 0 {
+            bin.add(block.score, false, block.hits);
+        }
+        self.below += block.hits + block.others;
+    }
 }
 
 /// The bins that hold items with the share of all items that each holds; an error where none does.
@@ -205,15 +232,32 @@ fn folded_normal_mean(mean: f64, deviation: f64) -> f64 {
 /// 0 to 1; it needs no bins (Gupta et al., "Calibration of Neural Networks Using Splines", ICLR 2021).
 /// Ties are added together. The curve's score is the confidence, its hits are the errors.
 pub fn ks_calibration(curve: &Curve) -> Result<f64, Undefined> {
-    let items = curve.items()?;
-    let (mut ahead, mut largest) = (SignedSum::default(), 0.0);
-    curve.blocks(|block| {
+    curve.items()?;
+    let mut gap = KsGap::default();
+    curve.blocks(|block| gap.add(block));
+    gap.value()
+}
+
+/// [`ks_calibration`], block by block.
+#[derive(Default)]
+pub(crate) struct KsGap {
+    items: u64,
+    ahead: SignedSum,
+    largest: SignedSum,
+}
+
+impl KsGap {
+    pub(crate) fn add(&mut self, block: Block) {
         let mut confidence = SignedSum::default();
         confidence.add(block.score, block.hits + block.others);
-        ahead = ahead.plus(SignedSum::whole(i128::from(block.others)).minus(confidence));
-        largest = ahead.value().abs().max(largest);
-    });
-    Ok(largest / items as f64)
+        self.ahead = self.ahead.plus(SignedSum::whole(i128::from(block.others)).minus(confidence));
+        self.largest = self.largest.max(self.ahead.size());
+        self.items += block.hits + block.others;
+    }
+
+    pub(crate) fn value(&self) -> Result<f64, Undefined> {
+        if self.items > 0 { Ok(self.largest.value() / self.items as f64) } else { Err(Undefined::NoItems) }
+    }
 }
 
 /// Murphy's decomposition of the Brier score of one event over bins: `brier = reliability - resolution +

@@ -146,6 +146,13 @@ pub fn epistemic_jackknife(samples: &[f64], classes: usize) -> Result<f64, Stats
 
 /// [`epistemic_jackknife`] of rows that are normalised.
 fn jackknife(rows: &[f64], classes: usize) -> Result<f64, StatsError> {
+    let entropies: Vec<f64> = rows.chunks_exact(classes).map(entropy).collect();
+    jackknife_of(rows, &entropies, classes)
+}
+
+/// [`epistemic_jackknife`] of rows that are normalised already (others give a number without meaning), with the
+/// entropy of each. Error: fewer than two samples.
+pub fn jackknife_of(rows: &[f64], entropies: &[f64], classes: usize) -> Result<f64, StatsError> {
     let count = (rows.len() / classes) as u64;
     if count < 2 {
         return Err(match count {
@@ -157,14 +164,13 @@ fn jackknife(rows: &[f64], classes: usize) -> Result<f64, StatsError> {
             },
         });
     }
-    let entropies: Vec<f64> = rows.chunks_exact(classes).map(entropy).collect();
     let (mut probs, mut all) = (vec![FixedSum::default(); classes], FixedSum::default());
     rows.chunks_exact(classes).for_each(|row| add(&mut probs, row));
     entropies.iter().for_each(|&h| all.add(h));
     let whole = entropy(&mean(&probs, count)) - all.mean(count);
     let mut without_one = SignedSum::default();
     let mut left = vec![0.0; classes];
-    for (row, &h) in rows.chunks_exact(classes).zip(&entropies) {
+    for (row, &h) in rows.chunks_exact(classes).zip(entropies) {
         left.iter_mut().zip(&probs).zip(row).for_each(|((left, sum), &p)| *left = sum.less(p).mean(count - 1));
         without_one.add(entropy(&left) - all.less(h).mean(count - 1), 1);
     }

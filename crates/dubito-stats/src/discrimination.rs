@@ -120,18 +120,50 @@ impl ClassCounts {
     }
 }
 
+/// What one metric has seen of a curve's blocks, which come in falling order of their score. Several can share one
+/// walk over many items.
+pub(crate) trait OfBlocks {
+    /// Take the next block.
+    fn add(&mut self, block: Block);
+    /// The value, once all blocks were taken.
+    fn value(&self) -> f64;
+}
+
+/// The value of one metric of a curve.
+fn walked(curve: &Curve, mut metric: impl OfBlocks) -> f64 {
+    curve.blocks(|block| metric.add(block));
+    metric.value()
+}
+
 /// Area under the receiver operating characteristic: the probability that a positive item has a higher
 /// score than a negative one, ties counting one half (midranks; Hanley and McNeil, Radiology 143, 1982),
 /// 0 to 1. Needs positives and negatives.
 pub fn auroc(curve: &Curve) -> Result<f64, Undefined> {
-    let (positives, negatives) = curve.both()?;
-    // Twice the number of pairs won (each tie is one half), in whole numbers: no rounding.
-    let (mut seen, mut won_twice) = (0u64, 0u128);
-    curve.blocks(|Block { hits, others, .. }| {
-        won_twice += u128::from(others) * u128::from(2 * seen + hits);
-        seen += hits;
-    });
-    Ok(won_twice as f64 / 2.0 / (positives as f64 * negatives as f64))
+    Ok(walked(curve, AurocSum::new(curve.both()?)))
+}
+
+/// [`auroc`]: twice the number of pairs won (each tie is one half), in whole numbers: no rounding.
+pub(crate) struct AurocSum {
+    both: (u64, u64),
+    seen: u64,
+    won_twice: u128,
+}
+
+impl AurocSum {
+    pub(crate) fn new(both: (u64, u64)) -> Self {
+        Self { both, seen: 0, won_twice: 0 }
+    }
+}
+
+impl OfBlocks for AurocSum {
+    fn add(&mut self, Block { hits, others, .. }: Block) {
+        self.won_twice += u128::from(others) * u128::from(2 * self.seen + hits);
+        self.seen += hits;
+    }
+
+    fn value(&self) -> f64 {
+        self.won_twice as f64 / 2.0 / (self.both.0 as f64 * self.both.1 as f64)
+    }
 }
 
 /// Average precision: the sum over thresholds of `(recall - previous recall) * precision`, where the
@@ -139,35 +171,77 @@ pub fn auroc(curve: &Curve) -> Result<f64, Undefined> {
 /// `average_precision_score`; 0 to 1. Without positives there is no recall, and without negatives it
 /// would be 1 whatever the scores: both are undefined.
 pub fn average_precision(curve: &Curve) -> Result<f64, Undefined> {
-    let (positives, _) = curve.both()?;
-    let (mut hits, mut kept, mut sum) = (0u64, 0u64, 0.0);
-    curve.blocks(|block| {
-        hits += block.hits;
-        kept += block.hits + block.others;
-        sum += block.hits as f64 * hits as f64 / kept as f64;
-    });
-    Ok(sum / positives as f64)
+    Ok(walked(curve, PrecisionSum::new(curve.both()?)))
+}
+
+/// [`average_precision`].
+pub(crate) struct PrecisionSum {
+    positives: u64,
+    hits: u64,
+    kept: u64,
+    sum: f64,
+}
+
+impl PrecisionSum {
+    pub(crate) fn new((positives, _): (u64, u64)) -> Self {
+        Self { positives, hits: 0, kept: 0, sum: 0.0 }
+    }
+}
+
+impl OfBlocks for PrecisionSum {
+    fn add(&mut self, block: Block) {
+        self.hits += block.hits;
+        self.kept += block.hits + block.others;
+        self.sum += block.hits as f64 * self.hits as f64 / self.kept as f64;
+    }
+
+    fn value(&self) -> f64 {
+        self.sum / self.positives as f64
+    }
 }
 
 /// Equal error rate: where the share of negatives above the threshold (FPR) equals the share of
 /// positives that are not (1 - TPR), by straight lines between the points of the ROC, 0 to 1. (The ROC
 /// convex hull, which NIST's and ISO/IEC 19795-1's tools may take instead, lies below it.)
 pub fn eer(curve: &Curve) -> Result<f64, Undefined> {
-    let (positives, negatives) = curve.both()?;
-    let (p, n) = (i128::from(positives), i128::from(negatives));
-    // FPR + TPR - 1, times `p n`: rises with every block from -p n to p n.
-    let (mut above, mut rate) = (-p * n, None);
-    let mut false_positives = 0u64;
-    curve.blocks(|Block { hits, others, .. }| {
-        let next = above + i128::from(others) * p + i128::from(hits) * n;
-        if rate.is_none() && next >= 0 {
-            let share = -above as f64 / (next - above) as f64;
-            rate = Some((false_positives as f64 + share * others as f64) / negatives as f64);
+    Ok(walked(curve, EerPoint::new(curve.both()?)))
+}
+
+/// [`eer`].
+pub(crate) struct EerPoint {
+    both: (u64, u64),
+    /// FPR + TPR - 1, times positives and negatives: rises with every block from minus to plus their product.
+    above: i128,
+    false_positives: u64,
+    rate: Option<f64>,
+}
+
+impl EerPoint {
+    pub(crate) fn new(both: (u64, u64)) -> Self {
+        Self { both, above: -i128::from(both.0) * i128::from(both.1), false_positives: 0, rate: None }
+    }
+}
+
+impl OfBlocks for EerPoint {
+    fn add(&mut self, Block { hits, others, .. }: Block) {
+        if self.rate.is_some() {
+            return;
         }
-        above = next;
-        false_positives += others;
-    });
-    rate.ok_or(Undefined::NoItems)
+        let (positives, negatives) = self.both;
+        let step = i128::from(others) * i128::from(positives) + i128::from(hits) * i128::from(negatives);
+        let next = self.above + step;
+        if next >= 0 {
+            let share = -self.above as f64 / step as f64;
+            self.rate = Some((self.false_positives as f64 + share * others as f64) / negatives as f64);
+        }
+        self.above = next;
+        self.false_positives += others;
+    }
+
+    fn value(&self) -> f64 {
+        // The last point is above.
+        self.rate.unwrap_or(1.0)
+    }
 }
 
 /// Equal error rate as DeepfakeBench computes it (Yan et al., "DeepfakeBench: A Comprehensive Benchmark
@@ -175,53 +249,95 @@ pub fn eer(curve: &Curve) -> Result<f64, Undefined> {
 /// |FNR - FPR| is smallest, 0 to 1. Nothing is interpolated, so with few items it is off [`eer`] by up to
 /// a step of the ROC; for comparing with published tables only.
 pub fn eer_deepfakebench(curve: &Curve) -> Result<f64, Undefined> {
-    let (positives, negatives) = curve.both()?;
-    // The ROC begins at (0, 0), where |FNR - FPR| is 1.
-    let (mut best, mut rate) = (1.0, 0.0);
-    let mut consider = |(hits, others): (u64, u64)| {
-        let fpr = others as f64 / negatives as f64;
-        let gap = ((1.0 - hits as f64 / positives as f64) - fpr).abs();
-        if gap < best {
-            (best, rate) = (gap, fpr);
-        }
-    };
-    // `roc_curve` leaves out a point where the steps to and from it are the same, but for the first and
-    // the last one.
-    let mut point = (0, 0);
-    let mut step: Option<(u64, u64)> = None;
-    let mut is_first = true;
-    curve.blocks(|Block { hits, others, .. }| {
-        if let Some(last) = step {
-            if is_first || last != (hits, others) {
-                consider(point);
+    Ok(walked(curve, EerDeepfakeBench::new(curve.both()?)))
+}
+
+/// [`eer_deepfakebench`].
+pub(crate) struct EerDeepfakeBench {
+    both: (u64, u64),
+    /// The smallest gap so far, and the rate there. The ROC begins at (0, 0), where |FNR - FPR| is 1.
+    best: (f64, f64),
+    point: (u64, u64),
+    step: Option<(u64, u64)>,
+    is_first: bool,
+}
+
+impl EerDeepfakeBench {
+    pub(crate) fn new(both: (u64, u64)) -> Self {
+        Self { both, best: (1.0, 0.0), point: (0, 0), step: None, is_first: true }
+    }
+
+    /// The better of the best point so far and of the last one.
+    fn considered(&self) -> (f64, f64) {
+        let (positives, negatives) = self.both;
+        let fpr = self.point.1 as f64 / negatives as f64;
+        let gap = ((1.0 - self.point.0 as f64 / positives as f64) - fpr).abs();
+        if gap < self.best.0 { (gap, fpr) } else { self.best }
+    }
+}
+
+impl OfBlocks for EerDeepfakeBench {
+    fn add(&mut self, Block { hits, others, .. }: Block) {
+        // `roc_curve` leaves out a point where the steps to and from it are the same, but for the first and
+        // the last one.
+        if let Some(last) = self.step {
+            if self.is_first || last != (hits, others) {
+                self.best = self.considered();
             }
-            is_first = false;
+            self.is_first = false;
         }
-        point = (point.0 + hits, point.1 + others);
-        step = Some((hits, others));
-    });
-    consider(point);
-    Ok(rate)
+        self.point = (self.point.0 + hits, self.point.1 + others);
+        self.step = Some((hits, others));
+    }
+
+    fn value(&self) -> f64 {
+        self.considered().1
+    }
 }
 
 /// The largest true-positive rate of any threshold whose false-positive rate is at most `fpr` (above 0,
 /// below 1), 0 to 1. With fewer than `3 / fpr` negatives it is undefined: where none of them lies above
 /// a threshold, the FPR may still be `fpr` (the "rule of three", Hanley and Lippman-Hand, JAMA 249, 1983).
 pub fn tpr_at_fpr(curve: &Curve, fpr: f64) -> Result<f64, Undefined> {
-    let (positives, negatives) = curve.both()?;
-    let needed = (3.0 / fpr - 1e-6).ceil() as u64;
-    if negatives < needed {
-        return Err(Undefined::FewNegatives { found: negatives, needed });
-    }
-    let (mut hits, mut others, mut best) = (0u64, 0u64, 0);
-    curve.blocks(|block| {
-        hits += block.hits;
-        others += block.others;
-        if others as f64 / negatives as f64 <= fpr {
-            best = hits;
+    Ok(walked(curve, TprAtFpr::new(curve.both()?, fpr)?))
+}
+
+/// [`tpr_at_fpr`].
+pub(crate) struct TprAtFpr {
+    positives: u64,
+    /// The most negatives that may lie above the threshold.
+    most: u64,
+    hits: u64,
+    others: u64,
+    best: u64,
+}
+
+impl TprAtFpr {
+    pub(crate) fn new((positives, negatives): (u64, u64), fpr: f64) -> Result<Self, Undefined> {
+        let needed = (3.0 / fpr - 1e-6).ceil() as u64;
+        if negatives < needed {
+            return Err(Undefined::FewNegatives { found: negatives, needed });
         }
-    });
-    Ok(best as f64 / positives as f64)
+        // The largest number whose share is at most `fpr`, as floating point has it.
+        let fits = |others: &u64| *others as f64 / negatives as f64 <= fpr;
+        let near = (fpr * negatives as f64) as u64;
+        let most = (near.saturating_sub(1)..=near + 1).rev().find(fits).unwrap_or(0);
+        Ok(Self { positives, most, hits: 0, others: 0, best: 0 })
+    }
+}
+
+impl OfBlocks for TprAtFpr {
+    fn add(&mut self, block: Block) {
+        self.hits += block.hits;
+        self.others += block.others;
+        if self.others <= self.most {
+            self.best = self.hits;
+        }
+    }
+
+    fn value(&self) -> f64 {
+        self.best as f64 / self.positives as f64
+    }
 }
 
 /// [`auroc`] of a list of scores.

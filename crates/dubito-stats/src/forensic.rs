@@ -11,7 +11,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::ranking::{Curve, Order, Ranking};
+use crate::discrimination::OfBlocks;
+use crate::ranking::{Block as Ranked, Curve, Order, Ranking};
 use crate::weighted::{Undefined, Weighted};
 use crate::{Estimate, StatsError, check};
 
@@ -436,14 +437,32 @@ impl Weighted for CllrMin {
 /// [`Cllr`] of posteriors of fake as they come, taken for those under equal priors: half the mean of `-log2 p`
 /// over the fakes plus half the mean of `-log2(1 - p)` over the reals. Of a curve along the posterior, fakes
 /// being its hits; posteriors are kept [`POSTERIOR_FLOOR`] away from 0 and 1.
-pub(crate) fn cllr_of_posteriors(curve: &Curve) -> Result<f64, Undefined> {
-    let (fakes, reals) = curve.both()?;
-    let (mut of_fakes, mut of_reals) = (0.0, 0.0);
-    curve.blocks(|block| {
-        of_fakes -= block.hits as f64 * block.score.max(POSTERIOR_FLOOR).log2();
-        of_reals -= block.others as f64 * (1.0 - block.score).max(POSTERIOR_FLOOR).log2();
-    });
-    Ok(0.5 * (of_fakes / fakes as f64 + of_reals / reals as f64))
+pub(crate) struct CllrOfPosteriors {
+    both: (u64, u64),
+    of_fakes: f64,
+    of_reals: f64,
+}
+
+impl CllrOfPosteriors {
+    pub(crate) fn new(both: (u64, u64)) -> Self {
+        Self { both, of_fakes: 0.0, of_reals: 0.0 }
+    }
+}
+
+impl OfBlocks for CllrOfPosteriors {
+    fn add(&mut self, block: Ranked) {
+        if block.hits > 0 {
+            self.of_fakes -= block.hits as f64 * block.score.max(POSTERIOR_FLOOR).log2();
+        }
+        if block.others > 0 {
+            self.of_reals -= block.others as f64 * (1.0 - block.score).max(POSTERIOR_FLOOR).log2();
+        }
+    }
+
+    fn value(&self) -> f64 {
+        let (fakes, reals) = self.both;
+        0.5 * (self.of_fakes / fakes as f64 + self.of_reals / reals as f64)
+    }
 }
 
 /// [`CllrMin`] of a curve that rises with the score, fakes being its hits.
@@ -647,9 +666,12 @@ pub struct Verbal {
 
 /// The verbal scale of likelihood ratios (ENFSI, "Guideline for Evaluative Reporting in Forensic Science",
 /// 2015, the example scale that it gives): LR 1, no support for either; 2 to 10, weak; to 100, moderate; to 1,000,
-/// moderately strong; to 10,000, strong; to a million, very strong; a million and above, extremely strong. A band
-/// holds its lower end. Ratios between 1 and 2, which the scale leaves out, count as no support; below 1 it is read
-/// for the inverse.
+/// moderately strong; to 10,000, strong; to a million, very strong; a million and above, extremely strong. The bands
+/// share their ends; here one holds its lower end, as in table 5.3 of the University of Dundee's book on likelihood
+/// ratios (lrcfs-ap2.dundee.ac.uk/lr_book). Ratios between 1 and 2, which the scale leaves out, count as no support;
+/// below 1 it is read for the inverse. Words and bands were compared with that table and with that of the Association of
+/// Forensic Science Providers in the Open University's course on expert evidence (open.edu/openlearn, section 6.2), which
+/// differ from it in the weakest band alone (it begins above 1); the guideline's own text was not at hand.
 ///
 /// No words go beyond `limits`: a hundred validation videos cannot show "very strong", so the LR is cut down
 /// to the limit first and the text says so. The scale speaks of the evidence, not of the probability that the

@@ -30,6 +30,7 @@
 //! | [`conformal`] | sets of classes that hold the true one as often as promised |
 //! | [`guarantee`] | the doubt above which to abstain, so that errors stay below a promised share |
 //! | [`forensic`] | likelihood ratios, their cost, their limits and their verbal scale |
+//! | [`sequential`] | when the samples of one item are enough |
 //! | [`compare`] | whether two detectors differ, and what difference the data could have shown |
 //! | [`metrics`](mod@metrics) | every metric by its name |
 //! | [`probability`] | probability vectors: checking, entropy, sums that no order changes |
@@ -54,6 +55,7 @@ pub mod probability;
 pub mod ranking;
 pub mod recalibrate;
 pub mod selective;
+pub mod sequential;
 pub mod threshold;
 mod types;
 pub mod unseen;
@@ -67,6 +69,7 @@ pub use error::StatsError;
 pub use items::{Doubt, Items};
 pub use metrics::{metrics, metrics_of, metrics_of_groups};
 pub use recalibrate::{Method, Recalibration};
+pub use sequential::{ConfidenceSequence, Progress, Sequential, Side, StopRule, Tracked};
 pub use threshold::{AtThreshold, ThresholdRule, at_threshold, choose_threshold};
 pub use types::{Estimate, Scored, Task};
 pub use video::{VideoRule, video_probs};

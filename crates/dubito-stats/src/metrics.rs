@@ -8,14 +8,14 @@ use rayon::prelude::*;
 
 use crate::bootstrap::Bootstrap;
 use crate::calibration as cal;
-use crate::calibration::{Avu, Bin, bin_of, brier_positive, brier_sum, equal_mass, nll};
+use crate::calibration::{Avu, Bin, bin_of, brier_positive, brier_sum, nll};
 use crate::discrimination as disc;
-use crate::discrimination::ClassCounts;
+use crate::discrimination::{ClassCounts, OfBlocks};
 use crate::forensic;
 use crate::items::{Doubt, Items, MEASURES, UNCERTAINTIES};
 use crate::probability::SignedSum;
 use crate::ranking::{Curve, Order, Ranking};
-use crate::selective::{Risks, augrc};
+use crate::selective::Risks;
 use crate::weighted::Undefined;
 use crate::{Estimate, Scored, StatsError, Task};
 
@@ -552,16 +552,9 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
         let (scores, positives) = items.class(class);
         let ranking = Ranking::new(&scores, &positives);
         let values = |curve: &Curve| {
-            vec![
-                disc::auroc(curve),
-                disc::average_precision(curve),
-                disc::eer(curve),
-                disc::eer_deepfakebench(curve),
-                disc::tpr_at_fpr(curve, 0.01),
-                disc::tpr_at_fpr(curve, 0.001),
-                forensic::cllr_of_posteriors(curve),
-                forensic::cllr_min(&curve.reversed()),
-            ]
+            let mut values = of_positives(curve);
+            values.push(forensic::cllr_min(&curve.reversed()));
+            values
         };
         let names = 8;
         Box::new(move |counted| match counted {
@@ -578,6 +571,30 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
         })
     };
     Family { names, prepare: Box::new(prepare) }
+}
+
+/// What a walk along the positive class' probability, from the largest on, tells.
+fn of_positives(curve: &Curve) -> Vec<Value> {
+    let both = match curve.both() {
+        Ok(both) => both,
+        Err(undefined) => return vec![Err(undefined); 7],
+    };
+    let (mut auroc, mut precision) = (disc::AurocSum::new(both), disc::PrecisionSum::new(both));
+    let (mut eer, mut eer_bench) = (disc::EerPoint::new(both), disc::EerDeepfakeBench::new(both));
+    let mut tpr = [0.01, 0.001].map(|fpr| disc::TprAtFpr::new(both, fpr));
+    let mut cllr = forensic::CllrOfPosteriors::new(both);
+    curve.blocks(|block| {
+        auroc.add(block);
+        precision.add(block);
+        eer.add(block);
+        eer_bench.add(block);
+        tpr.iter_mut().flatten().for_each(|tpr| tpr.add(block));
+        cllr.add(block);
+    });
+    let mut values: Vec<Value> = [auroc.value(), precision.value(), eer.value(), eer_bench.value()].map(Ok).into();
+    values.extend(tpr.map(|tpr| tpr.map(|tpr| tpr.value())));
+    values.push(Ok(cllr.value()));
+    values
 }
 
 /// Each class against the rest, and the means over the classes.
@@ -610,7 +627,7 @@ fn one_vs_rest(items: &Items, many: bool) -> Family<'_> {
                         &made
                     }
                 };
-                counted.curve(ranking, Order::Falling, |curve| (disc::auroc(curve), disc::average_precision(curve)))
+                counted.curve(ranking, Order::Falling, of_hits).into()
             };
             let (aurocs, precisions): (Vec<Value>, Vec<Value>) = (0..classes).map(of_class).unzip();
             let mut values = vec![macro_mean(&aurocs), macro_mean(&precisions)];
@@ -674,12 +691,12 @@ fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
         };
         let ranking = Ranking::new(&scores, &errors);
         let values = move |curve: &Curve| {
-            let mut values = vec![disc::auroc(curve), disc::average_precision(curve)];
-            if doubt == Doubt::MaxProbability {
-                values.extend(of_confidence(curve));
-                if is_binary {
-                    values.extend_from_within(..2);
-                }
+            if doubt != Doubt::MaxProbability {
+                return of_hits(curve).into();
+            }
+            let mut values: Vec<Value> = of_confidence(curve).into();
+            if is_binary {
+                values.extend_from_within(..2);
             }
             values
         };
@@ -688,16 +705,41 @@ fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
     Family { names, prepare: Box::new(prepare) }
 }
 
+/// AUROC and average precision.
+fn of_hits(curve: &Curve) -> [Value; 2] {
+    let both = match curve.both() {
+        Ok(both) => both,
+        Err(undefined) => return [Err(undefined); 2],
+    };
+    let (mut auroc, mut precision) = (disc::AurocSum::new(both), disc::PrecisionSum::new(both));
+    curve.blocks(|block| {
+        auroc.add(block);
+        precision.add(block);
+    });
+    [Ok(auroc.value()), Ok(precision.value())]
+}
+
 /// What the curve from the least confident item on tells.
-fn of_confidence(curve: &Curve) -> [Value; 6] {
-    let sure_first = curve.reversed();
-    let risks = Risks::new(&sure_first);
+fn of_confidence(curve: &Curve) -> [Value; 8] {
+    let both = curve.both().unwrap_or_default();
+    let (mut auroc, mut precision) = (disc::AurocSum::new(both), disc::PrecisionSum::new(both));
+    let (mut mass, mut gap) = (cal::EqualMass::new(BINS, curve.hits + curve.others), cal::KsGap::default());
+    curve.blocks(|block| {
+        auroc.add(block);
+        precision.add(block);
+        mass.add(block);
+        gap.add(block);
+    });
+    let hits = |value: f64| curve.both().map(|_| value);
+    let risks = Risks::new(&curve.reversed());
     [
+        hits(auroc.value()),
+        hits(precision.value()),
         risks.aurc(),
         risks.eaurc(),
-        augrc(&sure_first),
-        cal::ece(&equal_mass(BINS, curve)),
-        cal::ks_calibration(curve),
+        risks.augrc(),
+        cal::ece(&mass.bins),
+        gap.value(),
         risks.aurc_trapezoid(),
     ]
 }

@@ -84,7 +84,13 @@ impl FixedSum {
 
     /// Add a number from 0 to about 1e18.
     pub fn add(&mut self, value: f64) {
-        self.0 = self.0.saturating_add((value * Self::UNIT) as u128);
+        self.0 = self.0.saturating_add(Self::units(value));
+    }
+
+    fn units(value: f64) -> u128 {
+        let scaled = value * Self::UNIT;
+        // The conversion to 128 bits is slow, and almost all values are below 1.
+        if scaled < Self::UNIT { u128::from(scaled as u64) } else { scaled as u128 }
     }
 
     /// Add what another sum holds.
@@ -94,7 +100,7 @@ impl FixedSum {
 
     /// The sum without `value`, one of those that were added.
     pub(crate) fn less(self, value: f64) -> Self {
-        Self(self.0.saturating_sub((value * Self::UNIT) as u128))
+        Self(self.0.saturating_sub(Self::units(value)))
     }
 
     /// The sum divided by `count`.
@@ -105,7 +111,7 @@ impl FixedSum {
 
 /// [`FixedSum`] of numbers of either sign, each counted `weight` times (a unit is 2^-60: the sum may
 /// reach 1e20).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SignedSum(i128);
 
 impl SignedSum {
@@ -131,6 +137,11 @@ impl SignedSum {
 
     pub(crate) fn minus(self, other: Self) -> Self {
         Self(self.0 - other.0)
+    }
+
+    /// The sum without its sign.
+    pub(crate) fn size(self) -> Self {
+        Self(self.0.abs())
     }
 
     pub(crate) fn value(self) -> f64 {

@@ -13,33 +13,38 @@ use crate::ranking::{Block, Curve, Order, Ranking};
 use crate::weighted::Undefined;
 
 /// The selective risks of a curve at `k = 1..n`, summed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Risks {
     items: u64,
     errors: u64,
     sum: f64,
     /// The first of them.
     first: f64,
+    /// Twice the area under the errors kept.
+    area_twice: u128,
 }
 
 impl Risks {
     /// Of a curve from the most confident item on.
     pub fn new(curve: &Curve) -> Self {
-        let mut risks = Self { items: curve.hits + curve.others, errors: curve.hits, sum: 0.0, first: 0.0 };
-        let (mut kept, mut errors) = (0u64, 0u64);
-        curve.blocks(|Block { hits: wrong, others: right, .. }| {
-            let block = wrong + right;
-            // Mean over the block's orders: of its first j items, j * rate are wrong, so at k = kept + j
-            // the risk is (errors + j * rate) / k = rate + (errors - kept * rate) / k.
-            let rate = wrong as f64 / block as f64;
-            if kept == 0 {
-                risks.first = rate;
-            }
-            risks.sum += wrong as f64 + (errors as f64 - kept as f64 * rate) * harmonic(kept, block);
-            kept += block;
-            errors += wrong;
-        });
+        let mut risks = Self::default();
+        curve.blocks(|block| risks.add(block));
         risks
+    }
+
+    fn add(&mut self, Block { hits: wrong, others: right, .. }: Block) {
+        let block = wrong + right;
+        let (kept, errors) = (self.items, self.errors);
+        // Mean over the block's orders: of its first j items, j * rate are wrong, so at k = kept + j
+        // the risk is (errors + j * rate) / k = rate + (errors - kept * rate) / k.
+        let rate = wrong as f64 / block as f64;
+        if kept == 0 {
+            self.first = rate;
+        }
+        self.sum += wrong as f64 + (errors as f64 - kept as f64 * rate) * harmonic(kept, block);
+        self.area_twice += u128::from(block) * u128::from(2 * errors + wrong);
+        self.items += block;
+        self.errors += wrong;
     }
 
     /// Area under the risk-coverage curve as the mean selective risk: the mean over `k = 1..n` of the error
@@ -76,21 +81,16 @@ impl Risks {
         };
         Ok((self.aurc()? - best / self.items as f64).max(0.0))
     }
-}
 
-/// Area under the generalised risk-coverage curve: at each coverage, the share of *all* items that are
-/// kept and wrong, integrated over the coverage from 0 to 1 (Traub et al., "Overcoming Common Flaws in
-/// the Evaluation of Selective Classification Systems", NeurIPS 2024). By straight lines from the
-/// origin, which makes it equal their closed form `(1 - AUROC_f) acc (1 - acc) + (1 - acc)^2 / 2`, with
-/// `AUROC_f` the AUROC of the confidence for being right. 0 (no errors) to 1/2, smaller is better.
-pub fn augrc(curve: &Curve) -> Result<f64, Undefined> {
-    let items = curve.items()?;
-    let (mut errors, mut area_twice) = (0u64, 0u128);
-    curve.blocks(|Block { hits: wrong, others: right, .. }| {
-        area_twice += u128::from(wrong + right) * u128::from(2 * errors + wrong);
-        errors += wrong;
-    });
-    Ok(area_twice as f64 / 2.0 / (items as f64 * items as f64))
+    /// Area under the generalised risk-coverage curve: at each coverage, the share of *all* items that are
+    /// kept and wrong, integrated over the coverage from 0 to 1 (Traub et al., "Overcoming Common Flaws in
+    /// the Evaluation of Selective Classification Systems", NeurIPS 2024). By straight lines from the
+    /// origin, which makes it equal their closed form `(1 - AUROC_f) acc (1 - acc) + (1 - acc)^2 / 2`, with
+    /// `AUROC_f` the AUROC of the confidence for being right. 0 (no errors) to 1/2, smaller is better.
+    pub fn augrc(&self) -> Result<f64, Undefined> {
+        let items = self.items as f64;
+        if self.items > 0 { Ok(self.area_twice as f64 / 2.0 / (items * items)) } else { Err(Undefined::NoItems) }
+    }
 }
 
 /// One point of the accuracy-rejection curve.

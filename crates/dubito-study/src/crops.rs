@@ -1,13 +1,21 @@
-//! The clips of a manifest as the crops that a detector learns from and is asked about.
+//! The clips of a manifest as what a detector learns from: crops read when they are asked for, or pictures of a signal.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use dubito_data::clip::{Clip, ClipFrames};
 use dubito_data::manifest::{Label, Row};
-use dubito_nn::{CropError, Crops};
+use dubito_nn::{CropError, Crops, MapShape, Signal};
+use rayon::prelude::*;
 
+use crate::inputs::inputs;
 use crate::{Lesson, StudyError};
+
+/// The frames of a video that must not be judged as what its label says: those of a fake that could not be forged, which show
+/// what is true.
+pub(crate) fn not_as_labelled(row: &Row) -> BTreeSet<u64> {
+    if row.label == Label::Fake { row.frames_that_are_real() } else { BTreeSet::new() }
+}
 
 /// The people (targets) of a manifest, sorted: a person's number is its place here.
 pub(crate) fn people(rows: &[Row]) -> Vec<&str> {
@@ -45,8 +53,7 @@ impl StoreCrops {
             let (Some(clip), Some((class, source))) = (&row.clip, lesson.class_of(row)) else { continue };
             let frames = ClipFrames::open(&store.join(clip), row.frames)?;
             let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
-            // Frames of a fake that could not be forged show what is true: they teach nothing about fakes.
-            let real = if row.label == Label::Fake { row.frames_that_are_real() } else { BTreeSet::new() };
+            let real = not_as_labelled(row);
             let index = if real.is_empty() { Vec::new() } else { Clip::read(&store.join(clip))?.frame_index };
             let forged = |i: &usize| index.get(*i).is_none_or(|frame| !real.contains(frame));
             items.extend((0..frames.len()).filter(forged).map(|i| (clips.len() as u32, i as u32)));
@@ -94,5 +101,116 @@ impl Crops for StoreCrops {
 
     fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {
         Ok(self.clip(i).frames.read(self.items[i].1 as usize, out)?)
+    }
+}
+
+/// Pictures of the signal in clips of a store, made once and held: 8 KiB for a PPG map of 128 frames, 288 KiB for the
+/// motion in 16 crops of 96 pixels.
+pub struct SignalCrops {
+    pictures: Vec<u8>,
+    shape: MapShape,
+    size: u32,
+    margin: f32,
+    /// Class, source and person of each picture.
+    items: Vec<(usize, u32, u32)>,
+    /// Videos without a picture, and why.
+    pub without: Vec<(String, String)>,
+}
+
+impl SignalCrops {
+    /// Finds the signal in the clips of those of `rows` that have one and that the lesson teaches; persons as in
+    /// [`StoreCrops::open`].
+    ///
+    /// # Errors
+    /// A clip can't be read, clips of different sizes, not one picture.
+    pub fn open(
+        rows: &[&Row],
+        lesson: &Lesson,
+        store: &Path,
+        people: &[&str],
+        signal: Signal,
+    ) -> Result<Self, StudyError> {
+        let taught: Vec<(&Row, &str, (usize, u32))> =
+            rows.iter().filter_map(|row| Some((*row, row.clip.as_deref()?, lesson.class_of(row)?))).collect();
+        let found = taught
+            .par_iter()
+            .map(|(row, path, _)| {
+                let clip = Clip::read(&store.join(path))?;
+                let found = inputs(&clip, Some(signal), &not_as_labelled(row))?;
+                let why = found.reason(Some(signal)).1;
+                Ok((clip.meta.size, clip.meta.margin, found.bytes.into_owned(), found.frames.len(), why))
+            })
+            .collect::<Result<Vec<_>, StudyError>>()?;
+        let (size, margin) = found.first().map_or((0, 0.0), |first| (first.0, first.1));
+        let mut crops = Self {
+            pictures: Vec::new(),
+            shape: signal.shape(size as usize),
+            size,
+            margin,
+            items: Vec::new(),
+            without: Vec::new(),
+        };
+        for ((row, _, (class, source)), (of_size, _, bytes, count, why)) in taught.iter().zip(found) {
+            if of_size != size {
+                return Err(StudyError::Input {
+                    message: format!("{}: a clip of {of_size} pixels among clips of {size}", row.video),
+                    hint: "extract all clips with one --size".into(),
+                });
+            }
+            if count == 0 {
+                crops.without.push((row.video.clone(), why));
+            }
+            let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
+            crops.items.extend(std::iter::repeat_n((*class, *source, person), count));
+            crops.pictures.extend(bytes);
+        }
+        if crops.items.is_empty() {
+            let why =
+                crops.without.first().map_or("no clip is taught".to_owned(), |(video, why)| format!("{video}: {why}"));
+            return Err(StudyError::Input {
+                message: format!("{}: none of {} clips shows the signal ({why})", store.display(), taught.len()),
+                hint: format!(
+                    "this detector needs runs of {} consecutive frames: extract with --sampling windows:1x{}",
+                    signal.window(),
+                    2 * signal.window()
+                ),
+            });
+        }
+        Ok(crops)
+    }
+}
+
+impl Crops for SignalCrops {
+    fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn size(&self) -> u32 {
+        self.size
+    }
+
+    fn shape(&self) -> MapShape {
+        self.shape
+    }
+
+    fn class(&self, i: usize) -> usize {
+        self.items[i].0
+    }
+
+    fn source(&self, i: usize) -> u32 {
+        self.items[i].1
+    }
+
+    fn group(&self, i: usize) -> u32 {
+        self.items[i].2
+    }
+
+    fn margin(&self) -> Option<f32> {
+        Some(self.margin)
+    }
+
+    fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {
+        out.copy_from_slice(&self.pictures[i * out.len()..(i + 1) * out.len()]);
+        Ok(())
     }
 }

@@ -106,7 +106,7 @@ pub fn demo(
     let rows = relative_to(rows, out);
     manifest::write(&out.join("manifest.parquet"), &rows, &provenance.to_string())?;
 
-    let train_options = TrainOptions::demo(*seed);
+    let train_options = TrainOptions::demo(*seed)?;
     let lesson = Lesson::of(&rows, &ClassList::default(), "multiclass", &LEFT_OUT.map(str::to_owned))?;
     let runs = train_rounds(&rows, &store, &out.join("runs"), &train_options, &lesson, None, TRAIN, on_progress)?;
 
@@ -122,7 +122,7 @@ pub fn demo(
     let title = "What this detector can be believed for";
     let options = bootstrap(*seed);
     let metrics =
-        crate::report::report(&[predictions], &rows, Some(&store), title, how, &not_in_the_demo(), out, &options)?;
+        crate::report::report(&[predictions.path], &rows, Some(&store), title, how, &not_in_the_demo(), out, &options)?;
     on_progress(&Progress { step: REPORT, done: 1, total: 1, item: "report.html".into() });
     Ok(Demo { metrics, warnings: folder.warnings })
 }

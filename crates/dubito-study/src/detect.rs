@@ -1,6 +1,6 @@
 //! The analyst's answer: is the face in this file real or fake, or can't it be told, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dubito_data::DataError;
@@ -13,12 +13,11 @@ use dubito_report::figures::{Figure, TimelineFace, TimelineFrame, timeline_figur
 use dubito_stats::{FrameSums, Scored, StatsError, VideoSums};
 use serde::Serialize;
 
+use crate::inputs::{Inputs, inputs};
 use crate::{Detector, StudyError};
 
 /// Above this total uncertainty there is no answer by default, in nats: that of 80 % against 20 %.
 pub const ABSTAIN_ABOVE: f64 = 0.5;
-/// The most frames that go through the network together.
-const BATCH: usize = 32;
 /// Pixels of the crop for each pixel of the video, each way, above which the crop is mostly interpolation.
 const MOST_STRETCHED: f64 = 3.0;
 /// Points of the mesh at the sides of the face, before the ears.
@@ -31,7 +30,7 @@ pub struct DetectOptions {
     pub samples: u32,
     /// Seed of the samples.
     pub seed: u64,
-    /// Most frames of each file, evenly over it.
+    /// Most frames of each file, evenly over it; of a detector of signals at least one run of frames that holds a window.
     pub frames: usize,
     /// Frames that must show a face; a picture has one and needs no more.
     pub min_frames: usize,
@@ -106,7 +105,7 @@ pub struct Doubt {
     pub undefined_because: Option<&'static str>,
 }
 
-/// One frame of a face.
+/// One frame of a face, or of a detector of signals a window, by its first frame.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FrameAnswer {
     /// Its number in the video.
@@ -153,7 +152,8 @@ pub struct Face {
 pub struct Detected {
     /// The file.
     pub file: String,
-    /// `ok`, `no_face`, `too_short`, `unreadable` or `missing`.
+    /// `ok`, `no_face`, `too_short`, `unreadable` or `missing`; of a detector of signals also `turned_away`,
+    /// `low_frame_rate`, `grey` or `still`.
     pub status: &'static str,
     /// `fake` if a face is, else `cant_tell` if it can't be told of a face, else `real`.
     pub answer: Answer,
@@ -268,7 +268,12 @@ impl Analyst {
             return Ok(Detected::without_face(file, status, reason, None));
         }
         let crop = CropSpec { size: self.detector.size(), margin: self.margin() };
-        let sampling = Sampling::Uniform { frames: self.options.frames.max(1) };
+        let signal = self.detector.signal();
+        let frames = self.options.frames.max(1);
+        let sampling = signal.map_or(Sampling::Uniform { frames }, |signal| {
+            let length = signal.run();
+            Sampling::Windows { windows: frames.div_ceil(length), length }
+        });
         let followed = match follow(file, &file.display().to_string(), tools, models, sampling, Some(&crop)) {
             Ok(followed) => followed,
             // What is missing on this machine is no property of the file.
@@ -288,14 +293,27 @@ impl Analyst {
             let reason = reason.unwrap_or_else(|| "no face".into());
             return Ok(Detected::without_face(file, status.name(), reason, blake3));
         }
-        let faces = judged.into_iter().map(|track| self.face(track)).collect::<Result<Vec<_>, _>>()?;
-        Ok(whole(file, faces, &followed, blake3))
+        let mut faces = Vec::new();
+        let mut without = None;
+        for track in judged {
+            let found = inputs(track, signal, &BTreeSet::new())?;
+            if found.is_empty() {
+                without.get_or_insert_with(|| found.reason(signal));
+            } else {
+                faces.push(self.face(track, &found)?);
+            }
+        }
+        match without {
+            Some((status, reason)) if faces.is_empty() => {
+                Ok(Detected::without_face(file, status, format!("the face shows no signal: {reason}"), blake3))
+            }
+            _ => Ok(whole(file, faces, &followed, blake3)),
+        }
     }
 
-    fn face(&self, track: &Clip) -> Result<Face, StudyError> {
+    fn face(&self, track: &Clip, inputs: &Inputs<'_>) -> Result<Face, StudyError> {
         let samples = self.options.samples.max(1) as usize;
         let classes = self.posterior.classes();
-        let pixels = (track.meta.size as usize).pow(2) * 3;
         let wrong = |source: StatsError| {
             StudyError::Report(dubito_report::ReportError::Stats {
                 place: format!("face {} of {}", track.meta.track, track.meta.video),
@@ -303,15 +321,13 @@ impl Analyst {
             })
         };
         // P(fake) of each frame and sample.
-        let mut fake: Vec<f64> = Vec::with_capacity(track.len() * samples);
-        for crops in track.frames.chunks(BATCH * pixels) {
-            let drawn = self.detector.draw(self.posterior.as_ref(), crops, samples as u32, self.options.seed)?;
-            fake.extend(drawn.chunks_exact(classes).map(|row| (1.0 - f64::from(row[self.real])).clamp(0.0, 1.0)));
-        }
+        let drawn = self.detector.draw(self.posterior.as_ref(), inputs, samples as u32, self.options.seed)?;
+        let fake: Vec<f64> =
+            drawn.chunks_exact(classes).map(|row| (1.0 - f64::from(row[self.real])).clamp(0.0, 1.0)).collect();
         let one_network = fake.chunks_exact(samples).all(|of| of.iter().all(|p| *p == of[0]));
         let mut sums = VideoSums::new(2);
-        let mut frames = Vec::with_capacity(track.len());
-        for (i, of) in fake.chunks_exact(samples).enumerate() {
+        let mut frames = Vec::with_capacity(inputs.len());
+        for (&i, of) in inputs.frames.iter().zip(fake.chunks_exact(samples)) {
             let mut frame = FrameSums::new(2);
             for (sample, p) in of.iter().enumerate() {
                 frame.push(&[1.0 - p, *p]).map_err(wrong)?;
@@ -343,10 +359,11 @@ impl Analyst {
         let reason = withheld.unwrap_or_else(|| {
             let (low, high) =
                 frames.iter().fold((1.0f64, 0.0f64), |(low, high), f| (low.min(f.p_fake), high.max(f.p_fake)));
+            let what = if self.detector.signal().is_some() { "window" } else { "frame" };
             let over = if frames.len() == 1 {
-                "in one frame".to_owned()
+                format!("in one {what}")
             } else {
-                format!("over {} frames ({low:.2} to {high:.2})", frames.len())
+                format!("over {} {what}s ({low:.2} to {high:.2})", frames.len())
             };
             format!(
                 "P(fake) is {p_fake:.2} {over}; its total uncertainty of {:.2} nats is not above {:.2}",

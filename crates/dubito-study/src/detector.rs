@@ -3,10 +3,14 @@
 use std::path::Path;
 
 use dubito_data::manifest::{Label, Row};
-use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, Views, device};
+use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, Signal, Views, device};
 
 use crate::StudyError;
+use crate::inputs::Inputs;
 use crate::lesson::{Known, class_for};
+
+/// Most inputs that go through the network together.
+const BATCH: usize = 32;
 
 /// What judges crops, before its weights are on a device.
 pub enum Detector {
@@ -73,13 +77,24 @@ impl Detector {
         }
     }
 
+    /// The signal that it looks at in the place of crops, if it does.
+    pub fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Run(run) => run.config.preprocessing.signal,
+            Self::Onnx(_) => None,
+        }
+    }
+
     /// What tells its weights and settings from others', in hexadecimal.
     ///
     /// # Errors
     /// The weights can't be read.
     pub fn hash(&self) -> Result<String, StudyError> {
         let (path, settings) = match self {
-            Self::Run(run) => (run.dir.join("weights.safetensors"), String::new()),
+            Self::Run(run) => (
+                run.dir.join("weights.safetensors"),
+                self.signal().and_then(|signal| serde_json::to_string(&signal).ok()).unwrap_or_default(),
+            ),
             Self::Onnx(onnx) => (onnx.path().to_owned(), serde_json::to_string(onnx.options()).unwrap_or_default()),
         };
         let hash = blake3::hash(&std::fs::read(&path).map_err(StudyError::io(&path))?).to_hex().to_string();
@@ -103,26 +118,32 @@ impl Detector {
         }
     }
 
-    /// Samples for RGB crops `[items, size, size, 3]`: probabilities `[items, samples, classes]`, row by row.
+    /// Samples for the [`inputs`](crate::inputs) of a clip, a few at a time: probabilities `[items, samples, classes]`, row by
+    /// row.
     ///
     /// # Errors
-    /// The crops are not of its size, or the posterior fails.
+    /// The clip's crops are not of its size, or the posterior fails.
     pub fn draw(
         &self,
         posterior: &dyn Posterior,
-        crops: &[u8],
+        inputs: &Inputs<'_>,
         samples: u32,
         seed: u64,
     ) -> Result<Vec<f32>, StudyError> {
-        let batch = match self {
-            Self::Run(run) => run.batch(crops, posterior.device())?,
-            Self::Onnx(onnx) => onnx.batch(crops)?,
-        };
-        let drawn = posterior.draw(batch, 0..samples, seed)?;
-        drawn.into_data().convert::<f32>().try_to_vec().map_err(|e| StudyError::Input {
-            message: format!("samples could not be read from the device: {e:?}"),
-            hint: "run again with --device cpu".into(),
-        })
+        let mut values = Vec::with_capacity(inputs.len() * samples as usize * posterior.classes());
+        let one = inputs.bytes.len() / inputs.len().max(1);
+        for bytes in inputs.bytes.chunks((BATCH * one).max(1)) {
+            let batch = match self {
+                Self::Run(run) => run.batch(bytes, posterior.device())?,
+                Self::Onnx(onnx) => onnx.batch(bytes)?,
+            };
+            let drawn = posterior.draw(batch, 0..samples, seed)?.into_data().convert::<f32>();
+            values.extend(drawn.try_to_vec::<f32>().map_err(|e| StudyError::Input {
+                message: format!("samples could not be read from the device: {e:?}"),
+                hint: "run again with --device cpu".into(),
+            })?);
+        }
+        Ok(values)
     }
 
     /// The class of a video for it, and what it knows of its maker ([`class_for`]); nothing is known of what a foreign

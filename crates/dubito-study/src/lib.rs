@@ -2,23 +2,28 @@
 
 pub mod audit;
 mod crops;
+pub mod curves;
 pub mod demo;
 pub mod detect;
 mod detector;
 mod error;
+pub mod events;
+mod inputs;
 pub mod lesson;
 mod logistic;
 pub mod predict;
 pub mod progress;
 pub mod provenance;
 pub mod pulse;
+pub mod recipe;
 pub mod report;
 pub mod sheet;
 pub mod simulate;
 pub mod train;
 
-pub use crops::StoreCrops;
+pub use crops::{SignalCrops, StoreCrops};
 pub use detector::Detector;
 pub use error::StudyError;
+pub use inputs::{Inputs, inputs};
 pub use lesson::Lesson;
 pub use progress::{OnProgress, Progress, Step};

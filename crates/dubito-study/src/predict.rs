@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 
 use dubito_data::clip::Clip;
 use dubito_data::manifest::{Label, Row, Status};
-use dubito_nn::Posterior;
+use dubito_report::evaluate::Missing;
 use dubito_report::{PredictionWriter, predictions};
 use dubito_stats::Task;
 use serde_json::json;
 
+use crate::crops::not_as_labelled;
+use crate::inputs::inputs;
 use crate::lesson::Known;
 use crate::progress::{OnProgress, Progress, Step};
 use crate::{Detector, StudyError};
-
-/// Most frames that go through the network together.
-const BATCH: usize = 32;
 
 /// How samples are drawn.
 #[derive(Clone, Debug)]
@@ -37,6 +36,15 @@ pub struct FoldRun {
     pub dir: PathBuf,
     /// The fold that it was not trained on.
     pub fold: Option<String>,
+}
+
+/// What was predicted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Predicted {
+    /// The file of predictions.
+    pub path: PathBuf,
+    /// Videos of the manifest without a prediction; the file's provenance names them, with the reasons.
+    pub missing: usize,
 }
 
 /// What a run's classes are to a file of predictions.
@@ -107,7 +115,8 @@ pub fn find_runs(dir: &Path) -> Result<Vec<FoldRun>, StudyError> {
 /// Draws samples for the clips of `rows` (in `store`) and writes `predictions.parquet` in `out`, one
 /// row for each frame and sample, with the probability of each class that the runs were taught. A fake of none of
 /// these classes has the label `fake`. Where no class is `real`, only fakes of the classes are predicted. The file's
-/// provenance names the generators that the runs never saw (`generators.unseen`). What was drawn before for the same weights, clip, samples and seed
+/// provenance names the generators that the runs never saw (`generators.unseen`) and the videos that have no
+/// prediction, each with its reason (`missing`). What was drawn before for the same weights, clip, samples and seed
 /// is kept in `out/samples` and not drawn again.
 ///
 /// # Errors
@@ -122,7 +131,7 @@ pub fn predict(
     provenance: &serde_json::Value,
     step: Step,
     on_progress: OnProgress,
-) -> Result<PathBuf, StudyError> {
+) -> Result<Predicted, StudyError> {
     let loaded = load_all(runs, options.views)?;
     let Some(task) = loaded.first().map(task_of) else {
         return Err(StudyError::Input {
@@ -154,6 +163,10 @@ pub fn predict(
     let all: Vec<&Row> = work.iter().flat_map(|(_, rows)| rows.iter().copied()).collect();
     provenance["generators"] = knowledge(&loaded[0], &all);
     let mut writer = PredictionWriter::create(&path, &task, &provenance)?;
+    // What the manifest has no clip of is counted too.
+    let gone = rows.iter().filter(|row| row.status != Status::Ok);
+    let mut missing: Vec<Missing> =
+        gone.map(|row| without_prediction(row, row.status.name(), row.reason.clone().unwrap_or_default())).collect();
     let mut done = 0;
     for (run, rows) in work {
         let weights = run.hash()?;
@@ -161,28 +174,74 @@ pub fn predict(
         for row in rows {
             let name = row.clip.as_deref().unwrap_or_default();
             let clip = Clip::read(&store.join(name))?;
-            let text = format!("{weights} {name} {} {} {}", options.samples, options.seed, clip.len());
+            check_clip(run, &clip)?;
+            let found = inputs(&clip, run.signal(), &not_as_labelled(row))?;
+            if found.is_empty() {
+                let (status, reason) = found.reason(run.signal());
+                missing.push(without_prediction(row, status, reason));
+            }
+            let text = format!("{weights} {name} {} {} {}", options.samples, options.seed, found.len());
             let key = blake3::hash(text.as_bytes()).to_hex();
             let kept = out.join("samples").join(&key[..2]).join(format!("{}.f32", &key[..32]));
             let width = kept_classes(&task).len();
-            let values = match read_samples(&kept, clip.len() * options.samples as usize * width) {
+            let values = match read_samples(&kept, found.len() * options.samples as usize * width) {
                 Some(values) => values,
                 None => {
-                    let values = draw(run, &task, posterior.as_ref(), &clip, options)?;
+                    let drawn = run.draw(posterior.as_ref(), &found, options.samples, options.seed)?;
+                    let rows = drawn.chunks_exact(posterior.classes());
+                    let values: Vec<f32> = rows.flat_map(|p| &p[kept_classes(&task)]).copied().collect();
                     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                     dubito_data::write_atomically(&kept, &bytes)?;
                     values
                 }
             };
-            write_clip(&mut writer, &task, row, &clip, &values, options.samples as usize, run)?;
+            let frames = found.frames.iter().map(|&i| clip.frame_index[i]);
+            write_clip(&mut writer, &task, row, frames, &values, options.samples as usize, run)?;
             done += 1;
             if !on_progress(&Progress { step, done, total, item: row.video.clone() }) {
                 return Err(StudyError::stopped());
             }
         }
     }
+    writer.provenance()["missing"] = json!(missing);
     writer.finish()?;
-    Ok(path)
+    Ok(Predicted { path, missing: missing.len() })
+}
+
+/// The entry of a video that has no prediction, for the report.
+fn without_prediction(row: &Row, status: &str, reason: String) -> Missing {
+    Missing {
+        video: row.video.clone(),
+        status: status.to_owned(),
+        reason,
+        generator: Some(row.generator.clone()),
+        control: row.control.clone(),
+        dataset: Some(row.dataset.clone()),
+        fold: (!row.split.is_empty()).then(|| row.split.clone()),
+    }
+}
+
+/// Checks that a clip was cut as the run was taught.
+fn check_clip(run: &Detector, clip: &Clip) -> Result<(), StudyError> {
+    let wrong = |what: String, hint: String| {
+        let place = run.path().display();
+        Err(StudyError::Input { message: format!("{}: {what} in {place}", clip.meta.video), hint })
+    };
+    let (size, margin) = (clip.meta.size, clip.meta.margin);
+    if size != run.size() {
+        let takes = run.size();
+        return wrong(
+            format!("a clip of {size} pixels, not {takes} as of the detector"),
+            format!("extract again with --size {takes}"),
+        );
+    }
+    match run.margin() {
+        Some(takes) if (takes - margin).abs() > 1e-3 => wrong(
+            format!("a clip with a margin of {margin} around the face, not {takes} as of the detector"),
+            format!("extract again with --margin {takes}"),
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn read_samples(path: &Path, count: usize) -> Option<Vec<f32>> {
@@ -195,61 +254,29 @@ fn kept_classes(task: &Task) -> std::ops::Range<usize> {
     if task.positive == Some(1) { 1..2 } else { 0..task.classes.len() }
 }
 
-/// Probabilities of the kept classes, `[frames, samples, kept]`.
-fn draw(
-    run: &Detector,
-    task: &Task,
-    posterior: &dyn Posterior,
-    clip: &Clip,
-    options: &PredictOptions,
-) -> Result<Vec<f32>, StudyError> {
-    if clip.meta.size != run.size() {
-        return Err(StudyError::Input {
-            message: format!(
-                "{}: a clip of {} pixels, and the detector in {} takes {}",
-                clip.meta.video,
-                clip.meta.size,
-                run.path().display(),
-                run.size()
-            ),
-            hint: format!("extract again with --size {}", run.size()),
-        });
-    }
-    let pixels = (clip.meta.size as usize).pow(2) * 3;
-    let mut values = Vec::with_capacity(clip.len() * options.samples as usize);
-    for crops in clip.frames.chunks(BATCH * pixels) {
-        let drawn = run.draw(posterior, crops, options.samples, options.seed)?;
-        values.extend(drawn.chunks_exact(posterior.classes()).flat_map(|p| &p[kept_classes(task)]));
-    }
-    Ok(values)
-}
-
 fn write_clip(
     writer: &mut PredictionWriter,
     task: &Task,
     row: &Row,
-    clip: &Clip,
+    frames: impl Iterator<Item = u64>,
     values: &[f32],
     samples: usize,
     run: &Detector,
 ) -> Result<(), StudyError> {
     let width = kept_classes(task).len();
     let label = run.class_for(row).0.unwrap_or(predictions::OTHER_FAKE);
-    // Frames of a fake that could not be forged show what is true; they are not judged as fakes.
-    let real = if row.label == Label::Fake { row.frames_that_are_real() } else { BTreeSet::new() };
-    let frames = clip.frame_index.iter().zip(values.chunks_exact(samples * width));
-    for (frame, drawn) in frames.filter(|(frame, _)| !real.contains(frame)) {
+    for (frame, drawn) in frames.zip(values.chunks_exact(samples * width)) {
         for (sample, p) in drawn.chunks_exact(width).enumerate() {
             let probs = match *p {
                 [p] => vec![1.0 - f64::from(p), f64::from(p)],
                 _ => p.iter().map(|&p| f64::from(p)).collect(),
             };
             writer.push(&predictions::Row {
-                item: item_name(&row.video, *frame),
+                item: item_name(&row.video, frame),
                 label,
                 probs,
                 sample: sample as u64,
-                frame: Some(*frame),
+                frame: Some(frame),
                 video: Some(row.video.clone()),
                 generator: Some(row.generator.clone()),
                 control: row.control.clone(),

@@ -150,6 +150,7 @@ pub fn figure(pulse: &Pulse) -> Result<Figure, StudyError> {
         LinePanel {
             title: format!("Pulse wave of {} by {}", pulse.video, pulse.method),
             x: ("seconds", start, end),
+            counted: false,
             y: ("standard deviations", -4.0, 4.0),
             points: wave,
             marks: Vec::new(),
@@ -157,6 +158,7 @@ pub fn figure(pulse: &Pulse) -> Result<Figure, StudyError> {
         LinePanel {
             title,
             x: ("beats a minute", low, high),
+            counted: false,
             y: ("power, of the highest", 0.0, 1.05),
             points: spectrum,
             marks: marks.into_iter().filter(|bpm| *bpm <= high).collect(),

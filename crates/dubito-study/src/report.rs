@@ -9,13 +9,12 @@ use dubito_data::manifest::{Label, Row, Status};
 use dubito_data::split::MIN_PEOPLE_FOR_INTERVALS;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
-use dubito_report::{Example, Metrics, Predictions, ReportInput, evaluate::Missing};
+use dubito_report::{Example, Metrics, Predictions, ReportInput};
 use serde_json::Value;
 
 use crate::StudyError;
 
-/// Writes the report of `predictions` to `out`. With the manifest's `rows` (and their `store`) it
-/// also counts what is missing and shows example frames. `not_in_this_run` are sentences on what was not
+/// Writes the report of `predictions` to `out`. With the manifest's `rows` (and their `store`) it also shows example frames. `not_in_this_run` are sentences on what was not
 /// done. What the runs never saw is known from the predictions' own provenance.
 ///
 /// # Errors
@@ -45,21 +44,12 @@ pub fn report(
             examples.push(Example { png: png.into_inner(), caption: notable.caption, group: notable.group });
         }
     }
-    let missing = rows.iter().filter(|r| r.status != Status::Ok).map(|row| Missing {
-        video: row.video.clone(),
-        status: row.status.to_string(),
-        reason: row.reason.clone().unwrap_or_default(),
-        generator: Some(row.generator.clone()),
-        control: row.control.clone(),
-        dataset: Some(row.dataset.clone()),
-        fold: (!row.split.is_empty()).then(|| row.split.clone()),
-    });
     let (options, few) = enough_people(rows, options);
     let input = ReportInput {
         title: title.to_owned(),
         provenance,
         facts: facts(rows),
-        missing: missing.collect(),
+        missing: scores.missing.clone(),
         examples,
         notes: notes(rows).into_iter().chain(few).collect(),
         calibration,

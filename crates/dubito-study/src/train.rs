@@ -3,16 +3,18 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{AugmentConfig, TrainConfig};
+use dubito_nn::{Crops, EpochRecord, NnError, TrainConfig};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::crops::{SignalCrops, StoreCrops};
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
-use crate::{Lesson, StoreCrops, StudyError};
+use crate::{Lesson, StudyError, curves, events, recipe};
 
 /// Parts that the training of a fold is counted in.
 const PARTS: usize = 1000;
@@ -27,37 +29,18 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
-    /// Small enough for the demo: a ResNet-18 a quarter as wide as torchvision's, its stem (a bank of
-    /// frequency filters) frozen and computed once.
-    pub fn demo(seed: u64) -> Self {
-        Self {
-            config: TrainConfig {
-                seed,
-                width: Some(16),
-                freeze: Some("stem".into()),
-                epochs: 6,
-                patience: 3,
-                augment_copies: 6,
-                learning_rate: 1.5e-3,
-                weight_decay: 0.05,
-                dropout: 0.3,
-                augment: AugmentConfig {
-                    shift: 0.08,
-                    contrast: 0.2,
-                    colour: 0.1,
-                    noise: 0.02,
-                    ..AugmentConfig::default()
-                },
-                ..TrainConfig::default()
-            },
-            device: "cpu".into(),
-        }
+    /// Those of the recipe `demo`: a small ResNet-18.
+    ///
+    /// # Errors
+    /// None, as long as the recipe is one.
+    pub fn demo(seed: u64) -> Result<Self, StudyError> {
+        Ok(Self { config: TrainConfig { seed, ..recipe::read("demo", &[])? }, device: "cpu".into() })
     }
 }
 
 /// Trains a detector for each round of cross-fitting (or for `only` that fold) in `out/FOLD`, on the
 /// videos that the lesson teaches. A finished one whose data and settings are the same is kept; a stopped
-/// one goes on.
+/// one goes on. After each epoch the learning curves are written beside it.
 ///
 /// # Errors
 /// Those of [`split::rounds`] and of training.
@@ -119,33 +102,74 @@ fn train_round(
     lesson: &Lesson,
     told: &mut dyn FnMut(usize, usize, usize) -> bool,
 ) -> Result<(), StudyError> {
+    let config = &options.config;
     let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
     let people = crate::crops::people(rows);
-    let train = StoreCrops::open(&pick(&round.train), lesson, store, &people)?;
-    let valid = StoreCrops::open(&pick(&round.valid), lesson, store, &people)?;
+    let open = |part: &[usize]| -> Result<Box<dyn Crops>, StudyError> {
+        Ok(match options.config.signal() {
+            None => Box::new(StoreCrops::open(&pick(part), lesson, store, &people)?),
+            Some(signal) => Box::new(SignalCrops::open(&pick(part), lesson, store, &people, signal)?),
+        })
+    };
+    let (train, valid) = (open(&round.train)?, open(&round.valid)?);
     // What the run depends on: other data or settings are another run.
     let clips: Vec<_> = [&round.train, &round.valid]
         .into_iter()
         .flat_map(|part| part.iter().map(|&i| (&rows[i].clip, lesson.class_of(&rows[i]))))
         .collect();
-    let text = serde_json::to_string(&(options, clips)).unwrap_or_default();
+    let options =
+        TrainOptions { config: TrainConfig { recipe: String::new(), ..options.config.clone() }, ..options.clone() };
+    let text = serde_json::to_string(&(&options, clips)).unwrap_or_default();
     let key = blake3::hash(text.as_bytes()).to_hex().to_string();
     let key_path = dir.join("inputs.blake3");
     if std::fs::read_to_string(&key_path).is_ok_and(|k| k != key) {
         std::fs::remove_dir_all(dir).map_err(StudyError::io(dir))?;
     }
     dubito_data::write_atomically(&key_path, key.as_bytes())?;
+    dubito_data::write_atomically(&dir.join("recipe.toml"), recipe::to_toml(config).as_bytes())?;
     let device = dubito_nn::device(&options.device)?;
-    let trained = dubito_nn::train(&options.config, &train, &valid, dir, &device, &mut |p| {
+    let mut drawn = Ok(());
+    let trained = dubito_nn::train(config, train.as_ref(), valid.as_ref(), dir, &device, &mut |p| {
+        if p.saved {
+            drawn = draw(dir, &round.fold, config);
+        }
         // The frozen stages' pass counts as an epoch: the one numbered 0.
         let done = p.epoch * p.steps + p.step;
-        if told(done, (p.epochs + 1) * p.steps, p.epoch) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let go_on = told(done, (p.epochs + 1) * p.steps, p.epoch) && drawn.is_ok();
+        if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    drawn?;
     match trained {
-        Err(dubito_nn::NnError::Stopped { .. }) => Err(StudyError::stopped()),
+        Err(NnError::Stopped { .. }) => Err(StudyError::stopped()),
+        // Which of the folds it was, and what is left of it.
+        Err(error @ NnError::Diverged { epoch, .. }) => Err(StudyError::Input {
+            message: format!("{}: {error}", dir.display()),
+            hint: match epoch {
+                1 => "no epoch was whole, so there is no checkpoint yet; other settings begin anew".into(),
+                epoch => format!(
+                    "{} is of epoch {}; the same command would end here again, other settings begin anew: give another \
+                     folder by -o to keep this one",
+                    dir.join("checkpoint.safetensors").display(),
+                    epoch - 1
+                ),
+            },
+        }),
         other => {
             other?;
-            Ok(())
+            draw(dir, &round.fold, config)
         }
     }
+}
+
+/// The learning curves, as a page and for TensorBoard, of the epochs that are written down.
+fn draw(dir: &Path, fold: &str, config: &TrainConfig) -> Result<(), StudyError> {
+    let path = dir.join("history.json");
+    let text = std::fs::read(&path).map_err(StudyError::io(&path))?;
+    let history: Vec<EpochRecord> = serde_json::from_slice(&text).map_err(|e| StudyError::Input {
+        message: format!("{}: {e}", path.display()),
+        hint: "training writes this file: train into another folder, or remove this one".into(),
+    })?;
+    curves::write(dir, fold, config, &history)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    events::update(&dir.join(events::FILE), &history, now)
 }

@@ -7,8 +7,9 @@ use dubito_data::classes::ClassList;
 use dubito_data::clip::{Clip, ClipMeta, POINTS};
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::rng::{Purpose, Stream};
-use dubito_nn::{Run, TrainConfig};
+use dubito_nn::{Architecture, OptimiserConfig, Run, Signal, TrainConfig};
 use dubito_report::{Level, Options, Predictions};
+use dubito_sim::{Performance, PerformanceConfig, Subject};
 use dubito_stats::Bootstrap;
 use dubito_study::predict::{PredictOptions, find_runs, predict};
 use dubito_study::train::{TrainOptions, train_rounds};
@@ -73,7 +74,7 @@ fn options() -> TrainOptions {
         epochs: 6,
         batch: 16,
         width: Some(8),
-        learning_rate: 3e-3,
+        optimiser: OptimiserConfig { learning_rate: 3e-3, ..OptimiserConfig::default() },
         patience: 0,
         seed: 1,
         ..TrainConfig::default()
@@ -109,7 +110,8 @@ fn several_classes_and_a_generator_left_out() {
     // The folder of runs is all that prediction needs.
     let found = find_runs(&at("runs")).unwrap();
     let how = PredictOptions { samples: 4, seed: 0, device: "cpu".into(), views: false };
-    let draw = |out: &str| predict(&rows, folder.path(), &found, &at(out), &how, &json!({}), step, &go_on).unwrap();
+    let draw =
+        |out: &str| predict(&rows, folder.path(), &found, &at(out), &how, &json!({}), step, &go_on).unwrap().path;
     let predictions = draw("out");
     let bytes = std::fs::read(&predictions).unwrap();
     assert!(bytes == std::fs::read(draw("out")).unwrap(), "kept samples gave another file");
@@ -166,8 +168,82 @@ fn the_source_of_fakes_alone() {
     let out = folder.path().join("runs");
     let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
     let how = PredictOptions { samples: 2, seed: 0, device: "cpu".into(), views: false };
-    let path = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap();
+    let path = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap().path;
     let read = Predictions::read(&[path], &Options { bootstrap: None, ..Options::default() }).unwrap();
     assert!(read.classes.is_none());
     assert_eq!((read.scores.task.classes.join(" "), read.scores.units.len()), ("faceswap fsgan wav2lip".into(), 18));
+}
+
+/// A detector of signals goes the same way, by windows; a clip without a signal is counted with its reason.
+#[test]
+fn fakecatcher_from_clips_to_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = store(folder.path());
+    rows.retain(|row| row.control.is_none() && ["real", "fsgan"].contains(&row.generator.as_str()));
+    let face = still_face();
+    for (i, row) in rows.iter_mut().enumerate() {
+        let beats = if row.label == Label::Real { 60.0 + 4.0 * i as f64 } else { 0.0 };
+        beating(&face, i as u64, beats, 80).write(&folder.path().join(row.clip.as_ref().unwrap())).unwrap();
+        row.frames = Some(80);
+    }
+    // One is too short for a window.
+    let short = Row { video: "short".into(), clip: Some("short.safetensors".into()), ..rows[0].clone() };
+    beating(&face, 99, 60.0, 24).write(&folder.path().join("short.safetensors")).unwrap();
+    rows.push(Row { frames: Some(24), ..short });
+    let go_on = |_: &Progress| true;
+    let step = Step::only("test");
+    let lesson = Lesson::of(&rows, &ClassList::default(), "binary", &[]).unwrap();
+    let signal = Some(Signal::Ppg { omega: 32, step: 8 });
+    let detector = Architecture::Fakecatcher;
+    let config = TrainConfig { detector, signal, width: Some(4), dropout: 0.2, ..options().config };
+    let options = TrainOptions { config, device: "cpu".into() };
+    let out = folder.path().join("runs");
+    let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
+    let run = Run::load(&runs[0].dir).unwrap();
+    assert_eq!((run.config.preprocessing.signal, run.config.network.window), (signal, Some(32)));
+    let how = PredictOptions { samples: 3, seed: 0, device: "cpu".into(), views: false };
+    let found = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap();
+    assert_eq!(found.missing, 1);
+    let read = Predictions::read(&[found.path], &Options { bootstrap: None, ..Options::default() }).unwrap();
+    let missing = &read.scores.missing;
+    assert_eq!((missing.len(), missing[0].video.as_str(), missing[0].status.as_str()), (1, "short", "too_short"));
+    assert!(missing[0].reason.contains("32"), "{}", missing[0].reason);
+    // Seven windows of 32 frames, eight apart, in 80; twelve videos.
+    assert_eq!((read.scores.units.len(), read.scores.items()), (12, 12 * 7));
+    // Run on clips of other crops, it says what it needs.
+    let other = Clip { meta: ClipMeta { size: 40, ..ClipMeta::default() }, ..Clip::default() };
+    let video = rows[0].clip.clone().unwrap();
+    other.write(&folder.path().join(&video)).unwrap();
+    let error = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap_err();
+    assert!(error.to_string().contains("40 pixels, not 32") && error.hint().unwrap().contains("--size 32"), "{error}");
+}
+
+/// A simulated face in a picture of 32 pixels.
+fn still_face() -> dubito_sim::Rendered {
+    let mut config = PerformanceConfig::from_seed(5);
+    (config.camera.width, config.camera.height) = (SIZE as u32, SIZE as u32);
+    dubito_sim::frames(&Subject::new(5), &Performance::from_config(config).unwrap()).next().unwrap()
+}
+
+/// Some frames of it, its colour beating, with noise.
+fn beating(face: &dubito_sim::Rendered, seed: u64, beats: f64, count: usize) -> Clip {
+    let mut stream = Stream::new(Purpose::Other, seed, 1, 0);
+    let mut frames = Vec::new();
+    for i in 0..count {
+        let wave = (std::f64::consts::TAU * beats / 60.0 * i as f64 / 25.0).sin() as f32;
+        let dim = [1.0 - 0.01 * wave, 1.0 - 0.06 * wave, 1.0 - 0.03 * wave];
+        let pixels = face.image.as_raw().iter().enumerate();
+        frames.extend(pixels.map(|(k, v)| (f32::from(*v) * 0.9 * dim[k % 3] + stream.range(-3.0, 3.0)) as u8));
+    }
+    Clip {
+        meta: ClipMeta { size: SIZE as u32, ..ClipMeta::default() },
+        windows: vec![0; count],
+        frame_index: (0..count as u64).collect(),
+        timestamps: (0..count).map(|i| i as f64 / 25.0).collect(),
+        boxes: vec![[0.0; 4]; count],
+        transforms: vec![[0.0; 6]; count],
+        presence: vec![1.0; count],
+        landmarks: face.landmarks.repeat(count),
+        frames,
+    }
 }

@@ -271,11 +271,23 @@ pub struct Extract {
 /// How a detector is trained.
 #[derive(Debug, Args)]
 pub struct TrainSettings {
+    /// Settings to train by: a TOML file, or one that comes with the program (demo, resnet18, mobilenet_v2,
+    /// mobilenet_v3_small, efficientnet_b0, efficientnet_b4, xception, fakecatcher, ppg_cells, motion) [default: that of --detector, or demo]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub recipe: Option<String>,
+    /// Print the whole recipe as it would be used, and train nothing
+    #[arg(long)]
+    pub show: bool,
+    /// Change one setting of the recipe: loss.focal=0.5; may be given again
+    #[arg(long, value_name = "KEY=VALUE", value_parser = dubito_study::recipe::change)]
+    pub set: Vec<dubito_study::recipe::Change>,
     /// The architecture: resnet18, mobilenet_v2, mobilenet_v3_small, efficientnet_b0, efficientnet_b4, xception,
-    /// or efficientnet_b0_torchvision, efficientnet_b4_torchvision
-    #[arg(long, value_name = "NAME", default_value = "resnet18")]
-    pub detector: String,
-    /// Channels of resnet18's first stage; 64 is the published network, costs grow with the square [default: 16]
+    /// efficientnet_b0_torchvision, efficientnet_b4_torchvision; on clips of consecutive frames fakecatcher, ppg_cells,
+    /// motion, motion_2plus1d
+    #[arg(long, value_name = "NAME")]
+    pub detector: Option<String>,
+    /// Channels of the first stage, of those that have a choice (resnet18: 64 is the published network, costs grow with
+    /// the square)
     #[arg(long)]
     pub width: Option<usize>,
     /// Weights to begin from (safetensors, see `dubito weights import`); a last layer of other classes begins anew
@@ -284,9 +296,15 @@ pub struct TrainSettings {
     /// Most epochs
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
+    /// Crops in a step
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
+    pub batch: Option<u32>,
+    /// Largest learning rate
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
     /// Dropout rate, of training and of posterior samples
     #[arg(long)]
-    pub dropout: Option<f32>,
+    pub dropout: Option<f64>,
     /// Where dropout begins: head, stage:1 to stage:4, or all
     #[arg(long)]
     pub boundary: Option<String>,
@@ -311,11 +329,15 @@ rest is spread evenly over the fakes.
 
 Each fold of people is left out once: the detector that is tested on it has never seen them, neither as
 a target nor as a donor. One part of the next fold is kept for stopping early. Writes OUT/FOLD/ for each
-fold: weights.safetensors, config.json, model_card.md, history.json.")]
+fold: weights.safetensors, config.json, model_card.md, recipe.toml; and after each epoch history.json,
+curves.html and a file for TensorBoard.
+
+    dubito train --recipe resnet18 --show > mine.toml
+    dubito train clips/manifest.parquet -o runs --recipe mine.toml --set optimiser.name=sgd")]
 pub struct Train {
     /// The manifest that `extract` wrote
-    #[arg(value_name = "MANIFEST")]
-    pub manifest: PathBuf,
+    #[arg(value_name = "MANIFEST", required_unless_present = "show")]
+    pub manifest: Option<PathBuf>,
     /// Leave out only this fold (e.g. fold1) instead of each in turn
     #[arg(long)]
     pub fold: Option<String>,

@@ -13,7 +13,7 @@ use dubito_data::manifest::{self, Row};
 use dubito_data::shard;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
-use dubito_nn::Architecture;
+use dubito_nn::TrainConfig;
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
@@ -21,8 +21,9 @@ use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, SetApart, V
 use dubito_stats::{Bootstrap, Unit};
 use dubito_study::audit::{self, AuditOptions};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
-use dubito_study::predict::{PredictOptions, predict};
+use dubito_study::predict::{PredictOptions, Predicted, predict};
 use dubito_study::provenance::provenance;
+use dubito_study::recipe::{self, Change};
 use dubito_study::sheet::contact_sheet;
 use dubito_study::simulate::{SimulateOptions, simulate};
 use dubito_study::train::{TrainOptions, train_rounds};
@@ -272,9 +273,18 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
 
 fn run_train(arguments: &Train) -> Result<(), StudyError> {
     let Train { manifest: path, common, .. } = arguments;
+    let options = train_options(&arguments.settings, arguments.seed)?;
+    // Without --show the command line has a manifest.
+    let Some(path) = path.as_deref().filter(|_| !arguments.settings.show) else {
+        let text = recipe::to_toml(&options.config);
+        match common.json {
+            true => println!("{}", json!({ "recipe": text, "settings": options.config })),
+            false => print!("{text}"),
+        }
+        return Ok(());
+    };
     let rows = manifest::read(path)?;
     let store = path.parent().map(Path::to_owned).unwrap_or_default();
-    let options = train_options(&arguments.settings, arguments.seed)?;
     let list = arguments.classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
     let lesson = Lesson::of(&rows, &list, &arguments.task, &arguments.leave_out)?;
     make_folder(common)?;
@@ -299,32 +309,36 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
     Ok(())
 }
 
+/// The recipe with what the command line changes in it.
 fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, StudyError> {
-    let mut options = TrainOptions::demo(seed);
-    let config = &mut options.config;
-    config.detector = settings.detector.parse()?;
-    if config.detector != Architecture::Resnet18 {
-        // The demo's small width and its frozen bank of filters are those of ResNet-18.
-        (config.width, config.freeze) = (None, None);
-    }
-    if let Some(width) = settings.width {
-        config.width = Some(width);
-    }
-    config.weights = settings.weights.clone();
-    if let Some(epochs) = settings.epochs {
-        config.epochs = epochs as usize;
-    }
-    if let Some(dropout) = settings.dropout {
-        config.dropout = dropout;
-    }
-    if let Some(boundary) = &settings.boundary {
-        config.boundary = boundary.parse()?;
-    }
-    if let Some(freeze) = &settings.freeze {
-        config.freeze = (freeze != "none").then(|| freeze.clone());
-    }
-    options.device = settings.device.clone();
-    Ok(options)
+    let TrainSettings { detector, width, weights, epochs, batch, learning_rate, dropout, boundary, freeze, .. } =
+        settings;
+    let recipe = match (&settings.recipe, detector) {
+        (Some(recipe), _) => recipe.clone(),
+        (None, Some(detector)) => recipe::of_detector(detector)?.to_owned(),
+        (None, None) => "demo".to_owned(),
+    };
+    let weights = weights.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let mut changes: Vec<Change> = [
+        detector.as_ref().map(|name| recipe::set("detector", name.as_str())),
+        width.map(|width| recipe::set("width", width as i64)),
+        weights.map(|path| recipe::set("weights", path)),
+        epochs.map(|epochs| recipe::set("epochs", epochs)),
+        batch.map(|batch| recipe::set("batch", batch)),
+        learning_rate.map(|rate| recipe::set("optimiser.learning_rate", rate)),
+        dropout.map(|rate| recipe::set("dropout", rate)),
+        boundary.as_ref().map(|boundary| recipe::set("boundary", boundary.as_str())),
+        freeze.as_ref().map(|stage| match stage.as_str() {
+            "none" => ("freeze".to_owned(), None),
+            stage => recipe::set("freeze", stage),
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    changes.extend(settings.set.iter().cloned());
+    let config = TrainConfig { seed, ..recipe::read(&recipe, &changes)? };
+    Ok(TrainOptions { config, device: settings.device.clone() })
 }
 
 fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
@@ -343,12 +357,17 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let show = |p: &_| display.show(p);
     let how = provenance(arguments.seed, &tools());
     let step = Step::only("predict");
-    let predictions = predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
+    let Predicted { path: predictions, missing } =
+        predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
     display.finish();
     if common.json {
-        println!("{}", json!({ "predictions": predictions }));
+        println!("{}", json!({ "predictions": predictions, "missing": missing }));
     } else {
         println!("{}: {} samples of each frame", predictions.display(), options.samples);
+        // The report names each, with its reason.
+        if missing > 0 {
+            println!("{missing} videos have no prediction: `dubito analyze` says why");
+        }
     }
     Ok(())
 }
@@ -372,6 +391,7 @@ fn run_analyze(arguments: &Analyze) -> Result<(), StudyError> {
     let input = ReportInput {
         title: arguments.title.clone(),
         provenance: provenance(arguments.seed, &tools()),
+        missing: scores.missing.clone(),
         calibration,
         classes,
         all_items: arguments.all_items,

@@ -167,7 +167,8 @@ fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
     let run = Run::load(from)?;
     let detector = run.detector(&device("cpu")?)?;
     let config = serde_json::to_string(&run.config).unwrap_or_default();
-    let bytes = detector.to_onnx(run.config.preprocessing.input_size, &[("dubito_config", &config)])?;
+    let [h, w, _] = run.config.preprocessing.shape();
+    let bytes = detector.to_onnx([h, w], &[("dubito_config", &config)])?;
     write_atomic(out, &bytes)?;
     // What an ONNX file has no place for stands beside it, so that `detect` reads it as the run was trained.
     let options = OnnxOptions::of_run(&run.config);
@@ -184,7 +185,7 @@ fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
         println!("{}: {} bytes", out.display(), bytes.len());
         match options {
             Some(_) => println!("{}: how it is to be fed", beside.display()),
-            None => println!("`detect` takes ONNX files of two classes only; other programs take this one"),
+            None => println!("`detect` takes ONNX files of two classes on crops only; other programs take this one"),
         }
         dropout.iter().for_each(|note| println!("{note}"));
     }

@@ -117,6 +117,33 @@ fn what_cannot_be_read_is_a_row_and_the_rest_goes_on() {
     }
 }
 
+#[test]
+fn a_recipe_is_shown_and_nonsense_in_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    let mine = path.to_str().unwrap();
+    let show = |arguments: &[&str]| {
+        let output = dubito(&[&["train", "--show"], arguments].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let shown =
+        show(&["--detector", "mobilenet_v2", "--freeze", "stem", "--set", "optimiser.name=sgd", "--dropout", "0.1"]);
+    for line in ["detector = \"mobilenet_v2\"", "freeze = \"stem\"", "name = \"sgd\"", "dropout = 0.1 "] {
+        assert!(shown.lines().any(|l| l.starts_with(line)), "{line} in {shown}");
+    }
+    fs::write(&path, &shown).unwrap();
+    let settings = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(settings(&show(&["--recipe", mine])), settings(&shown));
+    fs::write(&path, "[optimiser]\nlearing_rate = 0.1").unwrap();
+    fails(&["train", "--show", "--recipe", mine], 3, &["mine.toml", "`learing_rate`", "did you mean `learning_rate`"]);
+    fails(&["train", "--show", "--recipe", "/no/such.toml"], 3, &["/no/such.toml", "resnet18"]);
+    fails(&["train", "--show", "--detector", "resnet19"], 3, &["did you mean `resnet18`"]);
+    fails(&["train", "--show", "--set", "freeze=layer9"], 3, &["demo with freeze", "layer9"]);
+    fails(&["train", "--show", "--set", "freeze"], 2, &["KEY=VALUE"]);
+    fails(&["train", "--recipe", "resnet18"], 2, &["MANIFEST"]);
+}
+
 /// Every step once, on six simulated people and a few frames: the files that each leaves are what the next one
 /// reads, and the same command again does the same work in no time.
 #[test]
@@ -162,6 +189,18 @@ fn the_whole_road_step_by_step() {
     let train = ["train", &manifest, "-o", &out, "--epochs", "1", "--json", "-q"];
     let runs = run(&[train.as_slice(), &task].concat());
     assert_eq!(runs["runs"].as_array().unwrap().len(), 3);
+    let run_file = |name: &str| {
+        String::from_utf8_lossy(&fs::read(folder.path().join("runs/fold1").join(name)).unwrap()).into_owned()
+    };
+    assert!(
+        run_file("recipe.toml").contains("\nepochs = 1  #") && run_file("curves.html").contains("weights of epoch 1")
+    );
+    assert!(run_file("events.out.tfevents.dubito").contains("loss/valid"));
+    assert!(run_file("model_card.md").contains("| recipe | demo with epochs = 1 |"));
+    // A loss that is not finite is an error that says where; what was written before stays.
+    let (diverged, huge) = (path("diverged"), "optimiser.learning_rate=1e30");
+    let settings = ["--fold", "fold1", "--set", huge, "--set", "schedule.warm_up=0", "-o", &diverged, "-q"];
+    fails(&[&["train", &manifest], settings.as_slice()].concat(), 3, &["fold1", "at step", "of epoch", "hint:"]);
     run(&["predict", &manifest, "--run", &path("runs"), "-o", &path("out"), "--samples", "8", "--json", "-q"]);
     run(&["analyze", &path("out/predictions.parquet"), "-o", &path("out"), "--resamples", "50", "--json", "-q"]);
     let metrics: Value = serde_json::from_slice(&fs::read(folder.path().join("out/metrics.json")).unwrap()).unwrap();

@@ -1,10 +1,12 @@
 //! The architectures by name: what each takes, and the description of its network.
 //!
-//! Each has six stages: the stem, one for each halving of the resolution after it, and the head. The names of the
+//! Most have six stages: the stem, one for each halving of the resolution after it, and the head. The names of the
 //! weights are those of the implementation that its community trains with.
 
 mod efficientnet;
+mod fakecatcher;
 mod mobilenet;
+mod motion;
 mod resnet;
 mod xception;
 
@@ -12,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::NnError;
 use crate::augment::Normalisation;
-use crate::network::{Network, Node, Stage};
+use crate::network::{MapShape, Network, Node, Stage};
+use crate::signal::Signal;
 
 /// A network that can be made, trained and loaded by its name in settings, e.g. `mobilenet_v2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -38,6 +41,14 @@ pub enum Architecture {
     /// `xception`: Chollet 2017 as Cadene's `pretrainedmodels` has it, with `last_linear`; FaceForensics++ and
     /// DeepfakeBench train it (timm's `legacy_xception` calls the last layer `fc`).
     Xception,
+    /// `fakecatcher`: three convolutions on PPG maps (Ciftci, Demir, Yin 2020).
+    Fakecatcher,
+    /// `ppg_cells`: VGG-19 on PPG maps of short windows, to tell generators apart (Ciftci, Demir, Yin, IJCB 2020).
+    PpgCells,
+    /// `motion`: a compact 3-D convolutional network on magnified motion (after Ciftci and Demir 2022).
+    Motion,
+    /// `motion_2plus1d`: the same with each kernel factored into space and time.
+    MotionFactored,
 }
 
 /// What makes the weights of two networks of one architecture interchangeable.
@@ -46,10 +57,21 @@ pub enum Architecture {
 pub struct NetworkConfig {
     /// Number of classes, 2 or more.
     pub classes: usize,
-    /// Channels of `resnet18`'s first stage, 4 to 512: without it 64, torchvision's; costs grow with its square.
-    /// The other architectures have one width and take none here.
+    /// Channels of the first stage, 4 to 512, of `resnet18` and `ppg_cells` (without it 64, as published), `fakecatcher` and
+    /// the motion networks (without it 16); costs grow with its square. The other architectures have one width and
+    /// take none here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
+    /// Frames in a window ([`Signal::window`]) of `fakecatcher` and the motion networks; the others take none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+}
+
+impl NetworkConfig {
+    /// Of a network as published.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, width: None, window: None }
+    }
 }
 
 /// How a face becomes the input of a detector.
@@ -60,8 +82,11 @@ pub struct Preprocessing {
     pub input_size: u32,
     /// What a crop shows around the face, on each side, in parts of the face's size.
     pub margin: f32,
-    /// How crops are normalised.
+    /// How the network's input is normalised.
     pub normalisation: Normalisation,
+    /// What the network sees in the place of the crops: the signal in runs of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
 }
 
 impl Preprocessing {
@@ -76,13 +101,20 @@ impl Preprocessing {
         if !(-0.4..=4.0).contains(&self.margin) {
             return Err(NnError::setting("preprocessing.margin", "-0.4 to 4", self.margin));
         }
+        self.signal.map_or(Ok(()), |signal| signal.check())?;
         self.normalisation.check()
+    }
+
+    /// Height, width and channels of one input of the network.
+    pub fn shape(&self) -> MapShape {
+        let size = self.input_size as usize;
+        self.signal.map_or([size, size, 3], |signal| signal.shape(size))
     }
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Resnet18,
         Self::MobilenetV2,
         Self::MobilenetV3Small,
@@ -91,6 +123,10 @@ impl Architecture {
         Self::EfficientnetB0Torchvision,
         Self::EfficientnetB4Torchvision,
         Self::Xception,
+        Self::Fakecatcher,
+        Self::PpgCells,
+        Self::Motion,
+        Self::MotionFactored,
     ];
 
     /// Its name in settings.
@@ -104,6 +140,10 @@ impl Architecture {
             Self::EfficientnetB0Torchvision => "efficientnet_b0_torchvision",
             Self::EfficientnetB4Torchvision => "efficientnet_b4_torchvision",
             Self::Xception => "xception",
+            Self::Fakecatcher => "fakecatcher",
+            Self::PpgCells => "ppg_cells",
+            Self::Motion => "motion",
+            Self::MotionFactored => "motion_2plus1d",
         }
     }
 
@@ -118,6 +158,10 @@ impl Architecture {
             Self::EfficientnetB0Torchvision => "EfficientNet-B0 (torchvision's)",
             Self::EfficientnetB4Torchvision => "EfficientNet-B4 (torchvision's)",
             Self::Xception => "Xception",
+            Self::Fakecatcher => "FakeCatcher",
+            Self::PpgCells => "PPG cells",
+            Self::Motion => "Motion",
+            Self::MotionFactored => "Motion (2+1)D",
         }
     }
 
@@ -127,15 +171,29 @@ impl Architecture {
         let (input_size, margin, normalisation) = match self {
             Self::EfficientnetB4 | Self::EfficientnetB4Torchvision => (380, 0.3, Normalisation::default()),
             Self::Xception => (299, 0.15, Normalisation { mean: [0.5; 3], std: [0.5; 3] }),
+            Self::Fakecatcher | Self::PpgCells => (128, 0.3, Normalisation { mean: [0.5; 3], std: [0.25; 3] }),
+            Self::Motion | Self::MotionFactored => (96, 0.1, Normalisation { mean: [0.5; 3], std: [0.25; 3] }),
             _ => (224, 0.3, Normalisation::default()),
         };
-        Preprocessing { input_size, margin, normalisation }
+        Preprocessing { input_size, margin, normalisation, signal: self.signal() }
+    }
+
+    /// The signal that it looks at; none of those that look at crops.
+    pub fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Fakecatcher => Some(Signal::PPG),
+            Self::PpgCells => Some(Signal::PPG_CELL),
+            Self::Motion | Self::MotionFactored => Some(Signal::MOTION),
+            _ => None,
+        }
     }
 
     /// Prefix of the names of the layer that returns the logits, which is begun anew for other classes.
     pub fn classifier(self) -> &'static str {
         match self {
-            Self::Resnet18 => "fc",
+            Self::Resnet18 | Self::Motion | Self::MotionFactored => "fc",
+            Self::Fakecatcher => "fc2",
+            Self::PpgCells => "classifier",
             Self::MobilenetV2 | Self::EfficientnetB0Torchvision | Self::EfficientnetB4Torchvision => "classifier.1",
             Self::MobilenetV3Small => "classifier.3",
             Self::EfficientnetB0 | Self::EfficientnetB4 => "_fc",
@@ -146,33 +204,67 @@ impl Architecture {
     /// The description of its network.
     ///
     /// # Errors
-    /// [`NnError::Setting`] for fewer than 2 classes, or a width out of its range or where there is none to choose.
+    /// [`NnError::Setting`] for fewer than 2 classes, a width out of its range or where there is none to choose, a window
+    /// that is missing or where there is none.
     pub fn network(self, config: &NetworkConfig) -> Result<Network, NnError> {
-        let NetworkConfig { classes, width } = *config;
+        let NetworkConfig { classes, .. } = *config;
         if classes < 2 {
             return Err(NnError::setting("classes", "2 or more", classes));
         }
         let (last, flavour) = (self.classifier(), efficientnet::Flavour::of(self));
-        let stages = match (self, width) {
-            (Self::Resnet18, width) => match width.unwrap_or(64) {
-                width @ 4..=512 => resnet::stages(width, classes, last),
-                width => return Err(NnError::setting("width", "4 to 512", width)),
-            },
-            (_, Some(width)) => {
-                let expected = format!("none: {} has one width, only resnet18 takes another", self.name());
-                return Err(NnError::setting("width", expected, width));
-            }
-            (Self::MobilenetV2, None) => mobilenet::v2_stages(classes, last),
-            (Self::MobilenetV3Small, None) => mobilenet::v3_small_stages(classes, last),
-            (Self::EfficientnetB0 | Self::EfficientnetB0Torchvision, None) => {
+        let stages = match self {
+            Self::Resnet18 => resnet::stages(self.width(config, 64)?, classes, last),
+            Self::MobilenetV2 => mobilenet::v2_stages(classes, last),
+            Self::MobilenetV3Small => mobilenet::v3_small_stages(classes, last),
+            Self::EfficientnetB0 | Self::EfficientnetB0Torchvision => {
                 efficientnet::stages(efficientnet::B0, flavour, classes, last)
             }
-            (Self::EfficientnetB4 | Self::EfficientnetB4Torchvision, None) => {
+            Self::EfficientnetB4 | Self::EfficientnetB4Torchvision => {
                 efficientnet::stages(efficientnet::B4, flavour, classes, last)
             }
-            (Self::Xception, None) => xception::stages(classes, last),
+            Self::Xception => xception::stages(classes, last),
+            Self::Fakecatcher => fakecatcher::stages(self.width(config, 16)?, self.window(config)?, classes, last),
+            Self::PpgCells => fakecatcher::cell_stages(self.width(config, 64)?, classes, last),
+            Self::Motion => {
+                motion::stages(motion::Kernel::Whole, self.width(config, 16)?, self.window(config)?, classes, last)
+            }
+            Self::MotionFactored => {
+                motion::stages(motion::Kernel::Factored, self.width(config, 16)?, self.window(config)?, classes, last)
+            }
         };
-        Ok(Network { input_channels: 3, least: 32, stages })
+        if !self.has_width() && config.width.is_some() {
+            let expected = format!("none: {} has one width", self.name());
+            return Err(NnError::setting("width", expected, config.width.unwrap_or(0)));
+        }
+        if !self.has_window() && config.window.is_some() {
+            let expected = format!("none: windows are nothing to {}", self.name());
+            return Err(NnError::setting("window", expected, config.window.unwrap_or(0)));
+        }
+        Ok(Network { input_channels: self.signal().map_or(3, |s| s.shape(1)[2]), least: 32, stages })
+    }
+
+    fn has_width(self) -> bool {
+        matches!(self, Self::Resnet18 | Self::Fakecatcher | Self::PpgCells | Self::Motion | Self::MotionFactored)
+    }
+
+    /// Whether its weights depend on the frames in a window.
+    pub(crate) fn has_window(self) -> bool {
+        matches!(self, Self::Fakecatcher | Self::Motion | Self::MotionFactored)
+    }
+
+    fn width(self, config: &NetworkConfig, published: usize) -> Result<usize, NnError> {
+        match config.width.unwrap_or(published) {
+            width @ 4..=512 => Ok(width),
+            width => Err(NnError::setting("width", "4 to 512", width)),
+        }
+    }
+
+    fn window(self, config: &NetworkConfig) -> Result<usize, NnError> {
+        let published = self.signal().map_or(0, |signal| signal.window());
+        match config.window.unwrap_or(published) {
+            window if (8..=512).contains(&window) && window.is_multiple_of(8) => Ok(window),
+            window => Err(NnError::setting("window", "8 to 512, a multiple of 8", window)),
+        }
     }
 }
 

@@ -15,6 +15,14 @@ pub(super) fn model_card(run: &RunConfig, state: &Progress) -> String {
         Some(width) => format!("| width | {width} channels in the first stage |\n"),
         None => String::new(),
     };
+    let recipe = match config.recipe.as_str() {
+        "" => String::new(),
+        name => format!("| recipe | {name} |\n"),
+    };
+    let input = match run.preprocessing.signal {
+        Some(signal) => format!("signal `{}`, windows of {} frames of face crops of", signal.kind(), signal.window()),
+        None => "RGB face crops of".to_owned(),
+    };
     let TrainedOn { task, generators, left_out, set_aside, .. } = &run.trained_on;
     let mut data = String::new();
     if !generators.is_empty() {
@@ -31,12 +39,15 @@ pub(super) fn model_card(run: &RunConfig, state: &Progress) -> String {
     format!(
         "# Detector: {title}, {classes}\n\n\
          | | |\n|---|---|\n\
-         | input | RGB face crops of {size} x {size} pixels |\n\
+         | input | {input} {size} x {size} pixels |\n\
          {width}\
          | classes | {classes} |\n\
          {data}\
-         | training | {n} crops, {epochs} epochs, {frozen}, AdamW at {rate}, seed {seed} |\n\
-         | validation | {m} crops of other people: loss {loss:.4} nats, accuracy {accuracy:.3} (epoch {epoch}) |\n\
+         {recipe}\
+         | training | {n} crops, {epochs} epochs of {batch} crops a step, {frozen}, seed {seed} |\n\
+         | optimiser | {optimiser}; {schedule} |\n\
+         | loss | {loss}{balance} |\n\
+         | validation | {m} crops of other people: loss {valid_loss:.4} nats, accuracy {accuracy:.3} (epoch {epoch}) |\n\
          | posterior | Monte Carlo dropout at rate {dropout} from `{boundary}` on |\n\
          | made by | {made_by} |\n\n\
          It knows the manipulations and the people it was trained on. Its scores on others are what a\n\
@@ -48,9 +59,13 @@ pub(super) fn model_card(run: &RunConfig, state: &Progress) -> String {
         n = state.crops[0],
         m = state.crops[1],
         epochs = state.history.len(),
-        rate = config.learning_rate,
+        batch = config.batch,
+        optimiser = config.optimiser.in_words(),
+        schedule = config.schedule.in_words(),
+        loss = config.loss.in_words(),
+        balance = if config.class_balance { ", half of what is learned from real" } else { "" },
         seed = run.seed,
-        loss = run.valid_loss,
+        valid_loss = run.valid_loss,
         epoch = run.epoch,
         dropout = run.dropout,
         boundary = run.boundary,

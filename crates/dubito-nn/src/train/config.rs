@@ -4,12 +4,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::loss::LossConfig;
 use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig};
 use crate::augment::{AugmentConfig, Normalisation};
 use crate::dropout::{Boundary, check_rate};
 use crate::init::Init;
+use crate::optim::{OptimiserConfig, ScheduleConfig};
 use crate::run::TrainedOn;
+use crate::signal::Signal;
 
 /// How to train. Every field has a default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,21 +24,25 @@ pub struct TrainConfig {
     pub class_names: Vec<String>,
     /// What the classes are made of, and what was left out; kept in the run's `config.json`.
     pub trained_on: TrainedOn,
+    /// Where these settings come from, for the model card; two trainings that differ in it alone are the same.
+    pub recipe: String,
     /// Most epochs, 1 or more.
     pub epochs: usize,
     /// Crops in a step, 2 or more.
     pub batch: usize,
-    /// Peak learning rate of AdamW, above 0; a tenth of the steps warms up, a cosine follows.
-    pub learning_rate: f32,
-    /// Decoupled weight decay of convolutions and the last layer, 0 or more.
-    pub weight_decay: f32,
+    /// What moves the weights.
+    pub optimiser: OptimiserConfig,
+    /// How the learning rate goes down.
+    pub schedule: ScheduleConfig,
+    /// What is made small.
+    pub loss: LossConfig,
     /// Stages up to and with this one (`stem`, `layer1` to `layer4`) stay as they are, and their
     /// output is computed once and cached; none are frozen without it.
     pub freeze: Option<String>,
     /// How many variants of each crop are cached where stages are frozen: the crop itself, then
     /// augmented ones; an epoch takes them in turn. 1 or more.
     pub augment_copies: usize,
-    /// Augmentation of training crops.
+    /// Augmentation of training crops; a signal is not augmented.
     pub augment: AugmentConfig,
     /// Dropout rate at the boundary's sites, 0 or more and less than 1.
     pub dropout: f32,
@@ -49,8 +56,10 @@ pub struct TrainConfig {
     /// class evenly from its generators), repeating those of the rarer ones; evenly from the classes where all crops are
     /// real, or none is ([`Crops::source`](crate::Crops::source)). The validation loss weighs its crops in the same way.
     pub class_balance: bool,
-    /// Channels of `resnet18`'s first stage: without it 64, torchvision's; less is faster by the square.
+    /// Channels of the first stage ([`NetworkConfig::width`]): without it as published; less is faster by the square.
     pub width: Option<usize>,
+    /// The signal that a biological detector looks at; without it [`Architecture::signal`].
+    pub signal: Option<Signal>,
     /// How the first convolution begins.
     pub init: Init,
     /// Weights to begin from (safetensors with the architecture's names) instead of random ones; the last
@@ -67,10 +76,12 @@ impl Default for TrainConfig {
             detector: Architecture::default(),
             class_names: vec!["real".to_owned(), "fake".to_owned()],
             trained_on: TrainedOn::default(),
+            recipe: String::new(),
             epochs: 20,
             batch: 32,
-            learning_rate: 1e-3,
-            weight_decay: 0.01,
+            optimiser: OptimiserConfig::default(),
+            schedule: ScheduleConfig::default(),
+            loss: LossConfig::default(),
             freeze: None,
             augment_copies: 2,
             augment: AugmentConfig::default(),
@@ -80,6 +91,7 @@ impl Default for TrainConfig {
             seed: 0,
             class_balance: true,
             width: None,
+            signal: None,
             init: Init::Dct,
             weights: None,
             normalisation: None,
@@ -90,7 +102,13 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// The size of its network.
     pub(super) fn network(&self) -> NetworkConfig {
-        NetworkConfig { classes: self.class_names.len(), width: self.width }
+        let window = self.signal().filter(|_| self.detector.has_window()).map(|signal| signal.window());
+        NetworkConfig { classes: self.class_names.len(), width: self.width, window }
+    }
+
+    /// What the network looks at in the place of crops, if it does.
+    pub fn signal(&self) -> Option<Signal> {
+        self.signal.or(self.detector.signal())
     }
 
     /// How crops are normalised.
@@ -98,8 +116,16 @@ impl TrainConfig {
         self.normalisation.unwrap_or(self.detector.preprocessing().normalisation)
     }
 
+    /// Whether it trains the same detector: all is the same, but for what the recipe is called.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        *self == Self { recipe: self.recipe.clone(), ..other.clone() }
+    }
+
     /// Checks every field; returns how many stages are frozen.
-    pub(super) fn check(&self) -> Result<usize, NnError> {
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] that names the field.
+    pub fn check(&self) -> Result<usize, NnError> {
         let at_least = |field, least: usize, value: usize| {
             if value < least { Err(NnError::setting(field, format!("{least} or more"), value)) } else { Ok(()) }
         };
@@ -107,15 +133,19 @@ impl TrainConfig {
         at_least("epochs", 1, self.epochs)?;
         at_least("batch", 2, self.batch)?;
         at_least("augment_copies", 1, self.augment_copies)?;
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            let expected = "above 0";
-            return Err(NnError::setting("learning_rate", expected, self.learning_rate));
-        }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            let expected = "0 or more";
-            return Err(NnError::setting("weight_decay", expected, self.weight_decay));
-        }
+        self.optimiser.check()?;
+        self.schedule.check()?;
+        self.loss.check(&self.class_names)?;
         self.normalisation().check()?;
+        if let Some(signal) = self.signal {
+            signal.check()?;
+            let own = self.detector.signal().map(|signal| signal.kind());
+            if own != Some(signal.kind()) {
+                let expected = own.map_or("none".to_owned(), |own| format!("`{own}`"));
+                let expected = format!("{expected}, what {} looks at", self.detector);
+                return Err(NnError::setting("signal.kind", expected, format!("`{}`", signal.kind())));
+            }
+        }
         check_rate(self.dropout)?;
         let network = self.detector.network(&self.network())?;
         self.boundary.check(&network)?;

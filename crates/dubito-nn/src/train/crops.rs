@@ -1,13 +1,15 @@
-//! Labelled crops to learn from: the trait, and crops in memory.
+//! Labelled crops to learn from, or pictures of a signal in runs of them: the trait, and crops in memory.
 
 use crate::NnError;
+use crate::network::MapShape;
 
 /// Why a crop could not be read.
 pub type CropError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Labelled face crops, all of one size, read by index from many threads.
+/// Labelled face crops, or pictures of a signal in them ([`Signal`](crate::Signal)), all of one shape, read by index from
+/// many threads.
 pub trait Crops: Sync {
-    /// Number of crops.
+    /// Number of crops (or pictures; a crop stands for both from here on).
     fn len(&self) -> usize;
 
     /// Whether there are none.
@@ -15,8 +17,13 @@ pub trait Crops: Sync {
         self.len() == 0
     }
 
-    /// Side of the square crops in pixels.
+    /// Side of the square crops in pixels; of a signal, of those that it was found in.
     fn size(&self) -> u32;
+
+    /// Height, width and channels of what [`Crops::read`] writes.
+    fn shape(&self) -> MapShape {
+        [self.size() as usize, self.size() as usize, 3]
+    }
 
     /// Class of crop `i`, an index into [`TrainConfig::class_names`](crate::TrainConfig::class_names).
     fn class(&self, i: usize) -> usize;
@@ -35,7 +42,7 @@ pub trait Crops: Sync {
         None
     }
 
-    /// Writes crop `i` as RGB bytes `[size, size, 3]`.
+    /// Writes crop `i` as bytes of its [`Crops::shape`]: RGB, or the channels of a signal.
     ///
     /// # Errors
     /// Why it cannot be read.

@@ -32,10 +32,10 @@ pub(super) struct Cache {
 }
 
 impl Maps<'_> {
-    /// Images `[items, 3, size, size]`; variant 0 is the crop itself.
+    /// Pictures `[items, channels, h, w]`; variant 0 is the crop itself. A signal has no other variant.
     pub(super) fn images(&self, items: &[usize], variant: impl Fn(usize) -> u32 + Sync) -> Result<Tensor<4>, NnError> {
-        let size = self.crops.size() as usize;
-        let one = size * size * 3;
+        let shape @ [h, w, channels] = self.crops.shape();
+        let one = h * w * channels;
         let mut values = vec![0.0; items.len() * one];
         values.par_chunks_exact_mut(one).zip(items).try_for_each(|(out, &i)| {
             let mut crop = vec![0; one];
@@ -43,11 +43,13 @@ impl Maps<'_> {
             let variant = variant(i);
             let mut stream = Stream::new(Purpose::Augment, self.seed, variant, i as u32);
             let augment = self.augment.filter(|_| variant > 0);
-            let augment = augment.map(|config| (config, &mut stream));
-            self.normalisation.planes(&crop, size, augment, out);
+            match channels {
+                3 => self.normalisation.planes(&crop, h, augment.map(|config| (config, &mut stream)), out),
+                _ => self.normalisation.signal_planes(&crop, shape, out),
+            }
             Ok::<(), NnError>(())
         })?;
-        let shape = [items.len(), 3, size, size];
+        let shape = [items.len(), channels, h, w];
         Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
     }
 

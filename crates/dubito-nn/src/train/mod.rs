@@ -3,6 +3,7 @@
 mod card;
 mod config;
 mod crops;
+mod loss;
 mod maps;
 mod strata;
 mod trainer;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::config::TrainConfig;
 pub use self::crops::{CropError, Crops, MemoryCrops};
+pub use self::loss::LossConfig;
 use self::trainer::Trainer;
 use crate::NnError;
 
@@ -36,6 +38,8 @@ pub struct TrainProgress {
     pub valid_loss: Option<f64>,
     /// Crops per second in this epoch.
     pub images_per_second: f64,
+    /// Told once more after each whole epoch, when its checkpoint and its line of `history.json` are written.
+    pub saved: bool,
 }
 
 /// What one epoch came to.
@@ -43,7 +47,7 @@ pub struct TrainProgress {
 pub struct EpochRecord {
     /// From 1.
     pub epoch: usize,
-    /// Mean loss over its training steps, with dropout and augmentation, in nats.
+    /// Mean over its training steps of what is made small ([`TrainConfig::loss`]), with dropout and augmentation, in nats.
     pub train_loss: f64,
     /// Mean negative log-likelihood on the validation set (weighed as [`TrainConfig::class_balance`] says), without
     /// either, in nats, at the temperature
@@ -53,6 +57,8 @@ pub struct EpochRecord {
     pub valid_loss: f64,
     /// Part of the validation set (weighed in the same way) whose most probable class is its own.
     pub valid_accuracy: f64,
+    /// Learning rate of its last step.
+    pub learning_rate: f32,
 }
 
 /// What a training came to.
@@ -120,7 +126,6 @@ pub fn train(
         let (train_maps, valid_maps) = trainer.trunk(train, valid, progress)?;
         while !trainer.state.done() {
             rate = Some(trainer.epoch(&train_maps, &valid_maps, progress)?);
-            trainer.checkpoint()?;
         }
     }
     trainer.finish(train)?;
@@ -137,7 +142,7 @@ pub fn train(
 
 fn check_data(config: &TrainConfig, train: &dyn Crops, valid: &dyn Crops) -> Result<(), NnError> {
     let fail = |reason: String| Err(NnError::Data { reason });
-    let size = train.size();
+    let shape = train.shape();
     if train.len() < 2 || valid.is_empty() {
         return fail(format!(
             "{} training and {} validation crops; at least 2 and 1 are needed",
@@ -145,8 +150,14 @@ fn check_data(config: &TrainConfig, train: &dyn Crops, valid: &dyn Crops) -> Res
             valid.len()
         ));
     }
-    if size < 32 || size != valid.size() {
-        return fail(format!("crops of {size} and {} pixels; both sets need the same size, 32 or more", valid.size()));
+    if shape[0].min(shape[1]) < 32 || shape != valid.shape() || train.size() != valid.size() {
+        let other = valid.shape();
+        return fail(format!("crops of {shape:?} and {other:?}; both sets need the same size, 32 or more"));
+    }
+    let expected =
+        config.signal().map_or([train.size() as usize, train.size() as usize, 3], |s| s.shape(train.size() as usize));
+    if shape != expected {
+        return fail(format!("crops are {shape:?}, {} looks at {expected:?}", config.detector));
     }
     let classes = config.class_names.len();
     for (set, name) in [(train, "training"), (valid, "validation")] {

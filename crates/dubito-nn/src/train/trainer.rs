@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, activation};
 
 use super::card::model_card;
 use super::config::TrainConfig;
@@ -17,7 +17,7 @@ use crate::NnError;
 use crate::architectures::Preprocessing;
 use crate::detector::{Detector, Pass, Statistics};
 use crate::dropout::Masks;
-use crate::optim::{AdamW, scheduled_rate};
+use crate::optim::Optimiser;
 use crate::parameter::{Layout, values_of};
 use crate::rng::{Purpose, Stream};
 use crate::run::{RUN_VERSION, RunConfig, write_json};
@@ -33,7 +33,7 @@ pub(super) struct Trainer<'a> {
     dir: &'a Path,
     device: &'a Device,
     net: Detector,
-    optimiser: AdamW,
+    optimiser: Optimiser,
     pub(super) state: Progress,
     fresh: bool,
 }
@@ -70,21 +70,22 @@ impl<'a> Trainer<'a> {
                 dir,
                 device,
                 net,
-                optimiser: AdamW::default(),
+                optimiser: Optimiser::new(&config.optimiser),
                 state: Progress { config: config.clone(), crops, steps: 0, history: Vec::new() },
                 fresh: true,
             });
         }
-        let state: Progress = serde_json::from_str(&read_metadata(&path, "progress")?)
+        let mut state: Progress = serde_json::from_str(&read_metadata(&path, "progress")?)
             .map_err(|e| NnError::corrupt(&path, format!("{e}: remove it to train anew")))?;
-        if state.config != *config || state.crops != crops {
+        if !state.config.same_as(config) || state.crops != crops {
             return Err(NnError::corrupt(
                 &path,
                 "is of another configuration or other data: give another folder, or remove it to train anew",
             ));
         }
+        state.config.recipe.clone_from(&config.recipe);
         let mut arrays = read_state(&path)?;
-        let optimiser = AdamW::from_state(&mut arrays, state.steps);
+        let optimiser = Optimiser::from_state(&config.optimiser, &mut arrays, state.steps);
         Ok(Self {
             config,
             frozen,
@@ -135,6 +136,7 @@ impl<'a> Trainer<'a> {
                     loss: None,
                     valid_loss: None,
                     images_per_second: count as f64 / begin.elapsed().as_secs_f64(),
+                    saved: false,
                 };
                 match progress(at) {
                     ControlFlow::Break(()) => Err(NnError::Stopped { epoch }),
@@ -147,7 +149,7 @@ impl<'a> Trainer<'a> {
         Ok((train_maps, valid_maps))
     }
 
-    /// One epoch and its validation; crops per second.
+    /// One epoch, its validation and its checkpoint; crops per second.
     pub(super) fn epoch(
         &mut self,
         train: &Maps<'_>,
@@ -161,9 +163,10 @@ impl<'a> Trainer<'a> {
         let steps = order.len() / batch;
         let begin = Instant::now();
         let mut sum = 0.0;
-        let mut rate = 0.0;
+        let (mut told, mut learning_rate) = (None, 0.0);
         for (step, items) in order.chunks_exact(batch).enumerate() {
-            let learning_rate = scheduled_rate(config.learning_rate, self.state.steps, (steps * config.epochs) as u32);
+            learning_rate =
+                config.schedule.rate(config.optimiser.learning_rate, self.state.steps, steps, config.epochs);
             let labels: Vec<usize> = items.iter().map(|&i| train.crops.class(i)).collect();
             let x = train.batch(items, epoch)?;
             let loss = self.step(x, &labels, learning_rate);
@@ -171,7 +174,6 @@ impl<'a> Trainer<'a> {
                 return Err(NnError::Diverged { epoch: epoch + 1, step: step + 1, loss });
             }
             sum += f64::from(loss);
-            rate = ((step + 1) * batch) as f64 / begin.elapsed().as_secs_f64();
             let at = TrainProgress {
                 epoch: epoch + 1,
                 epochs: config.epochs,
@@ -179,8 +181,10 @@ impl<'a> Trainer<'a> {
                 steps,
                 loss: Some(sum / (step + 1) as f64),
                 valid_loss: self.state.history.last().map(|h| h.valid_loss),
-                images_per_second: rate,
+                images_per_second: ((step + 1) * batch) as f64 / begin.elapsed().as_secs_f64(),
+                saved: false,
             };
+            told = Some(at);
             if progress(at).is_break() {
                 return Err(NnError::Stopped { epoch });
             }
@@ -194,8 +198,14 @@ impl<'a> Trainer<'a> {
             train_loss: sum / steps as f64,
             valid_loss,
             valid_accuracy,
+            learning_rate,
         });
-        Ok(rate)
+        self.checkpoint()?;
+        let Some(at) = told else { return Ok(0.0) };
+        match progress(TrainProgress { valid_loss: Some(valid_loss), saved: true, ..at }) {
+            ControlFlow::Break(()) => Err(NnError::Stopped { epoch: epoch + 1 }),
+            ControlFlow::Continue(()) => Ok(at.images_per_second),
+        }
     }
 
     /// The items of an epoch in order, as many as there are crops.
@@ -212,7 +222,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step of the optimiser on the input of the trained stages and a class for each item; the
-    /// mean cross-entropy before it.
+    /// loss before it.
     fn step(&mut self, x: Tensor<4>, labels: &[usize], learning_rate: f32) -> f32 {
         let config = self.config;
         let trained = self.frozen..self.net.network().stages.len();
@@ -233,14 +243,9 @@ impl<'a> Trainer<'a> {
         let mut seen = Vec::new();
         let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks) };
         let logits = tracked.run_stages(x, trained.clone(), &mut pass);
-        let classes = config.class_names.len();
-        let log_p = activation::log_softmax(logits.reshape([labels.len(), classes]), 1);
-        let mut weights = vec![0.0f32; labels.len() * classes];
-        for (row, &class) in labels.iter().enumerate() {
-            weights[row * classes + class] = -1.0 / labels.len() as f32;
-        }
-        let weights = TensorData::new(weights, [labels.len(), classes]);
-        let loss = (log_p * Tensor::from_data(weights, self.device)).sum();
+        let names = &config.class_names;
+        let log_p = activation::log_softmax(logits.reshape([labels.len(), names.len()]), 1);
+        let loss = config.loss.of(log_p, labels, names, self.device);
         let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
             return value;
@@ -254,7 +259,7 @@ impl<'a> Trainer<'a> {
             let Some(gradient) = gradient else { continue };
             let decay = match p.layout {
                 Layout::Vector(_) => 0.0,
-                _ => config.weight_decay,
+                _ => config.optimiser.weight_decay,
             };
             let mut values = p.values();
             let gradient = values_of(gradient);
@@ -297,7 +302,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Writes what is needed to go on; and, after the best epoch so far, the run's weights.
-    pub(super) fn checkpoint(&self) -> Result<(), NnError> {
+    fn checkpoint(&self) -> Result<(), NnError> {
         let mut arrays = self.net.to_state();
         if self.state.best() == self.state.history.last() {
             write_state(&self.dir.join("weights.safetensors"), &arrays)?;
@@ -326,6 +331,7 @@ impl<'a> Trainer<'a> {
                 input_size: train.size(),
                 margin: train.margin().unwrap_or(config.detector.preprocessing().margin),
                 normalisation: config.normalisation(),
+                signal: config.signal(),
             },
             dropout: config.dropout,
             boundary: config.boundary,
@@ -344,14 +350,15 @@ impl<'a> Trainer<'a> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::architectures::Architecture;
+    use crate::architectures::{Architecture, NetworkConfig};
     use crate::formula;
+    use crate::optim::OptimiserConfig;
 
     /// The loss, every gradient and running statistics of one step, beside PyTorch's in float64.
     #[test]
     fn a_step_is_pytorchs() {
         let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/resnet.json")).unwrap();
-        a_step_is(&golden["train"], Architecture::Resnet18, 64, 62);
+        a_step_is(&golden["train"], Architecture::Resnet18, [4, 3, 64, 64], 62);
         let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/networks.json")).unwrap();
         for (architecture, arrays) in [
             (Architecture::MobilenetV2, 158),
@@ -359,16 +366,29 @@ mod tests {
             (Architecture::EfficientnetB0, 213),
             (Architecture::Xception, 156),
         ] {
-            a_step_is(&golden["networks"][architecture.name()]["train"], architecture, 96, arrays);
+            a_step_is(&golden["networks"][architecture.name()]["train"], architecture, [4, 3, 96, 96], arrays);
+        }
+        let golden = include_str!("../../tests/golden/signal_networks.json");
+        let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
+        for (architecture, arrays) in [
+            (Architecture::Fakecatcher, 16),
+            (Architecture::PpgCells, 66),
+            (Architecture::Motion, 17),
+            (Architecture::MotionFactored, 32),
+        ] {
+            let golden = &golden["networks"][architecture.name()]["train"];
+            let shape = serde_json::from_value(golden["shape"].clone()).unwrap();
+            a_step_is(golden, architecture, shape, arrays);
         }
     }
 
-    fn a_step_is(golden: &serde_json::Value, detector: Architecture, size: usize, arrays: usize) {
+    fn a_step_is(golden: &serde_json::Value, detector: Architecture, shape: [usize; 4], arrays: usize) {
         let device = Device::flex();
+        let window = detector.has_window().then_some(if detector == Architecture::Fakecatcher { 64 } else { 16 });
         let config = TrainConfig {
             detector,
             class_names: (0..5).map(|c| c.to_string()).collect(),
-            weight_decay: 0.1,
+            optimiser: OptimiserConfig { weight_decay: 0.1, ..OptimiserConfig::default() },
             dropout: 0.0,
             ..TrainConfig::default()
         };
@@ -377,12 +397,12 @@ mod tests {
             frozen: 0,
             dir: Path::new(""),
             device: &device,
-            net: formula::detector(detector, &device),
-            optimiser: AdamW::default(),
+            net: formula::detector(detector, &NetworkConfig { window, ..formula::config() }, &device),
+            optimiser: Optimiser::new(&config.optimiser),
             state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
             fresh: true,
         };
-        let x = formula::image("train", [4, 3, size, size], &device);
+        let x = formula::image("train", shape, &device);
         let labels: Vec<usize> = serde_json::from_value(golden["labels"].clone()).unwrap();
         let loss = trainer.step(x, &labels, 1e-3);
         let want = golden["loss"].as_f64().unwrap() as f32;

@@ -24,7 +24,7 @@ fn formula(name: &str, n: usize) -> Vec<f32> {
 fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
     let fan_in = shape[1..].iter().product::<usize>() as f32;
     let (scale, offset) = match shape.len() {
-        4 => ((24.0 / fan_in).sqrt(), 0.0),
+        4 | 5 => ((24.0 / fan_in).sqrt(), 0.0),
         2 => ((12.0 / fan_in).sqrt(), 0.0),
         _ if name.ends_with("running_var") || name.ends_with("weight") => (0.4, 1.0),
         _ => (0.4, 0.0),
@@ -33,15 +33,15 @@ fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 pub fn config() -> NetworkConfig {
-    NetworkConfig { classes: 5, width: None }
+    NetworkConfig::new(5)
 }
 
-pub fn detector(architecture: Architecture, device: &Device) -> Detector {
-    let mut state = Detector::new(architecture, &config(), Init::Kaiming, 0, device).unwrap().to_state();
+pub fn detector(architecture: Architecture, config: &NetworkConfig, device: &Device) -> Detector {
+    let mut state = Detector::new(architecture, config, Init::Kaiming, 0, device).unwrap().to_state();
     for (name, array) in &mut state {
         array.values = weight(name, &array.shape);
     }
-    Detector::from_state(architecture, &config(), &state, device).unwrap()
+    Detector::from_state(architecture, config, &state, device).unwrap()
 }
 
 /// As `image` in golden/resnet.py.

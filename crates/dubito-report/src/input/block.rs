@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
+
 use crate::ReportError;
 
 /// What a column is read as.
@@ -62,6 +65,22 @@ impl Texts {
         let before = self.bytes.len();
         self.bytes.push_str(&other.bytes);
         self.ends.extend(other.ends.iter().map(|end| before + end));
+    }
+
+    /// These of the texts, in this order.
+    pub(crate) fn gathered(&self, which: &[u32]) -> Self {
+        const PART: usize = 1 << 16;
+        let part = |which: &[u32]| {
+            let mut part = Self::default();
+            which.iter().for_each(|&at| part.push(self.get(at as usize)));
+            part
+        };
+        let parts: Vec<Self> = which.par_chunks(PART).map(part).collect();
+        let mut all = Self::default();
+        all.bytes.reserve_exact(parts.iter().map(|part| part.bytes.len()).sum());
+        all.ends.reserve_exact(which.len());
+        parts.iter().for_each(|part| all.append(part));
+        all
     }
 
     /// Text `i`; panics where there is none, like indexing a slice.

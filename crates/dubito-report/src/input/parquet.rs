@@ -159,7 +159,13 @@ fn cast<A: ReadAs>(path: &Path, array: &dyn Array, field: &Field) -> Result<A, R
 fn guarded<T, E: std::fmt::Display>(path: &Path, call: impl FnOnce() -> Result<T, E>) -> Result<T, ReportError> {
     let problem = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => match error.to_string().split_once("Disabled feature at compile time: ") {
+            Some((_, codec)) => format!(
+                "its columns are packed with {}, expected snappy or nothing: write it with compression=\"snappy\" (pandas, polars, pyarrow)",
+                if codec == "flate2" { "gzip" } else { codec }
+            ),
+            None => error.to_string(),
+        },
         Err(_) => "the reader gave up on it".to_string(),
     };
     Err(ReportError::Parquet { path: path.into(), problem })

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use dubito_stats::decomposition::jackknife_of;
 use dubito_stats::probability::{FixedSum, argmax, entropy, normalise};
 use dubito_stats::{Task, VideoSums, epistemic_jackknife};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::block::{Block, Fault, Texts, cut};
 use super::layout::{Labelled, Layout, Request, Scoring, View};
@@ -29,7 +31,9 @@ pub(crate) struct Interner {
 
 impl Interner {
     pub fn code(&mut self, text: &str) -> u32 {
-        if self.names.get(self.last).is_some_and(|name| name == text) {
+        // Asked of every row, most often of nothing.
+        let is_it = |name: &String| name.len() == text.len() && (text.is_empty() || name == text);
+        if self.names.get(self.last).is_some_and(is_it) {
             return self.last as u32;
         }
         let code = match self.codes.get(text) {
@@ -76,6 +80,21 @@ impl ItemRuns {
             && (self.videos.is_empty() || self.videos[a] == self.videos[b])
     }
 
+    /// These of the runs, in this order; of each so many facts are known.
+    pub fn gathered(&self, runs: &[u32], facts: usize) -> Self {
+        fn of<T: Copy + Send + Sync>(column: &[T], runs: &[u32]) -> Vec<T> {
+            if column.is_empty() { Vec::new() } else { runs.par_iter().map(|&run| column[run as usize]).collect() }
+        }
+        let rows = runs.iter().flat_map(|&run| &self.facts[run as usize * facts..][..facts]);
+        Self {
+            videos: of(&self.videos, runs),
+            names: self.names.gathered(runs),
+            frames: of(&self.frames, runs),
+            labels: of(&self.labels, runs),
+            facts: if facts == 0 { Vec::new() } else { rows.copied().collect() },
+        }
+    }
+
     /// The frame's number; [`NO_FRAME`] where there is none.
     pub fn frame(&self, run: usize) -> u64 {
         self.frames.get(run).copied().unwrap_or(NO_FRAME)
@@ -110,6 +129,11 @@ impl Jackknife {
     /// Of the samples `[samples, classes]` of one run.
     pub fn new(samples: &[f64], classes: usize) -> Self {
         epistemic_jackknife(samples, classes).map_or(Self::TooFew, Self::Of)
+    }
+
+    /// The same where the entropy of each sample is known.
+    fn with(samples: &[f64], entropies: &[f64], classes: usize) -> Self {
+        jackknife_of(samples, entropies, classes).map_or(Self::TooFew, Self::Of)
     }
 
     /// Of two runs of one item.
@@ -259,9 +283,11 @@ struct Folder<'a> {
     part: Part,
     /// The last run of each detector.
     last: Vec<Option<usize>>,
-    /// The samples of the last run of each detector.
+    /// The samples of the last run of each detector, and their entropies.
     samples: Vec<Vec<f64>>,
-    last_label: Option<(&'a str, Labelled)>,
+    entropies: Vec<Vec<f64>>,
+    /// The labels that were seen first: a few come again and again.
+    labels: Vec<(&'a str, Labelled)>,
     /// Memory used again: the row's facts, its probabilities as given and as they count.
     codes: Vec<u32>,
     given: Vec<f64>,
@@ -304,7 +330,8 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         part,
         last: Vec::new(),
         samples: Vec::new(),
-        last_label: None,
+        entropies: Vec::new(),
+        labels: Vec::new(),
         codes: Vec::new(),
         given: Vec::new(),
         probs: Vec::new(),
@@ -430,15 +457,18 @@ impl<'a> Folder<'a> {
     /// What the row's label says.
     fn label(&mut self, row: usize) -> Result<Labelled, Fault> {
         let text = self.block.text(Some(self.layout.label), row);
-        match self.last_label {
-            Some((last, label)) if last == text => Ok(label),
-            _ if text.is_empty() => Err(self.nothing(self.layout.label, row)),
-            _ => {
-                let label = self.layout.labelled(text).ok_or_else(|| self.unknown_label(row, text))?;
-                self.last_label = Some((text, label));
-                Ok(label)
-            }
+        let is_it = |known: &str| known.len() == text.len() && known.bytes().eq(text.bytes());
+        if let Some((_, label)) = self.labels.iter().find(|(known, _)| is_it(known)) {
+            return Ok(*label);
         }
+        if text.is_empty() {
+            return Err(self.nothing(self.layout.label, row));
+        }
+        let label = self.layout.labelled(text).ok_or_else(|| self.unknown_label(row, text))?;
+        if self.labels.len() < 8 {
+            self.labels.push((text, label));
+        }
+        Ok(label)
     }
 
     /// The run of the row's item: the last one, or a new one.
@@ -490,7 +520,8 @@ impl<'a> Folder<'a> {
                 && (!self.context.has_videos || items.videos[last] == video)
                 && (!self.context.has_frames || items.frames[last] == frame)
                 && usize::from(items.labels[last]) == label
-                && items.facts[last * self.codes.len()..] == self.codes[..]
+                // To compare nothing with nothing takes some processors long.
+                && (self.codes.is_empty() || items.facts[last * self.codes.len()..] == self.codes[..])
         };
         if count > 0 && is_same(count - 1) {
             return Ok(count as u32 - 1);
@@ -550,6 +581,7 @@ impl<'a> Folder<'a> {
                 self.probs.iter().for_each(|p| sums[classes + 1].add(p * p));
                 scores.votes[run * classes + argmax(&self.probs)] += 1;
                 self.samples[detector as usize].extend_from_slice(&self.probs);
+                self.entropies[detector as usize].push(doubt);
                 scores.seen[run] = scores.seen[run].wrapping_add(mixed(sample));
                 let seen = &mut self.part.samples[detector as usize];
                 if seen.last() != Some(&sample) && !seen.contains(&sample) {
@@ -599,8 +631,9 @@ impl<'a> Folder<'a> {
     /// The last run of a detector has ended: with the block (which may have cut it), or because another begins.
     fn close(&mut self, detector: usize, at_end: bool) {
         let Some(run) = self.last[detector] else { return };
-        let samples = &mut self.samples[detector];
-        self.part.scores.jackknives[run] = Jackknife::new(samples, self.context.task.classes.len());
+        let (samples, entropies) = (&mut self.samples[detector], &mut self.entropies[detector]);
+        self.part.scores.jackknives[run] = Jackknife::with(samples, entropies, self.context.task.classes.len());
+        entropies.clear();
         let (first, last) = &mut self.part.edges[detector];
         match first {
             None => *first = Some((run as u32, std::mem::take(samples))),
@@ -616,6 +649,7 @@ impl<'a> Folder<'a> {
             self.last.resize(at + 1, None);
             self.part.samples.resize_with(at + 1, BTreeSet::new);
             self.samples.resize_with(at + 1, Vec::new);
+            self.entropies.resize_with(at + 1, Vec::new);
             self.part.edges.resize_with(at + 1, Default::default);
         }
         let scores = &mut self.part.scores;

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use dubito_stats::probability::FixedSum;
 use dubito_stats::{StatsError, VideoSums};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::block::Texts;
@@ -195,35 +195,44 @@ impl Store {
         let order = self.order();
         let width = self.facts.len();
         let old = std::mem::take(&mut self.items);
+        // Keys that differ are of different items.
+        let repeats = |at: usize| {
+            at > 0 && order[at].0 == order[at - 1].0 && old.is_same(order[at - 1].1 as usize, order[at].1 as usize)
+        };
+        let repeated: Vec<bool> = (0..order.len()).into_par_iter().map(repeats).collect();
         let mut place = vec![0u32; order.len()];
-        let mut last: Option<usize> = None;
-        for &run in &order {
-            let run = run as usize;
-            let facts = &old.facts[run * width..(run + 1) * width];
-            let is_same = last.is_some_and(|last| old.is_same(last, run));
-            if let (true, Some(last)) = (is_same, last) {
-                if old.labels[last] != old.labels[run] || old.facts[last * width..(last + 1) * width] != *facts {
+        let mut kept: Vec<u32> = Vec::with_capacity(order.len());
+        for (&(_, run), &repeated) in order.iter().zip(&repeated) {
+            if repeated && let Some(&first) = kept.last() {
+                let (first, run) = (first as usize, run as usize);
+                let facts = |run: usize| &old.facts[run * width..(run + 1) * width];
+                if old.labels[first] != old.labels[run] || facts(first) != facts(run) {
                     let video = self.has_videos.then(|| self.videos.names()[old.videos[run] as usize].clone());
                     return Err(Clash::Conflict { video, item: Some(old.names.get(run).into()) });
                 }
             } else {
-                self.items.names.push(old.names.get(run));
-                if !old.frames.is_empty() {
-                    self.items.frames.push(old.frames[run]);
-                }
-                self.items.labels.push(old.labels[run]);
-                self.items.facts.extend_from_slice(facts);
-                if self.has_videos {
-                    self.items.videos.push(old.videos[run]);
-                }
-                last = Some(run);
+                kept.push(run);
             }
-            place[run] = self.items.labels.len() as u32 - 1;
+            place[run as usize] = kept.len() as u32 - 1;
         }
+        drop((order, repeated));
+        // Names are long, so the other columns wait until they are moved.
+        self.items = old.gathered(&kept, width);
         drop(old);
-        drop(order);
-        self.scores.items.iter_mut().for_each(|item| *item = place[*item as usize]);
+        // Where no item comes twice and each has one score, the scores are in the order of the items.
+        let is_one_to_one = |(at, &item): (usize, &u32)| at as u32 == item;
+        let one_to_one = kept.len() == place.len()
+            && self.scores.items.len() == place.len()
+            && self.detectors.names().len() == 1
+            && matches!(self.scores.values, Values::Finals(_))
+            && self.scores.items.iter().enumerate().all(is_one_to_one);
+        self.scores.items.par_iter_mut().for_each(|item| *item = place[*item as usize]);
         drop(place);
+        if one_to_one {
+            self.order = kept;
+            return Ok(());
+        }
+        drop(kept);
         self.merge_scores()
     }
 
@@ -291,8 +300,9 @@ impl Store {
         }
     }
 
-    /// The runs in the order of (video's name, frame, item's name); those without a frame first.
-    fn order(&self) -> Vec<u32> {
+    /// The runs in the order of (video's name, frame, item's name), those without a frame first; each behind a key
+    /// that is equal for equal items.
+    fn order(&self) -> Vec<(u64, u32)> {
         let items = &self.items;
         let ranks = ranks(self.videos.names());
         let frame = |run: usize| items.frame(run).wrapping_add(1); // NO_FRAME is 0
@@ -317,7 +327,7 @@ impl Store {
         let mut order: Vec<(u64, u32)> =
             (0..items.labels.len()).into_par_iter().map(|run| (key(run), run as u32)).collect();
         order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(a.1 as usize, b.1 as usize)));
-        order.iter().map(|&(_, run)| run).collect() // borrowed, so that the larger list is let go
+        order
     }
 }
 

@@ -1,6 +1,7 @@
-"""Make arrays.npz, arrays_packed.npz and arrays.csv: the same six items of two samples, written by NumPy.
+"""Make arrays.npz, arrays_packed.npz and arrays.csv: the same six items of two samples, written by NumPy; and
+zstd.parquet, packed in a way that is not read.
 
-Usage: python arrays.py   (needs numpy)
+Usage: python arrays.py   (needs numpy and pyarrow)
 The arrays are of many kinds on purpose: text as U and S, big-endian, unsigned, half and single precision
 would not be equal to the CSV's digits, so every probability is a multiple of 1/1024.
 """
@@ -9,6 +10,8 @@ import csv
 import pathlib
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 
 here = pathlib.Path(__file__).parent
 rng = np.random.default_rng(7)
@@ -38,3 +41,6 @@ with open(here / "arrays.csv", "w", newline="") as file:
         cells[names.index("fold")] = int(columns["fold"][row])
         cells[names.index("label")] = ["real", "fake"][int(columns["label"][row])]
         writer.writerow([str(float(c)) if isinstance(c, np.floating) else c for c in cells])
+pyarrow.parquet.write_table(
+    pyarrow.table({"label": ["real"] * 50, "p_fake": [0.5] * 50}), here / "zstd.parquet", compression="zstd"
+)

@@ -1,0 +1,113 @@
+"""Makes training.json: steps of PyTorch's SGD, rates of its schedulers, losses with their gradients.
+
+    pip install torch numpy
+    python training.py
+
+Everything is computed in float64. Numbers are the formula of resnet.py.
+"""
+
+import json
+import pathlib
+import warnings
+
+import numpy as np
+import torch
+
+
+def formula(name, n):
+    """n numbers in [-0.5, 0.5): FNV-1a of the name, xor the index, mixed as MurmurHash3 ends."""
+    seed = 2166136261
+    for byte in name.encode():
+        seed = ((seed ^ byte) * 16777619) & 0xFFFFFFFF
+    with np.errstate(over="ignore"):
+        h = np.arange(n, dtype=np.uint32) * np.uint32(2654435761) ^ np.uint32(seed)
+        h ^= h >> np.uint32(16)
+        h *= np.uint32(0x85EBCA6B)
+        h ^= h >> np.uint32(13)
+        h *= np.uint32(0xC2B2AE35)
+        h ^= h >> np.uint32(16)
+    return (h >> np.uint32(8)).astype(np.float64) / 2**24 - 0.5
+
+
+def sgd(momentum, decay):
+    """Steps at changing rates, with weight decay."""
+    values = torch.from_numpy(formula("values", 8)).requires_grad_()
+    optimiser = torch.optim.SGD([values], lr=1.0, momentum=momentum, nesterov=momentum > 0, weight_decay=decay)
+    steps = []
+    for step, rate in enumerate([0.01, 0.1, 0.03, 0.05]):
+        optimiser.param_groups[0]["lr"] = rate
+        values.grad = torch.from_numpy(formula(f"gradient {step}", 8))
+        optimiser.step()
+        steps.append({"rate": rate, "gradient": values.grad.tolist(), "values": values.tolist()})
+    return {"momentum": momentum, "decay": decay, "values": formula("values", 8).tolist(), "steps": steps}
+
+
+def rates(schedule, steps, epochs):
+    """The rate at each step: LinearLR up to the largest at the last step of the warm-up, then what the schedule says."""
+    parameter = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.SGD([parameter], lr=0.5)
+    warm = max(int(steps * epochs * schedule["warm_up"]), 1)
+    scheduler = torch.optim.lr_scheduler
+    if schedule["name"] == "cosine":
+        then = scheduler.CosineAnnealingLR(optimiser, T_max=steps * epochs - warm)
+    elif schedule["name"] == "step":
+        then = scheduler.StepLR(optimiser, step_size=schedule["every"] * steps, gamma=schedule["factor"])
+    else:
+        then = scheduler.ConstantLR(optimiser, factor=1.0)
+    listed = []
+    for step in range(steps * epochs):
+        if step < warm:
+            listed.append(0.5 * (step + 1) / warm)
+        else:
+            listed.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        # StepLR counts epochs from the first step, the cosine its own steps from the end of the warm-up.
+        if step >= warm or schedule["name"] != "cosine":
+            then.step()
+    return {"schedule": schedule, "steps_and_epochs": [steps, epochs], "rates": listed}
+
+
+def losses():
+    names = ["real", "faceswap", "wav2lip", "fsgan"]
+    logits = 6.0 * formula("logits", 24).reshape(6, 4)
+    labels = torch.tensor([0, 3, 1, 0, 2, 1])
+    cases = []
+    for class_names, loss in [
+        (names, {}),
+        (names, {"label_smoothing": 0.1}),
+        (names, {"cross_entropy": 0.0, "focal": 1.0}),
+        (names, {"cross_entropy": 0.0, "focal": 1.0, "focal_gamma": 0.5}),
+        (names, {"cross_entropy": 0.0, "real_fake": 1.0}),
+        (names[1:3] + names[:1] + names[3:], {"cross_entropy": 0.7, "real_fake": 0.3}),
+        (names, {"cross_entropy": 0.5, "label_smoothing": 0.05, "focal": 0.25, "focal_gamma": 3.0, "real_fake": 0.25}),
+    ]:
+        z = torch.from_numpy(logits).requires_grad_()
+        cross_entropy = torch.nn.functional.cross_entropy
+        total = loss.get("cross_entropy", 1.0) * cross_entropy(z, labels, label_smoothing=loss.get("label_smoothing", 0.0))
+        p = z.softmax(1)
+        own = p[torch.arange(6), labels]
+        total = total + loss.get("focal", 0.0) * (-((1 - own) ** loss.get("focal_gamma", 2.0)) * own.log()).mean()
+        real = class_names.index("real")
+        is_real = (labels == real).double()
+        binary = torch.nn.functional.binary_cross_entropy(p[:, real], is_real)
+        total = total + loss.get("real_fake", 0.0) * binary
+        total.backward()
+        cases.append({"class_names": class_names, "loss": loss, "value": total.item(), "gradient": z.grad.tolist()})
+    return {"logits": logits.tolist(), "labels": labels.tolist(), "cases": cases}
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+    out = {
+        "torch": torch.__version__.split("+")[0],
+        "sgd": [sgd(0.9, 0.1), sgd(0.0, 0.0)],
+        "schedules": [
+            rates({"name": "cosine", "warm_up": 0.1}, 4, 5),
+            rates({"name": "step", "warm_up": 0.1, "every": 2, "factor": 0.3}, 4, 5),
+            rates({"name": "constant", "warm_up": 0.25}, 4, 5),
+        ],
+        "losses": losses(),
+    }
+    path = pathlib.Path(__file__).with_name("training.json")
+    path.write_text(json.dumps(out, indent=1) + "\n")
+    print(path)
