@@ -59,7 +59,7 @@ def main():
         "-o", out / "people")
     run("forge", out / "people", "--frames", 12, "--every", 1, "--donors", 1, "--controls", 2, *seed, "-o", out / "forged")
     run("extract", out / "forged" / "manifest.parquet", "--frames", 12, "--min-frames", 8, "--size", 112, "-o", out / "clips")
-    run("train", out / "clips" / "manifest.parquet", "--task", "multiclass", *seed, "-o", out / "runs")
+    run("train", out / "clips" / "manifest.parquet", "--recipe", "demo", "--task", "multiclass", *seed, "-o", out / "runs")
     run("predict", out / "clips" / "manifest.parquet", "--run", out / "runs", "--samples", 50, *seed, "-o", out / "predictions")
     run("analyze", out / "predictions" / "predictions.parquet", "-o", out / "report")
 
