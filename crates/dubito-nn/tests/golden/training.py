@@ -1,6 +1,6 @@
 """Makes training.json: steps of PyTorch's SGD, rates of its schedulers, losses with their gradients.
 
-    pip install torch numpy
+    pip install torch torchvision numpy
     python training.py
 
 Everything is computed in float64. Numbers are the formula of resnet.py.
@@ -10,23 +10,9 @@ import json
 import pathlib
 import warnings
 
-import numpy as np
 import torch
 
-
-def formula(name, n):
-    """n numbers in [-0.5, 0.5): FNV-1a of the name, xor the index, mixed as MurmurHash3 ends."""
-    seed = 2166136261
-    for byte in name.encode():
-        seed = ((seed ^ byte) * 16777619) & 0xFFFFFFFF
-    with np.errstate(over="ignore"):
-        h = np.arange(n, dtype=np.uint32) * np.uint32(2654435761) ^ np.uint32(seed)
-        h ^= h >> np.uint32(16)
-        h *= np.uint32(0x85EBCA6B)
-        h ^= h >> np.uint32(13)
-        h *= np.uint32(0xC2B2AE35)
-        h ^= h >> np.uint32(16)
-    return (h >> np.uint32(8)).astype(np.float64) / 2**24 - 0.5
+from resnet import formula
 
 
 def sgd(momentum, decay):
