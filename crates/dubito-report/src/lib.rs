@@ -21,6 +21,7 @@
 //! | [`rates`] | how often something is called fake, with clustered intervals |
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
+//! | [`section`] | one experiment of a study: words, tables and charts as data |
 //! | [`lines`] | a figure of lines, each on axes of its own: signals and spectra |
 //! | [`report`] | everything together, written to a folder |
 
@@ -38,6 +39,7 @@ pub mod predictions;
 pub mod rates;
 pub mod report;
 pub mod scores;
+pub mod section;
 pub mod sheet;
 mod tables;
 pub mod unseen;
