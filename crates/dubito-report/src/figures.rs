@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use dubito_stats::bootstrap::quantile;
 use dubito_stats::forensic::{CrossEntropy, TippettPoint};
 use dubito_stats::{Confidence, Items, ReliabilityBin, Scored, StatsError, reliability_of};
+use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -32,7 +33,7 @@ pub struct Figure {
     /// Its file's name, without extension.
     pub name: String,
     /// Its title.
-    pub title: &'static str,
+    pub title: String,
     /// How to read it.
     pub caption: String,
     /// The drawing, as SVG.
@@ -46,18 +47,18 @@ pub(crate) const FAMILY: &str = "Inter, Helvetica, Arial, sans-serif";
 const REGULAR: &[u8] = include_bytes!("../fonts/Inter-Regular.otf");
 const SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.otf");
 
-const INK: RGBColor = RGBColor(31, 36, 48);
-const GREY: RGBColor = RGBColor(106, 114, 128);
-const RULE: RGBColor = RGBColor(226, 229, 234);
+pub(crate) const INK: RGBColor = RGBColor(31, 36, 48);
+pub(crate) const GREY: RGBColor = RGBColor(106, 114, 128);
+pub(crate) const RULE: RGBColor = RGBColor(226, 229, 234);
 pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
-const SKY: RGBColor = RGBColor(64, 150, 200);
+pub(crate) const SKY: RGBColor = RGBColor(64, 150, 200);
 pub(crate) const ORANGE: RGBColor = RGBColor(213, 94, 0);
-const GREEN: RGBColor = RGBColor(0, 128, 96);
-const PURPLE: RGBColor = RGBColor(170, 80, 130);
-const OCHRE: RGBColor = RGBColor(180, 125, 0);
+pub(crate) const GREEN: RGBColor = RGBColor(0, 128, 96);
+pub(crate) const PURPLE: RGBColor = RGBColor(170, 80, 130);
+pub(crate) const OCHRE: RGBColor = RGBColor(180, 125, 0);
 
 /// Width of every figure in the units of its SVG.
-const WIDTH: u32 = 880;
+pub(crate) const WIDTH: u32 = 880;
 /// At most this many points of one group are drawn, evenly chosen by rank.
 const MOST_POINTS: usize = 250;
 
@@ -440,39 +441,68 @@ pub(crate) fn fonts() -> Result<(), String> {
 }
 
 /// Draw one figure as SVG.
-pub(crate) fn draw_svg(name: &'static str, height: u32, what: &impl Draw) -> Result<String, ReportError> {
+pub(crate) fn draw_svg(name: &str, height: u32, what: &impl Draw) -> Result<String, ReportError> {
+    svg_of_detail(name, height, 1, what)
+}
+
+/// Draw one figure as SVG whose places are whole multiples of 1 / `detail`: the drawing library knows whole ones only.
+fn svg_of_detail(name: &str, height: u32, detail: u32, what: &impl Draw) -> Result<String, ReportError> {
     let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
     fonts().map_err(failed)?;
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, (detail * WIDTH, detail * height)).into_drawing_area();
         area.fill(&WHITE).map_err(|e| failed(said(e)))?;
-        what.draw(&area, 1.0).map_err(failed)?;
+        what.draw(&area, f64::from(detail)).map_err(failed)?;
         area.present().map_err(|e| failed(said(e)))?;
     }
-    Ok(svg)
+    let size = |times: u32| format!("<svg width=\"{}\" height=\"{}\"", times * WIDTH, times * height);
+    Ok(svg.replacen(&size(detail), &size(1), 1))
 }
 
 /// Draw one figure as SVG, and as PNG of twice the size.
 pub(crate) fn figure(
-    name: &'static str,
-    title: &'static str,
+    name: &str,
+    title: impl Into<String>,
     caption: String,
     height: u32,
     what: &impl Draw,
 ) -> Result<Figure, ReportError> {
-    let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
     let svg = draw_svg(name, height, what)?;
-    let (width, tall) = (2 * WIDTH, 2 * height);
-    let mut pixels = vec![255u8; (width * tall * 3) as usize];
+    let png = encoded(name, &bitmap(name, height, what)?)?;
+    Ok(Figure { name: name.into(), title: title.into(), caption, svg, png })
+}
+
+/// [`figure`], with SVG of finer detail.
+pub(crate) fn fine_figure(
+    name: &str,
+    title: &str,
+    caption: &str,
+    height: u32,
+    what: &impl Draw,
+) -> Result<Figure, ReportError> {
+    let svg = svg_of_detail(name, height, 4, what)?;
+    let png = encoded(name, &bitmap(name, height, what)?)?;
+    Ok(Figure { name: name.into(), title: title.into(), caption: caption.into(), svg, png })
+}
+
+/// Draw one figure as picture of twice its size.
+pub(crate) fn bitmap(name: &str, height: u32, what: &impl Draw) -> Result<RgbImage, ReportError> {
+    let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
+    fonts().map_err(failed)?;
+    let mut picture = RgbImage::from_pixel(2 * WIDTH, 2 * height, image::Rgb([255; 3]));
     {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, tall)).into_drawing_area();
-        area.fill(&WHITE).map_err(|e| failed(said(e)))?;
+        let area = BitMapBackend::with_buffer(&mut picture, (2 * WIDTH, 2 * height)).into_drawing_area();
         what.draw(&area, 2.0).map_err(failed)?;
         area.present().map_err(|e| failed(said(e)))?;
     }
-    let png = encode_png(&pixels, width, tall).map_err(|e| failed(said(e)))?;
-    Ok(Figure { name: name.into(), title, caption, svg, png })
+    Ok(picture)
+}
+
+/// A picture as PNG.
+pub(crate) fn encoded(name: &str, picture: &RgbImage) -> Result<Vec<u8>, ReportError> {
+    let failed = |e: png::EncodingError| ReportError::Figure { figure: name.into(), problem: said(e) };
+    encode_png(picture.as_raw(), picture.width(), picture.height()).map_err(failed)
 }
 
 fn encode_png(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
@@ -487,13 +517,13 @@ fn encode_png(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::En
 }
 
 /// Text of a height in CSS pixels.
-fn text<'a>(pixels: f64, color: &'a RGBColor, bold: bool, scale: f64) -> TextStyle<'a> {
+pub(crate) fn text<'a>(pixels: f64, color: &'a RGBColor, bold: bool, scale: f64) -> TextStyle<'a> {
     let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
     // The drawing library's size is the height of a line, 1.24 times that of the letters.
     TextStyle::from((FAMILY, pixels * 1.24 * scale, style)).color(color)
 }
 
-fn at(style: TextStyle<'_>, horizontal: HPos, vertical: VPos) -> TextStyle<'_> {
+pub(crate) fn at(style: TextStyle<'_>, horizontal: HPos, vertical: VPos) -> TextStyle<'_> {
     style.pos(Pos::new(horizontal, vertical))
 }
 

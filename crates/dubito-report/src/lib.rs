@@ -21,11 +21,14 @@
 //! | [`rates`] | how often something is called fake, with clustered intervals |
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
+//! | [`charts`] | the charts of a section, drawn, and the data behind them |
 //! | [`section`] | one experiment of a study: words, tables and charts as data |
 //! | [`lines`] | a figure of lines, each on axes of its own: signals and spectra |
+//! | [`study`] | the report of a whole study: sections to one page and its files |
 //! | [`report`] | everything together, written to a folder |
 
 mod apart;
+pub mod charts;
 pub mod classes;
 pub mod comparison;
 pub mod decisions;
@@ -41,6 +44,7 @@ pub mod report;
 pub mod scores;
 pub mod section;
 pub mod sheet;
+pub mod study;
 mod tables;
 pub mod unseen;
 pub mod verdict;
@@ -57,6 +61,7 @@ pub use input::{Explanation, InputOptions, View, explain};
 pub use predictions::{PredictionWriter, Row};
 pub use report::{Example, ReportInput, write_report};
 pub use scores::{NotLearned, Origin, ScoreSet, Scores};
+pub use study::{StudyReport, write_section, write_study};
 pub use verdict::{Judgement, Sentence};
 
 /// Give a finished temporary file its name, readable as any new file is.

@@ -127,7 +127,7 @@ fn write_metrics(out: &Path, scores: &Scores, metrics: &Metrics, input: &ReportI
         .map_err(|e| ReportError::Write { path: out.join("metrics.json"), source: e.into() })?;
     for table in &shown {
         let path = out.join("tables").join(table.file_name()).with_extension("tex");
-        write_atomically(&path, table.latex().as_bytes())?;
+        write_atomically(&path, table.latex(&table.file_name()).as_bytes())?;
     }
     write_tables(&out.join("tables"), scores, metrics, input)?;
     for figure in &figures {
@@ -542,8 +542,8 @@ struct Card {
     sentence: Sentence,
 }
 
-const WOFF_REGULAR: &[u8] = include_bytes!("../fonts/Inter-Regular.woff2");
-const WOFF_SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.woff2");
+pub(crate) const WOFF_REGULAR: &[u8] = include_bytes!("../fonts/Inter-Regular.woff2");
+pub(crate) const WOFF_SEMIBOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.woff2");
 
 /// Tables of single items are left out beyond this many.
 pub const MOST_TABLE_ITEMS: usize = 200_000;
@@ -678,7 +678,7 @@ fn origins(scores: &Scores, metrics: &Metrics) -> Vec<(String, usize, usize, usi
 }
 
 /// The fields of an object, nested ones with dots.
-fn flattened(value: &serde_json::Value) -> Vec<(String, String)> {
+pub(crate) fn flattened(value: &serde_json::Value) -> Vec<(String, String)> {
     fn walk(name: &str, value: &serde_json::Value, rows: &mut Vec<(String, String)>) {
         use serde_json::Value;
         match value {

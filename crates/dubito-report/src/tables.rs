@@ -16,6 +16,8 @@ pub(crate) struct Shown {
     pub caption: String,
     pub header: Vec<String>,
     pub rows: Vec<(String, String, Vec<Cell>)>,
+    /// Which columns behind the first hold words, not numbers; those that are not listed hold numbers.
+    pub words: Vec<bool>,
     pub notes: Vec<(usize, String)>,
 }
 
@@ -48,10 +50,15 @@ pub(crate) fn origin_groups(metrics: &Metrics, level: Level) -> Vec<(Origin, &Gr
 
 /// Cells of one table, which number the reasons for what is undefined.
 #[derive(Default)]
-struct Notes(Vec<String>);
+pub(crate) struct Notes(Vec<String>);
 
 impl Notes {
     fn cell(&mut self, estimate: &Estimate) -> Cell {
+        self.cell_as(estimate, |value| format!("{value:.3}"))
+    }
+
+    /// The cell of an estimate whose numbers are written so.
+    pub fn cell_as(&mut self, estimate: &Estimate, number: impl Fn(f64) -> String) -> Cell {
         let note = match &estimate.undefined_because {
             None => 0,
             Some(reason) => {
@@ -63,13 +70,13 @@ impl Notes {
             }
         };
         let interval = match (estimate.low, estimate.high) {
-            (Some(low), Some(high)) => format!("{low:.3} to {high:.3}"),
+            (Some(low), Some(high)) => format!("{} to {}", number(low), number(high)),
             _ => String::new(),
         };
-        Cell { value: estimate.value.map_or("–".into(), |v| format!("{v:.3}")), interval, note }
+        Cell { value: estimate.value.map_or("–".into(), number), interval, note }
     }
 
-    fn numbered(self) -> Vec<(usize, String)> {
+    pub fn numbered(self) -> Vec<(usize, String)> {
         self.0.into_iter().enumerate().map(|(at, reason)| (at + 1, reason)).collect()
     }
 }
@@ -117,6 +124,7 @@ pub(crate) fn tables(metrics: &Metrics) -> Vec<Shown> {
         caption: "Under each number its interval. Resampling adds noise of its own to a calibration error, so its interval sits high; compare the error with what chance alone gives.".into(),
         header: ["Metric".to_string()].into_iter().chain(heads).collect(),
         rows,
+        words: Vec::new(),
         notes: notes.numbered(),
     }];
     for &level in &levels {
@@ -139,6 +147,7 @@ pub(crate) fn tables(metrics: &Metrics) -> Vec<Shown> {
             caption: "Each fold was held out from a detector of its own. If they differ much, the result hangs on who was in the training data.".into(),
             header: ["Fold", "Accuracy", "AUROC", "ECE", "Total", "Aleatoric", "Epistemic"].map(String::from).to_vec(),
             rows,
+            words: Vec::new(),
             notes: notes.numbered(),
         });
     }
@@ -186,6 +195,7 @@ fn by_origin_table(metrics: &Metrics, level: Level) -> Option<Shown> {
         caption: "Called fake: a false alarm for reals and null controls, a catch for fakes. The AUROC sets the fakes of one generator against the untouched reals; with controls, against the null controls too. Uncertainties are means over the row's own items, in nats.".into(),
         header: header.into_iter().map(String::from).collect(),
         rows,
+        words: Vec::new(),
         notes: notes.numbered(),
     })
 }
@@ -204,7 +214,14 @@ fn complement(share: &Estimate) -> Estimate {
 impl Shown {
     fn new(title: impl Into<String>, caption: impl Into<String>, header: &[&str]) -> Self {
         let header = header.iter().map(|head| head.to_string()).collect();
-        Self { title: title.into(), caption: caption.into(), header, rows: Vec::new(), notes: Vec::new() }
+        Self {
+            title: title.into(),
+            caption: caption.into(),
+            header,
+            rows: Vec::new(),
+            words: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Of its title, for a file.
@@ -215,14 +232,24 @@ impl Shown {
     }
 
     /// As a LaTeX table (package `booktabs`): the interval behind the number, the reasons below.
-    pub fn latex(&self) -> String {
-        let columns = "r".repeat(self.header.len().saturating_sub(1));
+    pub fn latex(&self, label: &str) -> String {
+        let columns: String = (0..self.header.len().saturating_sub(1))
+            .map(|column| {
+                let longest =
+                    self.rows.iter().filter_map(|row| row.2.get(column)).map(|cell| cell.value.chars().count());
+                match (self.words.get(column), longest.max()) {
+                    (Some(true), Some(41..)) => "p{5cm}",
+                    (Some(true), _) => "l",
+                    _ => "r",
+                }
+            })
+            .collect();
         let line = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
         let mut text = format!(
             "% \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n\\caption{{{}. {}}}\n\\label{{tab:{}}}\n\\begin{{tabular}}{{l{columns}}}\n\\toprule\n",
             escaped(&self.title),
             escaped(&self.caption),
-            self.file_name()
+            label
         );
         text += &line(self.header.iter().map(|head| escaped(head)).collect());
         text += "\\midrule\n";
@@ -258,7 +285,16 @@ fn escaped(text: &str) -> String {
             '^' => safe += "\\textasciicircum{}",
             '<' => safe += "\\textless{}",
             '>' => safe += "\\textgreater{}",
+            '|' => safe += "\\textbar{}",
             '–' => safe += "--",
+            '−' => safe += "$-$",
+            '×' => safe += "$\\times$",
+            '≤' => safe += "$\\le$",
+            '≥' => safe += "$\\ge$",
+            '…' => safe += "\\ldots{}",
+            // Behind the end of a row these would belong to it.
+            '[' | '*' => safe.extend(['{', c, '}']),
+            c if c.is_control() => safe.push(' '),
             c => safe.push(c),
         }
     }
@@ -266,7 +302,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A cell without a number of its own.
-fn words(text: impl Into<String>) -> Cell {
+pub(crate) fn words(text: impl Into<String>) -> Cell {
     Cell { value: text.into(), interval: String::new(), note: 0 }
 }
 
