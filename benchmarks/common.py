@@ -1,5 +1,6 @@
 """What every benchmark here needs: an environment for the peers, our example programs, the line of results."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,7 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment(name, packages):
-    """The Python of the virtual environment `.venv/NAME`, made and filled with `packages` where it is missing."""
+    """The Python that has `packages`: this one, or that of the virtual environment `.venv/NAME`, made and filled where it is
+    missing."""
+    if all(importlib.util.find_spec(package.replace("-", "_")) for package in packages):
+        return Path(sys.executable)
     folder = ROOT / ".venv" / name
     python = folder / "bin" / "python"
     stamp = folder / "packages.json"
@@ -23,9 +27,10 @@ def environment(name, packages):
     return python
 
 
-def example(crate, name):
-    """Builds an example program of a crate for release; gives its path."""
-    subprocess.run(["cargo", "build", "--release", "--quiet", "-p", crate, "--example", name], cwd=ROOT, check=True)
+def example(crate, name, features=()):
+    """Builds an example program of a crate for release, with features; gives its path."""
+    command = ["cargo", "build", "--release", "--quiet", "-p", crate, "--example", name, "--features", ",".join(features)]
+    subprocess.run(command, cwd=ROOT, check=True)
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / name
 
 

@@ -1,12 +1,13 @@
 """Posterior samples: Monte Carlo dropout and Gaussian weights beside PyTorch and bayesian-torch.
 
-    python benchmarks/inference.py [--rounds 2] [--only variational]
+    python benchmarks/inference.py [--rounds 2] [--only variational] [--device gpu]
 
 Installs torch, torchvision and bayesian-torch into .venv/inference, builds the example `nn_bench`, and times both sides in
 turn on as many threads as there are cores. The peer does it the usual way: T calls of the whole network, with dropout on,
 or with bayesian-torch's reparameterised layers in the scope. Comparisons that end in `/cached` are with PyTorch written by
 hand: what lies before the scope runs once. `memory/...` is the peak of a process that does nothing else. `last_stage` is
-layer4 and the head of ResNet-18, the last of MobileNetV2's five stages and the head. Ends with one JSON line for each
+layer4 and the head of ResNet-18, the last of MobileNetV2's five stages and the head. With `--device gpu` both sides compute there (ours through Vulkan in an
+example built with the feature `wgpu`, theirs through CUDA), each once before it is timed, and memory is left out. Ends with one JSON line for each
 comparison; a ratio above 1 means that we are faster, or take less.
 """
 
@@ -39,21 +40,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=2, help="times each side runs; the median counts")
     parser.add_argument("--only", default="", help="only the comparisons whose name holds this, e.g. `head/resnet18`")
     parser.add_argument("--program", help="an example `nn_bench` that is built already")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "gpu"])
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peer:
         print(json.dumps(peer(json.loads(arguments.peer))))
         return
-    program = arguments.program or common.example("dubito-nn", "nn_bench")
+    gpu = arguments.device == "gpu"
+    program = arguments.program or common.example("dubito-nn", "nn_bench", ["wgpu"] if gpu else [])
 
     tasks = {}
     for detector in ["resnet18", "mobilenet_v2"]:
         for name, task in TASKS.items():
-            task = {**task, "detector": detector, "batch": BATCH, "size": SIZE}
+            task = {**task, "detector": detector, "batch": BATCH, "size": SIZE, "device": arguments.device}
             tasks[f"{name}/{detector}"] = task
             if name in CACHED:
                 tasks[f"{name}/{detector}/cached"] = {**task, "cached": True}
-            if name in MEMORY:
+            if name in MEMORY and not gpu:
                 tasks[f"memory/{name}/{detector}"] = {**task, "samples": 10}
     for name, task in tasks.items():
         if arguments.only not in name:
@@ -65,7 +68,8 @@ def main():
         if what == "peak_mib":
             common.report(name, ours, theirs, "MiB", lower_is_better=True)
         else:
-            common.report(name, BATCH / ours, BATCH / theirs, f"images/s of {task['samples']} samples")
+            where = " on a GPU" if gpu else ""
+            common.report(name, BATCH / ours, BATCH / theirs, f"images/s of {task['samples']} samples{where}")
 
 
 def ask(command, task=None):
@@ -120,13 +124,17 @@ def peer(task):
             once, each = front[:-1], torch.nn.Sequential(front[-1], back, head)
         else:
             once, each = front, torch.nn.Sequential(back, head)
-    x = torch.randn(task["batch"], 3, task["size"], task["size"])
+    gpu = task["device"] == "gpu"
+    device = torch.device("cuda" if gpu else "cpu")
+    net, once, each = net.to(device), once.to(device), each.to(device)
+    x = torch.randn(task["batch"], 3, task["size"], task["size"], device=device)
     with torch.inference_mode():
         net(x[:1])
-        begin = time.perf_counter()
-        y = once(x)
-        samples = torch.stack([each(y).softmax(1) for _ in range(task["samples"])])
-        seconds = time.perf_counter() - begin
+        for _ in range(2 if gpu else 1):
+            begin = time.perf_counter()
+            y = once(x)
+            samples = torch.stack([each(y).softmax(1) for _ in range(task["samples"])]).cpu()
+            seconds = time.perf_counter() - begin
     assert samples.shape == (task["samples"], task["batch"], 2)
     return {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

@@ -1,15 +1,20 @@
 //! The layers of a detector as tensor operations: convolution, batch norm, pooling; feature maps are [items, h, w, channels].
 //!
-//! Convolutions gather patches into rows and multiply once for the whole batch. On small maps that is
-//! several times faster on a CPU than a convolution item by item, both ways.
+//! On the CPU convolutions gather patches into rows and multiply once for the whole batch. On small maps that is
+//! several times faster there than a convolution item by item, both ways. Elsewhere the device's own convolution runs.
 
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Int, Slice, Tensor, TensorData, activation};
 
 use crate::depthwise::depthwise;
+use crate::host::is_host;
 use crate::network::{Activation, Convolution, Pool};
 
-/// Patches are gathered for so many values at a time, to bound memory (4 MiB).
+/// Patches are gathered for so many values at a time, to bound memory: 4 MiB, which is in reach of a CPU's caches.
 const PATCH_VALUES: usize = 1 << 20;
+/// The same on other devices (256 MiB), where each part costs a launch.
+const DEVICE_PATCH_VALUES: usize = 1 << 26;
 
 /// Convolves `[items, h, w, in]` with a matrix `[places of the kernel * in / groups, out]`; no bias.
 ///
@@ -18,6 +23,10 @@ pub(crate) fn convolve(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> T
     let [items, h, w, c] = x.dims();
     if conv.is_depthwise() {
         return depthwise(x, weight, conv);
+    }
+    let at_each_pixel = conv.places() == 1 && conv.stride == [1, 1] && conv.groups == 1;
+    if !is_host(&x) && conv.time.is_none() && !at_each_pixel {
+        return native(x.permute([0, 3, 1, 2]), weight, conv);
     }
     if conv.groups > 1 {
         let (input, out) = (conv.input / conv.groups, conv.out / conv.groups);
@@ -53,6 +62,9 @@ pub(crate) fn convolve(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> T
 /// even place and side, is half as large at stride 1: the same sum in longer rows.
 pub(crate) fn convolve_planes(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> Tensor<4> {
     let [items, c, h, w] = x.dims();
+    if !is_host(&x) && conv.time.is_none() {
+        return native(x, weight, conv);
+    }
     if conv.stride != [2, 2] || conv.dilation != [1, 1] || conv.groups != 1 || conv.time.is_some() {
         return convolve(x.permute([0, 2, 3, 1]), weight, conv);
     }
@@ -77,6 +89,20 @@ pub(crate) fn convolve_planes(x: Tensor<4>, weight: Tensor<2>, conv: &Convolutio
     let before = [0, conv.padding[0][0].div_ceil(2), conv.padding[1][0].div_ceil(2)];
     let patch = Patch { kernel: [1, half[0], half[1]], stride: [1; 3], dilation: [1; 3], before };
     gather(x, weight, patch, [1, h2, w2], [1, oh, ow])
+}
+
+/// The device's own convolution of planes `[items, in, h, w]` with a matrix `[places of the kernel * in / groups, out]`:
+/// `[items, h', w', out]`.
+fn native(x: Tensor<4>, weight: Tensor<2>, conv: &Convolution) -> Tensor<4> {
+    let [kh, kw] = conv.kernel;
+    let weight = weight.reshape([kh, kw, conv.input / conv.groups, conv.out]).permute([3, 2, 0, 1]);
+    let options = ConvOptions {
+        stride: conv.stride,
+        padding: conv.padding.map(|[before, after]| (before, after)),
+        dilation: conv.dilation,
+        groups: conv.groups,
+    };
+    conv2d(x, weight, None, options).permute([0, 2, 3, 1])
 }
 
 /// Where the input of each output pixel lies, along frames, down and across.
@@ -114,7 +140,8 @@ fn gather(x: Tensor<4>, weight: Tensor<2>, patch: Patch, size: [usize; 3], out_s
     let [length, out] = weight.dims();
     let (pixels, out_pixels): (usize, usize) = (size.iter().product(), out_size.iter().product());
     let [frames, oh, ow] = out_size;
-    let chunk = (PATCH_VALUES / (out_pixels * length)).clamp(1, items.max(1));
+    let values = if is_host(&x) { PATCH_VALUES } else { DEVICE_PATCH_VALUES };
+    let chunk = (values / (out_pixels * length)).clamp(1, items.max(1));
     let index = patch_index(chunk, size, out_size, patch, &x.device());
     let chunks: Vec<Tensor<4>> = (0..items)
         .step_by(chunk)
@@ -239,8 +266,8 @@ pub(crate) fn batch_norm(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<2>, epsil
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use burn::tensor::module::{conv2d, conv3d, max_pool2d};
-    use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+    use burn::tensor::module::{conv3d, max_pool2d};
+    use burn::tensor::ops::MaxPoolOptions;
 
     use super::*;
     use crate::network::Time;
@@ -282,6 +309,7 @@ mod tests {
             let want = conv2d(x.clone(), weight, None, options).permute([0, 2, 3, 1]);
             let what = format!("{conv:?}");
             assert_close(convolve_planes(x.clone(), matrix.clone(), &conv), want.clone(), &what);
+            assert_close(native(x.clone(), matrix.clone(), &conv), want.clone(), &what);
             assert_close(convolve(x.permute([0, 2, 3, 1]), matrix, &conv), want, &what);
         }
     }
