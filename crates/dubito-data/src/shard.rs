@@ -45,6 +45,16 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
+    /// Its number, from 1.
+    pub fn number(self) -> u32 {
+        self.number
+    }
+
+    /// How many there are.
+    pub fn of(self) -> u32 {
+        self.of
+    }
+
     /// Whether a row is this part's: by the BLAKE3 of its video's name (of its path, where it has none) modulo the number
     /// of parts, so that it depends neither on the order of the rows nor on the others.
     pub fn takes(&self, row: &Row) -> bool {

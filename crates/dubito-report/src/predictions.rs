@@ -63,14 +63,30 @@ pub struct Row {
     pub split: Option<String>,
     /// The fold of a cross-fitted evaluation in which the item was held out.
     pub fold: Option<String>,
+    /// What the data set says of the person's skin tone, in its own words.
+    pub skin_tone: Option<String>,
+    /// What it says of the person's gender.
+    pub gender: Option<String>,
 }
 
 /// The optional columns that hold text, in the order of [`Row::texts`].
-const TEXTS: [&str; 9] = ["video", "generator", "control", "identity", "donor", "detector", "dataset", "split", "fold"];
+const TEXTS: [&str; 11] = [
+    "video",
+    "generator",
+    "control",
+    "identity",
+    "donor",
+    "detector",
+    "dataset",
+    "split",
+    "fold",
+    "skin_tone",
+    "gender",
+];
 
 impl Row {
     /// The optional texts, in the order of [`TEXTS`].
-    fn texts(&self) -> [&Option<String>; 9] {
+    fn texts(&self) -> [&Option<String>; 11] {
         [
             &self.video,
             &self.generator,
@@ -81,6 +97,8 @@ impl Row {
             &self.dataset,
             &self.split,
             &self.fold,
+            &self.skin_tone,
+            &self.gender,
         ]
     }
 }

@@ -402,7 +402,7 @@ impl Scores {
     }
 
     /// The same of the units that `keep`, asked with their index, says so; `name` stands for the split.
-    pub(crate) fn part(&self, name: &str, keep: impl Fn(usize) -> bool) -> Self {
+    pub fn part(&self, name: &str, keep: impl Fn(usize) -> bool) -> Self {
         let part_of = |set: &ScoreSet| {
             let of = |level: Level| -> (Items, Vec<u32>) {
                 let items = set.of(level);

@@ -110,7 +110,8 @@ pub fn demo(
     let lesson = Lesson::of(&rows, &ClassList::default(), "multiclass", &LEFT_OUT.map(str::to_owned))?;
     let runs = train_rounds(&rows, &store, &out.join("runs"), &train_options, &lesson, None, TRAIN, on_progress)?;
 
-    let predict_options = PredictOptions { samples: SAMPLES, seed: *seed, device: "cpu".into(), views: false };
+    let predict_options =
+        PredictOptions { samples: SAMPLES, seed: *seed, device: "cpu".into(), views: false, name: None };
     let predictions = predict(&rows, &store, &runs, out, &predict_options, &provenance, PREDICT, on_progress)?;
 
     on_progress(&Progress { step: REPORT, done: 0, total: 1, item: "metrics and figures".into() });

@@ -20,6 +20,7 @@ pub mod recipe;
 pub mod report;
 pub mod sheet;
 pub mod simulate;
+pub mod study;
 pub mod train;
 
 pub use crops::{SignalCrops, StoreCrops};

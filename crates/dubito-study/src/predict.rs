@@ -27,6 +27,8 @@ pub struct PredictOptions {
     pub device: String,
     /// Whether the samples of an ONNX detector are views of each image; without it they are all the same.
     pub views: bool,
+    /// What the detector is called in the predictions; its architecture (or file) without it.
+    pub name: Option<String>,
 }
 
 /// A detector and the fold that it predicts (`None`: everything).
@@ -196,7 +198,8 @@ pub fn predict(
                 }
             };
             let frames = found.frames.iter().map(|&i| clip.frame_index[i]);
-            write_clip(&mut writer, &task, row, frames, &values, options.samples as usize, run)?;
+            let name = options.name.clone().unwrap_or_else(|| run.name());
+            write_clip(&mut writer, &task, row, frames, &values, options.samples as usize, (run, &name))?;
             done += 1;
             if !on_progress(&Progress { step, done, total, item: row.video.clone() }) {
                 return Err(StudyError::stopped());
@@ -261,7 +264,7 @@ fn write_clip(
     frames: impl Iterator<Item = u64>,
     values: &[f32],
     samples: usize,
-    run: &Detector,
+    (run, name): (&Detector, &str),
 ) -> Result<(), StudyError> {
     let width = kept_classes(task).len();
     let label = run.class_for(row).0.unwrap_or(predictions::OTHER_FAKE);
@@ -282,10 +285,12 @@ fn write_clip(
                 control: row.control.clone(),
                 identity: Some(row.identity.clone()),
                 donor: row.donor.clone(),
-                detector: Some(run.name()),
+                detector: Some(name.to_owned()),
                 dataset: Some(row.dataset.clone()),
                 split: None,
                 fold: (!row.split.is_empty()).then(|| row.split.clone()),
+                skin_tone: row.skin_tone.clone(),
+                gender: row.gender.clone(),
             })?;
         }
     }

@@ -279,7 +279,7 @@ fn unknown(section: &str, key: &str) -> (String, String) {
 }
 
 /// `did you mean ...?` where a name is near enough.
-fn nearest(name: &str, known: &[&str]) -> String {
+pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
     let distance = |other: &&&str| strsim::damerau_levenshtein(name, other);
     match known.iter().min_by_key(distance) {
         Some(best) if distance(&best) <= 1 + name.len() / 4 => format!("did you mean `{best}`? "),

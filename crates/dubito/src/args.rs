@@ -75,6 +75,9 @@ pub enum Command {
     Weights(crate::weights::Weights),
     /// Turn predictions into metrics, figures and a report
     Analyze(Analyze),
+    /// Plan, run and report a whole study from one file
+    #[command(subcommand)]
+    Study(crate::study::Study),
     /// Do all of it: from a folder of real face videos to a report
     Demo(Demo),
     /// Run the embedded decoder or encoder (for the program itself)

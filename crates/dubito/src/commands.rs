@@ -51,6 +51,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Detect(arguments) => crate::detect::run(&arguments, &tools()),
         Command::Weights(arguments) => crate::weights::run(&arguments),
         Command::Analyze(arguments) => run_analyze(&arguments),
+        Command::Study(arguments) => crate::study::run(&arguments, &tools()),
         Command::Demo(arguments) => run_demo(&arguments),
         // Handled before anything else is set up.
         Command::Worker { .. } => Ok(()),
@@ -361,6 +362,7 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
         seed: arguments.seed,
         device: arguments.device.clone(),
         views: which.views,
+        name: None,
     };
     let display = Display::new(common.quiet);
     let show = |p: &_| display.show(p);

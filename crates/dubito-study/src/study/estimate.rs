@@ -1,0 +1,61 @@
+//! About how long steps take: rates measured on two cores of a virtual machine, corrected by what a study has measured
+//! itself.
+
+use dubito_nn::{Architecture, TrainConfig};
+
+/// How much a data step is expected to leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Size {
+    /// Videos.
+    pub videos: usize,
+    /// Frames of each.
+    pub frames: usize,
+    /// Side of a crop in pixels.
+    pub side: u32,
+    /// Rounds of cross-fitting.
+    pub folds: usize,
+}
+
+impl Size {
+    /// Frames in all.
+    pub fn inputs(&self) -> f64 {
+        (self.videos * self.frames) as f64
+    }
+}
+
+/// Seconds for each frame that is rendered, forged, or cut.
+pub(crate) const SIMULATE: f64 = 0.05;
+pub(crate) const FORGE: f64 = 0.04;
+pub(crate) const EXTRACT: f64 = 0.025;
+
+/// Seconds in which one crop of 112 pixels goes through a network and back.
+fn crop_seconds(config: &TrainConfig) -> f64 {
+    match config.detector {
+        Architecture::Resnet18 => 0.07 * (config.width.unwrap_or(64) as f64 / 64.0).powf(1.6),
+        Architecture::MobilenetV2 => 0.05,
+        Architecture::MobilenetV3Small => 0.015,
+        Architecture::EfficientnetB0 | Architecture::EfficientnetB0Torchvision => 0.08,
+        Architecture::EfficientnetB4 | Architecture::EfficientnetB4Torchvision => 0.4,
+        Architecture::Xception => 0.5,
+        Architecture::Fakecatcher | Architecture::PpgCells => 0.004,
+        Architecture::Motion | Architecture::MotionFactored => 0.15,
+    }
+}
+
+fn side(size: Size) -> f64 {
+    (f64::from(size.side.max(32)) / 112.0).powi(2)
+}
+
+/// Training of every fold: two thirds of the inputs, all epochs (stopping early is not counted on).
+pub(crate) fn train(config: &TrainConfig, size: Size) -> f64 {
+    // Signals are pictures of windows, each of many frames.
+    let inputs = size.inputs() / config.signal().map_or(1, |signal| signal.window()) as f64;
+    let frozen = if config.freeze.is_some() { 0.4 } else { 1.0 };
+    size.folds as f64 * 0.67 * inputs * config.epochs as f64 * crop_seconds(config) * side(size) * frozen
+}
+
+/// Samples of every input, behind a boundary at the head; `tail` is the part of the network that every sample runs anew.
+pub(crate) fn predict(config: &TrainConfig, size: Size, samples: u32, tail: f64) -> f64 {
+    let inputs = size.inputs() / config.signal().map_or(1, |signal| signal.window()) as f64;
+    inputs * crop_seconds(config) * side(size) / 3.0 * (1.0 + f64::from(samples) * tail)
+}

@@ -1,0 +1,109 @@
+//! Dose and response: what a detector and its uncertainty do as fakes get easier to see.
+
+use dubito_report::section::{Axis, Chart, ChartKind, Curve, CurvesPanel, Section};
+
+use super::{Answering, Kind, metric_table, reading, said};
+use crate::StudyError;
+use crate::study::config::ExperimentConfig;
+use crate::study::plan::{Ask, Planner};
+use crate::study::step::{Role, StepId};
+
+pub(super) const KIND: Kind = Kind {
+    name: "dose",
+    title: "Dose and response",
+    question: "As a forgery gets stronger, does confidence follow, and does uncertainty fall?",
+    keys: &["detectors", "inference", "seeds", "samples", "strengths"],
+    plan,
+    section,
+    seconds: reading,
+};
+
+fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+    let mut found = Vec::new();
+    for detector in planner.detectors_of(experiment) {
+        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
+            for seed in Planner::seeds_of(experiment) {
+                let ask = planner.ask(experiment, &detector, &inference);
+                let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
+                for &strength in &experiment.strengths {
+                    let test = planner.of_strength(&ask.data, strength)?;
+                    found.push(planner.predictions(&Ask {
+                        seed,
+                        samples,
+                        test,
+                        setting: format!("strength = {strength}"),
+                        ..ask.clone()
+                    })?);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
+    let mut section = answering.section(
+        "Detectors trained on the standard strength of each generator judge the same people forged anew at other strengths, each person \
+         by the detector that did not learn from them. Strength goes from 0 (as hard as the forge can) to 1 (traces left as they are). \
+         Intervals: 95 %, bootstrap over people."
+            .into(),
+    );
+    let all = answering.evaluated(&mut section.skipped, &answering.options())?;
+    let columns = [
+        ("AUROC", "auroc"),
+        ("misses", "miss_rate"),
+        ("false alarms", "false_alarm_rate"),
+        ("total (nats)", "total"),
+        ("aleatoric (nats)", "aleatoric"),
+        ("epistemic (nats)", "epistemic"),
+        ("doubt finds errors", "misclassification_auroc_total"),
+    ];
+    section.tables.push(metric_table("dose", "By strength", "Of all videos.", &all, &columns));
+    let strength = |role: &Role| role.setting.split_once(" = ").and_then(|(_, value)| value.parse::<f64>().ok());
+    for (name, title, metric, reference) in [
+        ("dose_auroc", "AUROC by strength", "auroc", Some(("chance".to_owned(), 0.5))),
+        ("dose_total", "Total uncertainty by strength", "total", None),
+        ("dose_epistemic", "Epistemic uncertainty by strength", "epistemic", None),
+    ] {
+        let mut lines: Vec<Curve> = Vec::new();
+        for one in &all {
+            let Some(x) = strength(&one.role) else { continue };
+            let who = one.role.who();
+            match lines.iter_mut().find(|line| line.name == who) {
+                Some(line) => line.points.push((x, one.metric(metric))),
+                None => lines.push(Curve { name: who, points: vec![(x, one.metric(metric))] }),
+            }
+        }
+        section.charts.push(Chart {
+            name: name.into(),
+            title: title.into(),
+            caption: "Over the videos of all generators and the real ones, which stay the same.".into(),
+            kind: ChartKind::Curves {
+                panels: vec![CurvesPanel { title: title.into(), lines }],
+                x: Axis { label: "strength of the forgery".into(), ends: Some([0.0, 1.0]), ..Axis::default() },
+                y: Axis { label: if metric == "auroc" { "AUROC" } else { "nats" }.into(), ..Axis::default() },
+                reference,
+            },
+        });
+    }
+    let mut whos: Vec<String> = all.iter().map(|one| one.role.who()).collect();
+    whos.dedup();
+    for who in whos {
+        let mut of: Vec<_> = all.iter().filter(|one| one.role.who() == who).collect();
+        of.sort_by(|a, b| strength(&a.role).unwrap_or(0.0).total_cmp(&strength(&b.role).unwrap_or(0.0)));
+        if let (Some(weak), Some(strong)) = (of.first(), of.last())
+            && of.len() > 1
+        {
+            section.findings.push(format!(
+                "{who}: from {} to {} the AUROC goes from {} to {}, mean total uncertainty from {} to {} nats.",
+                weak.role.setting,
+                strong.role.setting,
+                said(&weak.metric("auroc")),
+                said(&strong.metric("auroc")),
+                said(&weak.metric("total")),
+                said(&strong.metric("total")),
+            ));
+        }
+    }
+    Ok(section)
+}

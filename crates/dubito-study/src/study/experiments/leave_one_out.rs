@@ -1,0 +1,255 @@
+//! Leave one generator family out: what a detector makes of fakes whose making it never saw.
+
+use std::collections::BTreeMap;
+
+use dubito_report::section::{Axis, Chart, ChartKind, ScatterPanel, Section, Table, Value};
+use dubito_report::unseen::Unseen;
+use dubito_stats::Estimate;
+use dubito_stats::unseen::correlation;
+
+use super::{Answering, Evaluated, Kind, above, reading, said};
+use crate::StudyError;
+use crate::study::config::ExperimentConfig;
+use crate::study::plan::{Ask, Planner};
+use crate::study::step::{Role, StepId};
+
+pub(super) const KIND: Kind = Kind {
+    name: "leave_one_out",
+    title: "A generator that was never seen",
+    question: "When a detector meets fakes by a family of generators that was kept from it, how many does it still catch, and does \
+               its uncertainty rise, so that somebody is warned?",
+    keys: &["detectors", "inference", "seeds", "samples", "leave_out"],
+    plan,
+    section,
+    seconds: reading,
+};
+
+fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+    let left_out = planner.left_out(experiment)?;
+    let mut found = Vec::new();
+    for detector in planner.detectors_of(experiment) {
+        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
+            for seed in Planner::seeds_of(experiment) {
+                for leave_out in &left_out {
+                    let ask = planner.ask(experiment, &detector, &inference);
+                    let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
+                    found.push(planner.predictions(&Ask { seed, samples, leave_out: leave_out.clone(), ..ask })?);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// One detector with one family left out.
+struct Found<'a> {
+    one: &'a Evaluated,
+    unseen: &'a Unseen,
+}
+
+impl Found<'_> {
+    fn left_out(&self) -> String {
+        self.one.role.left_out.join(" and ")
+    }
+
+    /// Detector and method, all seeds alike.
+    fn who(&self) -> String {
+        format!("{} {}", self.one.role.detector, self.one.role.inference)
+    }
+
+    fn doubt(&self, doubt: &str, of: fn(&dubito_stats::unseen::UnseenDoubt) -> &Estimate) -> Estimate {
+        let all = self.unseen.generators.first();
+        let found = all.and_then(|all| all.doubts.get(doubt));
+        found.map_or_else(|| Estimate::undefined("the predictions have no such uncertainty"), |d| of(d).clone())
+    }
+
+    fn caught(&self) -> Estimate {
+        let all = self.unseen.generators.first();
+        all.map_or_else(|| Estimate::undefined("there are no unseen fakes"), |all| all.caught.clone())
+    }
+}
+
+fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
+    let mut section = answering.section(
+        "With a generator its whole family is left out: training, early stopping and everything that is chosen never see it; kin \
+         of which a part was seen count neither as seen nor as unseen. Seen and unseen fakes are of the same people, whom the \
+         detector never saw either, so that what differs is the making alone. Detection of the unseen is the probability that a \
+         video by an unseen generator has the higher uncertainty of it and one that is seen (real or fake): 0.5 is chance. \
+         Intervals: 95 %, bootstrap over people."
+            .into(),
+    );
+    let all = answering.evaluated(&mut section.skipped, &answering.options())?;
+    let mut found = Vec::new();
+    for one in &all {
+        match one.metrics.unseen.iter().find(|unseen| unseen.task == "binary") {
+            Some(unseen) => found.push(Found { one, unseen }),
+            None => section.skipped.push(format!(
+                "{} without {}: no video by what was left out has a prediction",
+                one.role.who(),
+                one.role.left_out.join(" and ")
+            )),
+        }
+    }
+    if found.is_empty() {
+        return Ok(section);
+    }
+    let difference = |found: &Found<'_>, doubt: &str| found.doubt(doubt, |d| &d.difference);
+    let detection = |found: &Found<'_>, doubt: &str| found.doubt(doubt, |d| &d.detection.auroc);
+    section.tables.push(Table {
+        name: "left_out".into(),
+        title: "Each family left out".into(),
+        caption: "Caught: share of the fakes that are called fake. Rise: mean uncertainty on unseen fakes less that on seen ones, in \
+                  nats."
+            .into(),
+        columns: [
+            "detector", "left out", "unseen fakes", "caught unseen", "caught seen", "rise of total", "rise of epistemic",
+            "detection by total", "detection by epistemic",
+        ]
+        .map(str::to_owned)
+        .into(),
+        rows: found
+            .iter()
+            .map(|f| {
+                vec![
+                    Value::Text(f.one.role.who()),
+                    Value::Text(f.left_out()),
+                    Value::Count(f.unseen.generators.first().map_or(0, |all| all.items as u64)),
+                    f.caught().into(),
+                    f.unseen.seen_fakes_caught.clone().into(),
+                    difference(f, "total").into(),
+                    difference(f, "epistemic").into(),
+                    detection(f, "total").into(),
+                    detection(f, "epistemic").into(),
+                ]
+            })
+            .collect(),
+    });
+    section.charts.push(Chart {
+        name: "left_out_detection".into(),
+        title: "Does uncertainty tell what was never seen?".into(),
+        caption: "How well each uncertainty tells videos by unseen generators from all others.".into(),
+        kind: ChartKind::Dots {
+            rows: found.iter().map(|f| format!("{} without {}", f.one.role.who(), f.left_out())).collect(),
+            series: ["total", "aleatoric", "epistemic"]
+                .map(|doubt| (doubt.to_owned(), found.iter().map(|f| detection(f, doubt)).collect()))
+                .into(),
+            x: Axis { label: "AUROC of detecting the unseen".into(), ..Axis::default() },
+            reference: Some(("chance".into(), 0.5)),
+        },
+    });
+    section.charts.push(Chart {
+        name: "left_out_caught".into(),
+        title: "Fakes that are caught".into(),
+        caption: "Share of fakes called fake: by generators that the detector learned from, and by those left out, of the same people."
+            .into(),
+        kind: ChartKind::Dots {
+            rows: found.iter().map(|f| format!("{} without {}", f.one.role.who(), f.left_out())).collect(),
+            series: vec![
+                ("seen generators".into(), found.iter().map(|f| f.unseen.seen_fakes_caught.clone()).collect()),
+                ("unseen generators".into(), found.iter().map(Found::caught).collect()),
+            ],
+            x: Axis { label: "share caught".into(), ends: Some([0.0, 1.0]), ..Axis::default() },
+            reference: None,
+        },
+    });
+
+    // Generalisation against uncertainty, over families and seeds, for each detector.
+    let mut by_who: BTreeMap<String, Vec<&Found<'_>>> = BTreeMap::new();
+    for f in &found {
+        by_who.entry(f.who()).or_default().push(f);
+    }
+    let mut panels = Vec::new();
+    let mut rows = Vec::new();
+    for (who, of) in &by_who {
+        // A family's seeds are averaged: seeds are no further families.
+        let mut families: BTreeMap<String, Vec<(f64, f64, f64)>> = BTreeMap::new();
+        for f in of {
+            let doubt = |name: &str| f.doubt(name, |d| &d.unseen).value;
+            if let (Some(caught), Some(total)) = (f.caught().value, doubt("total")) {
+                families.entry(f.left_out()).or_default().push((caught, total, doubt("epistemic").unwrap_or(f64::NAN)));
+            }
+        }
+        let mean = |values: &[(f64, f64, f64)], pick: fn(&(f64, f64, f64)) -> f64| {
+            values.iter().map(pick).sum::<f64>() / values.len() as f64
+        };
+        let points: Vec<(String, [f64; 3])> = families
+            .iter()
+            .map(|(name, v)| (name.clone(), [mean(v, |p| p.0), mean(v, |p| p.1), mean(v, |p| p.2)]))
+            .collect();
+        let caught: Vec<f64> = points.iter().map(|(_, p)| p[0]).collect();
+        for (at, name) in [(1, "total"), (2, "epistemic")] {
+            let doubts: Vec<f64> = points.iter().map(|(_, p)| p[at]).collect();
+            if doubts.iter().any(|d| d.is_nan()) {
+                continue;
+            }
+            let Ok(found) = correlation(&doubts, &caught, answering.study.1) else { continue };
+            rows.push(vec![
+                Value::Text(who.clone()),
+                name.into(),
+                Value::Count(points.len() as u64),
+                found.spearman.value.clone().into(),
+                found.spearman.p_value.clone().into(),
+            ]);
+            if let Some(rho) = found.spearman.value.value {
+                section.findings.push(format!(
+                    "{who}: over {} families left out, the rank correlation of mean {name} uncertainty with the share caught is {rho:.2} \
+                     (p = {}); negative is what would warn.",
+                    points.len(),
+                    found.spearman.p_value.value.map_or("undefined".to_owned(), |p| format!("{p:.3}")),
+                ));
+            }
+        }
+        panels.push(ScatterPanel {
+            title: who.clone(),
+            groups: vec![("a family left out".into(), points.iter().map(|(_, p)| [p[1], p[0]]).collect())],
+            labels: points.iter().map(|(name, p)| ([p[1], p[0]], name.clone())).collect(),
+        });
+    }
+    section.tables.push(Table {
+        name: "left_out_correlation".into(),
+        title: "Does uncertainty follow failure from family to family?".into(),
+        caption: "Rank correlation (Spearman) over families, the mean of the seeds for each, of mean uncertainty on unseen fakes with the \
+                  share of them that is caught; p by all pairings."
+            .into(),
+        columns: ["detector", "uncertainty", "families", "rank correlation", "p"].map(str::to_owned).into(),
+        rows,
+    });
+    section.charts.push(Chart {
+        name: "left_out_scatter".into(),
+        title: "Generalisation against uncertainty".into(),
+        caption:
+            "Each point is a family left out, the mean over seeds. If uncertainty warns, points fall to the right."
+                .into(),
+        kind: ChartKind::Scatter {
+            panels,
+            x: Axis { label: "mean total uncertainty on unseen fakes (nats)".into(), ..Axis::default() },
+            y: Axis { label: "share of unseen fakes caught".into(), ..Axis::default() },
+        },
+    });
+    for doubt in ["epistemic", "total"] {
+        let of: Vec<(&Found<'_>, Estimate)> =
+            found.iter().map(|f| (f, detection(f, doubt))).filter(|(_, e)| e.value.is_some()).collect();
+        let shown = of.iter().filter(|(_, e)| above(e, 0.5) == Some(true)).count();
+        let values: Vec<f64> = of.iter().filter_map(|(_, e)| e.value).collect();
+        if values.is_empty() {
+            continue;
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let best = of.iter().max_by(|a, b| a.1.value.unwrap_or(0.0).total_cmp(&b.1.value.unwrap_or(0.0)));
+        let mut text = format!(
+            "In {shown} of {} trainings with a family left out, {doubt} uncertainty tells its fakes from what was seen better than chance \
+             (interval above 0.5); on average the AUROC is {mean:.3}.",
+            of.len()
+        );
+        if let Some((f, e)) = best {
+            text += &format!(" The best is {} without {}: {}.", f.one.role.who(), f.left_out(), said(e));
+        }
+        section.findings.insert(0, text);
+    }
+    section.meaning.push(
+        "An uncertainty that does not rise on what was never seen can still find errors among what is known; but it gives no warning of \
+         a new kind of fake, and a verdict on such a video should not lean on it."
+            .into(),
+    );
+    Ok(section)
+}

@@ -1,0 +1,502 @@
+//! From a study's file to its steps: every experiment asks for what it needs, and what two of them need is done once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use dubito_data::classes::ClassList;
+use dubito_data::forge::DATASET;
+use dubito_data::manifest::{self, Label, Row};
+use dubito_nn::TrainConfig;
+
+use super::config::{CROPS, ClipsConfig, DataConfig, ExperimentConfig, InferenceConfig, LeaveOut, StudyConfig};
+use super::estimate::{self, Size};
+use super::step::{Action, Plan, Role, StepId};
+use crate::StudyError;
+use crate::recipe;
+use crate::simulate::SimulateOptions;
+
+/// What an experiment wants to have predicted.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// The data set that detectors are trained on.
+    pub(crate) data: String,
+    /// The one that they are tested on.
+    pub(crate) test: String,
+    pub(crate) detector: String,
+    /// The inference method's name, and what it is.
+    pub(crate) inference: (String, InferenceConfig),
+    pub(crate) task: String,
+    pub(crate) leave_out: Vec<String>,
+    pub(crate) seed: u64,
+    pub(crate) samples: u32,
+    /// Share of labels that are turned before training.
+    pub(crate) turned: f32,
+    /// What is changed, in words, for tables.
+    pub(crate) setting: String,
+}
+
+/// Makes a plan.
+pub(crate) struct Planner<'a> {
+    pub(crate) config: &'a StudyConfig,
+    pub(crate) plan: Plan,
+    classes: BTreeMap<String, ClassList>,
+    manifests: BTreeMap<PathBuf, Vec<Row>>,
+    /// Data sets that experiments make out of those of the file.
+    derived: BTreeMap<String, DataConfig>,
+}
+
+/// The steps of a study. An experiment that cannot be planned is in it with the reason; so is one that needs what this
+/// build or machine has not, unless `everything` is planned.
+///
+/// # Errors
+/// What concerns all experiments: data or recipes that can't be read.
+pub fn plan(config: &StudyConfig, everything: bool) -> Result<Plan, StudyError> {
+    let mut planner = Planner {
+        config,
+        plan: Plan::default(),
+        classes: BTreeMap::new(),
+        manifests: BTreeMap::new(),
+        derived: BTreeMap::new(),
+    };
+    for (name, data) in &config.data {
+        let list = data.classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
+        planner.classes.insert(name.clone(), list);
+    }
+    let mut experiments = Vec::new();
+    for (name, experiment) in &config.experiment {
+        experiments.push((experiment.kind_of(name)?, name, experiment));
+    }
+    // In the order of the kinds, and by name among those of one kind.
+    experiments
+        .sort_by_key(|(kind, name, _)| (super::experiments::KINDS.iter().position(|k| k.name == kind.name), *name));
+    for (kind, name, experiment) in experiments {
+        let gpu_missing = experiment.needs.as_deref() == Some("gpu") && config.device != "gpu";
+        let found = if gpu_missing && !everything {
+            Err("it is declared to need a GPU, and the study's device is the CPU (device = \"gpu\" runs it)".to_owned())
+        } else {
+            planner.experiment(kind, name, experiment).map_err(|error| error.to_string())
+        };
+        planner.plan.experiments.push((name.clone(), found));
+    }
+    Ok(planner.plan)
+}
+
+impl Planner<'_> {
+    fn experiment(
+        &mut self,
+        kind: &'static super::experiments::Kind,
+        name: &str,
+        experiment: &ExperimentConfig,
+    ) -> Result<StepId, StudyError> {
+        let found = (kind.plan)(self, experiment)?;
+        let (roles, needs): (Vec<Role>, Vec<StepId>) = found.into_iter().unzip();
+        if needs.is_empty() {
+            return Err(StudyError::Input {
+                message: "it asks for nothing that there is".into(),
+                hint: "docs/STUDY.md says what each kind needs".into(),
+            });
+        }
+        let size = needs.iter().map(|&need| self.plan.steps[need].size).max_by_key(|s| s.videos).unwrap_or_default();
+        let seconds = (kind.seconds)(self, experiment, size, needs.len());
+        let action = Action::Section {
+            experiment: name.to_owned(),
+            kind: kind.name,
+            config: Box::new(experiment.clone()),
+            study: (self.config.samples, self.config.seed, self.config.replicates),
+            roles,
+        };
+        self.plan.add(format!("experiment {name}"), action, needs, size, seconds)
+    }
+
+    /// The data set of an experiment.
+    pub(crate) fn data_of(&self, experiment: &ExperimentConfig) -> String {
+        let only = self.config.data.keys().next().cloned().unwrap_or_default();
+        experiment.data.clone().unwrap_or(only)
+    }
+
+    /// The detectors of an experiment: those that it names, or all.
+    pub(crate) fn detectors_of(&self, experiment: &ExperimentConfig) -> Vec<String> {
+        match experiment.detectors.as_slice() {
+            [] => self.config.detector.keys().cloned().collect(),
+            named => named.to_vec(),
+        }
+    }
+
+    /// The inference methods of an experiment: those that it names, or `default`.
+    pub(crate) fn inference_of(
+        &self,
+        experiment: &ExperimentConfig,
+        default: &[&str],
+    ) -> Vec<(String, InferenceConfig)> {
+        let names = match experiment.inference.as_slice() {
+            [] => default
+                .iter()
+                .map(|name| (*name).to_owned())
+                .filter(|n| self.config.inference.contains_key(n))
+                .collect(),
+            named => named.to_vec(),
+        };
+        names.into_iter().filter_map(|name| Some((name.clone(), self.config.inference.get(&name)?.clone()))).collect()
+    }
+
+    /// The seeds of an experiment.
+    pub(crate) fn seeds_of(experiment: &ExperimentConfig) -> Vec<u64> {
+        match experiment.seeds.as_slice() {
+            [] => vec![0],
+            seeds => seeds.to_vec(),
+        }
+    }
+
+    /// A detector's settings, with the study's seed and one of the experiment's.
+    pub(crate) fn train_config(&self, detector: &str, seed: u64) -> Result<TrainConfig, StudyError> {
+        let detector = &self.config.detector[detector];
+        let config = recipe::read(&detector.recipe, &detector.changes())?;
+        Ok(TrainConfig { seed: self.config.seed + seed, ..config })
+    }
+
+    fn data(&self, name: &str) -> &DataConfig {
+        self.derived.get(name).unwrap_or_else(|| &self.config.data[name])
+    }
+
+    /// A data set like this one, forged at another strength.
+    ///
+    /// # Errors
+    /// Its videos are forged already.
+    pub(crate) fn of_strength(&mut self, name: &str, strength: f32) -> Result<String, StudyError> {
+        let mut data = self.data(name).clone();
+        if data.manifest.is_some() {
+            return Err(StudyError::Input {
+                message: format!("data.{name} is forged already, so its strength can't be changed"),
+                hint: "give it `faces` or `simulate` in place of `manifest`".into(),
+            });
+        }
+        if !(0.0..=1.0).contains(&strength) {
+            return Err(StudyError::Input {
+                message: format!("strength {strength} is not between 0 and 1"),
+                hint: "0 is hardest to see, 1 easiest".into(),
+            });
+        }
+        data.forge.strength = Some(strength);
+        let derived = format!("{name} at strength {strength}");
+        self.derived.insert(derived.clone(), data);
+        Ok(derived)
+    }
+
+    /// Whether two data sets show the same people in the same folds: made of the same videos.
+    pub(crate) fn same_people(&self, one: &str, other: &str) -> bool {
+        let of = |name: &str| {
+            let DataConfig { faces, simulate, manifest, .. } = self.data(name);
+            (faces.clone(), simulate.clone(), manifest.clone())
+        };
+        one == other || of(one) == of(other)
+    }
+
+    fn manifest(&mut self, path: &Path) -> Result<&[Row], StudyError> {
+        if !self.manifests.contains_key(path) {
+            self.manifests.insert(path.to_owned(), manifest::read(path)?);
+        }
+        Ok(&self.manifests[path])
+    }
+
+    /// The step that leaves the videos of a data set, unless they are there already.
+    fn videos(&mut self, name: &str) -> Result<Option<StepId>, StudyError> {
+        let DataConfig { faces, simulate, manifest, forge, .. } = self.data(name).clone();
+        if manifest.is_some() {
+            return Ok(None);
+        }
+        let (people, needs) = match (&faces, &simulate) {
+            (Some(faces), _) => {
+                let entries = std::fs::read_dir(faces).map_err(StudyError::io(faces))?;
+                (entries.count(), Vec::new())
+            }
+            (None, simulate) => {
+                let s = simulate.clone().unwrap_or_default();
+                let options = SimulateOptions {
+                    seed: self.config.seed + s.seed,
+                    subjects: s.subjects,
+                    frames: s.frames,
+                    frame_rate: s.frame_rate,
+                    width: s.width,
+                    height: s.height,
+                    quantiser: if s.raw { None } else { SimulateOptions::default().quantiser },
+                };
+                let size = Size { videos: s.subjects, frames: s.frames, ..Size::default() };
+                let action = Action::Simulate { options };
+                let title = format!("simulate {} people", s.subjects);
+                (s.subjects, vec![self.plan.add(title, action, vec![], size, size.inputs() * estimate::SIMULATE)?])
+            }
+        };
+        let each = 1 + forge.controls.min(forge.generators.len()) + forge.generators.len() * forge.donors;
+        let folds = (people / 5).clamp(3, 5);
+        let size = Size { videos: people * each, frames: forge.frames, folds, ..Size::default() };
+        let options = forge.options(self.config.seed);
+        let seconds = size.inputs() * estimate::FORGE;
+        self.plan.add(format!("forge {name}"), Action::Forge { faces, options }, needs, size, seconds).map(Some)
+    }
+
+    /// The step that leaves clips of a data set.
+    pub(crate) fn clips(&mut self, name: &str, view: &str) -> Result<StepId, StudyError> {
+        let data = self.data(name).clone();
+        let clips = match data.clips.get(view) {
+            Some(clips) => clips.clone(),
+            None if view == CROPS => ClipsConfig::default(),
+            None => {
+                return Err(StudyError::Input {
+                    message: format!("no [data.{name}.clips.{view}] in this file"),
+                    hint: "a detector's `clips` names one of the ways in which its data set is cut".into(),
+                });
+            }
+        };
+        let options =
+            clips.options().map_err(|message| StudyError::Input { message, hint: "see docs/STUDY.md".into() })?;
+        let videos = self.videos(name)?;
+        let size = match (&videos, &data.manifest) {
+            (Some(videos), _) => self.plan.steps[*videos].size,
+            (None, Some(path)) => {
+                let rows = self.manifest(path)?;
+                let folds =
+                    rows.iter().map(|r| r.split.as_str()).filter(|s| !s.is_empty()).collect::<BTreeSet<_>>().len();
+                Size { videos: rows.len(), folds, frames: clips.frames, side: 0 }
+            }
+            (None, None) => Size::default(),
+        };
+        let frames = match options.sampling {
+            dubito_data::follow::Sampling::Windows { windows, length } => windows * length,
+            _ => clips.frames,
+        };
+        let frames = if videos.is_some() { frames.min(size.frames) } else { frames };
+        let size = Size { frames, side: clips.size, ..size };
+        let action = Action::Extract { manifest: data.manifest.clone(), options };
+        let needs = videos.into_iter().collect();
+        self.plan.add(format!("extract {name} {view}"), action, needs, size, size.inputs() * estimate::EXTRACT)
+    }
+
+    /// The step that leaves the runs that an experiment asks for, and the clips that they were trained on.
+    pub(crate) fn runs(&mut self, ask: &Ask) -> Result<(StepId, StepId), StudyError> {
+        let view = self.config.detector[&ask.detector].clips.clone();
+        let clips = self.clips(&ask.data, &view)?;
+        let trained = |planner: &mut Self, seed: u64| {
+            let config = planner.train_config(&ask.detector, seed)?;
+            let size = planner.plan.steps[clips].size;
+            let seconds = estimate::train(&config, size);
+            let mut title = format!("train {} on {}, {}", ask.detector, ask.data, ask.task);
+            if !ask.leave_out.is_empty() {
+                title += &format!(", without {}", ask.leave_out.join(" and "));
+            }
+            if ask.turned > 0.0 {
+                title += &format!(", {} of the labels turned", ask.turned);
+            }
+            title += &format!(", seed {seed}");
+            let action = Action::Train {
+                config: Box::new(config),
+                task: ask.task.clone(),
+                leave_out: ask.leave_out.clone(),
+                turned: ask.turned,
+            };
+            planner.plan.add(title, action, vec![clips], size, seconds)
+        };
+        let size = self.plan.steps[clips].size;
+        let title = |of: &Self, first: StepId| format!("{} of {}", ask.inference.0, of.plan.steps[first].title);
+        let runs = match &ask.inference.1 {
+            InferenceConfig::Ensemble { members } => {
+                let members =
+                    (0..*members as u64).map(|k| trained(self, ask.seed + k)).collect::<Result<Vec<StepId>, _>>()?;
+                let title = title(self, members[0]);
+                self.plan.add(title, Action::Join, members, size, 2.0)?
+            }
+            method => {
+                let first = trained(self, ask.seed)?;
+                let title = title(self, first);
+                match (method, method.inference().ok().flatten()) {
+                    (InferenceConfig::Deterministic, _) => {
+                        let action = Action::Dropout { rate: Some(0.0), boundary: None };
+                        self.plan.add(title, action, vec![first], size, 1.0)?
+                    }
+                    (InferenceConfig::McDropout { rate: None, boundary: None }, _) => first,
+                    (InferenceConfig::McDropout { rate, boundary }, _) => {
+                        let title = format!("{title} {} {}", rate.unwrap_or_default(), boundary.unwrap_or_default());
+                        let action = Action::Dropout { rate: *rate, boundary: *boundary };
+                        self.plan.add(title, action, vec![first], size, 1.0)?
+                    }
+                    (method, Some(inference)) => {
+                        let epochs = match method {
+                            InferenceConfig::Variational { epochs, .. } | InferenceConfig::Swag { epochs, .. } => {
+                                *epochs
+                            }
+                            _ => 0,
+                        };
+                        let config = self.train_config(&ask.detector, ask.seed)?;
+                        let seconds = estimate::train(&TrainConfig { epochs: epochs.max(1), ..config }, size) * 0.5;
+                        let action = Action::Convert { inference, epochs, seed: self.config.seed + ask.seed };
+                        self.plan.add(title, action, vec![first, clips], size, seconds)?
+                    }
+                    (_, None) => first,
+                }
+            }
+        };
+        Ok((runs, clips))
+    }
+
+    /// The step that leaves the predictions that an experiment asks for, and what they are to it.
+    pub(crate) fn predictions(&mut self, ask: &Ask) -> Result<(Role, StepId), StudyError> {
+        let (runs, _) = self.runs(ask)?;
+        let view = self.config.detector[&ask.detector].clips.clone();
+        let clips = self.clips(&ask.test, &view)?;
+        let size = self.plan.steps[clips].size;
+        let config = self.train_config(&ask.detector, ask.seed)?;
+        let one_network = matches!(ask.inference.1, InferenceConfig::Deterministic);
+        let samples = match &ask.inference.1 {
+            InferenceConfig::Ensemble { members } => *members as u32,
+            _ if one_network => 1,
+            _ => ask.samples,
+        };
+        let tail = match &ask.inference.1 {
+            InferenceConfig::Ensemble { .. } => 1.0,
+            _ => 0.01,
+        };
+        let others = !self.same_people(&ask.data, &ask.test);
+        let title = format!("predict {} with {}, {samples} samples", ask.test, self.plan.steps[runs].title);
+        let action = Action::Predict {
+            detector: format!("{} {}", ask.detector, ask.inference.0),
+            samples,
+            seed: self.config.seed,
+            others,
+        };
+        let seconds = estimate::predict(&config, size, samples, tail);
+        let step = self.plan.add(title, action, vec![runs, clips], size, seconds)?;
+        Ok((self.role("predictions", ask), step))
+    }
+
+    /// What runs, clips or predictions are to an experiment.
+    pub(crate) fn role(&self, what: &str, ask: &Ask) -> Role {
+        Role {
+            what: what.to_owned(),
+            detector: ask.detector.clone(),
+            inference: ask.inference.0.clone(),
+            data: ask.data.clone(),
+            test: ask.test.clone(),
+            task: ask.task.clone(),
+            left_out: ask.leave_out.clone(),
+            seed: ask.seed,
+            setting: ask.setting.clone(),
+        }
+    }
+
+    /// What an experiment asks for without saying more: the binary task, trained and tested on one data set.
+    pub(crate) fn ask(
+        &self,
+        experiment: &ExperimentConfig,
+        detector: &str,
+        inference: &(String, InferenceConfig),
+    ) -> Ask {
+        let data = self.data_of(experiment);
+        Ask {
+            test: data.clone(),
+            data,
+            detector: detector.to_owned(),
+            inference: inference.clone(),
+            task: "binary".into(),
+            leave_out: Vec::new(),
+            seed: 0,
+            samples: self.config.samples,
+            turned: 0.0,
+            setting: String::new(),
+        }
+    }
+
+    /// What is left out, one list after another: those of the experiment, or one generator of each family alone.
+    pub(crate) fn left_out(&mut self, experiment: &ExperimentConfig) -> Result<Vec<Vec<String>>, StudyError> {
+        if let Some(LeaveOut::Lists(lists)) = &experiment.leave_out {
+            return Ok(lists.clone());
+        }
+        let name = self.data_of(experiment);
+        let data = self.data(&name).clone();
+        let makers: BTreeSet<(String, String)> = match &data.manifest {
+            Some(path) => {
+                let rows = self.manifest(path)?.iter().filter(|row| row.label == Label::Fake);
+                rows.map(|row| (row.dataset.clone(), row.generator.clone())).collect()
+            }
+            None => data.forge.generators.iter().map(|g| (DATASET.to_owned(), g.name().to_owned())).collect(),
+        };
+        let list = &self.classes[&name];
+        let mut families: BTreeMap<BTreeSet<String>, String> = BTreeMap::new();
+        for (dataset, generator) in &makers {
+            let of = list.families(dataset, generator);
+            if of.len() == 1 {
+                families.entry(of).or_insert_with(|| generator.clone());
+            }
+        }
+        Ok(families.into_values().map(|generator| vec![generator]).collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> StudyConfig {
+        super::super::config::parse(text, Path::new(""), &[]).unwrap()
+    }
+
+    const BASE: &str =
+        "title = \"T\"\n[data.a]\nsimulate = { subjects = 15, frames = 4 }\n[detector.d]\nrecipe = \"demo\"\n";
+
+    #[test]
+    fn what_two_experiments_need_is_done_once() {
+        let one = plan(&config(&(BASE.to_owned() + "[experiment.binary]\n")), false).unwrap();
+        let both =
+            plan(&config(&(BASE.to_owned() + "[experiment.binary]\n[experiment.calibration]\n")), false).unwrap();
+        assert_eq!(both.steps.len(), one.steps.len() + 1, "the second adds its section alone");
+        // Simulate, forge, extract, train; deterministic and dropout predicted; the section.
+        let names: Vec<&str> = one.steps.iter().map(|step| step.action.name()).collect();
+        assert_eq!(names, ["simulate", "forge", "extract", "train", "dropout", "predict", "predict", "section"]);
+        for (id, step) in both.steps.iter().enumerate() {
+            assert!(step.needs.iter().all(|&need| need < id) && step.seconds > 0.0, "{}", step.title);
+        }
+    }
+
+    #[test]
+    fn a_change_changes_what_depends_on_it_alone() {
+        let text = BASE.to_owned() + "[experiment.binary]\n";
+        let keys = |text: &str| -> BTreeMap<String, String> {
+            let plan = plan(&config(text), false).unwrap();
+            plan.steps.into_iter().map(|s| (s.title, s.key)).collect()
+        };
+        let (before, after) = (keys(&text), keys(&text.replace("title = \"T\"", "title = \"T\"\nsamples = 7")));
+        let changed: Vec<&String> = after.iter().filter(|(t, k)| before.get(*t) != Some(k)).map(|(t, _)| t).collect();
+        assert!(changed.iter().all(|t| t.contains("7 samples") || t.starts_with("experiment")), "{changed:?}");
+        // A title is in no result.
+        assert_eq!(before, keys(&text.replace("\"T\"", "\"U\"")));
+    }
+
+    #[test]
+    fn each_family_is_left_out_in_turn() {
+        let text = BASE.to_owned() + "[experiment.leave_one_out]\nleave_out = \"each\"\n";
+        let plan = plan(&config(&text), false).unwrap();
+        let trained = plan.steps.iter().filter(|step| step.action.name() == "train");
+        let mut left: Vec<String> = trained
+            .filter_map(|step| match &step.action {
+                Action::Train { leave_out, .. } => Some(leave_out.join("+")),
+                _ => None,
+            })
+            .collect();
+        left.sort();
+        left.dedup();
+        assert!(left.len() >= 5, "{left:?}");
+        assert!(!left.contains(&"fsgan-wav2lip".to_owned()), "of two families at once: {left:?}");
+    }
+
+    #[test]
+    fn what_needs_a_gpu_waits_for_one() {
+        let text = BASE.to_owned() + "[experiment.binary]\nneeds = \"gpu\"\n[experiment.matrix]\n";
+        let plan = plan(&config(&text), false).unwrap();
+        let why = plan.experiments.iter().find(|(name, _)| name == "binary").unwrap().1.as_ref().unwrap_err();
+        assert!(why.contains("GPU"), "{why}");
+        assert!(plan.experiments.iter().any(|(name, step)| name == "matrix" && step.is_ok()));
+        // An experiment that asks for nothing is no reason to leave the others out.
+        let text = BASE.to_owned() + "[experiment.dose]\n[experiment.matrix]\n";
+        let plan = super::plan(&config(&text), false).unwrap();
+        assert!(plan.experiments.iter().any(|(name, step)| name == "dose" && step.is_err()));
+    }
+}

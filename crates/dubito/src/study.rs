@@ -1,0 +1,181 @@
+//! `study`: plan, run, show and tidy a whole study.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use dubito_data::shard::Shard;
+use dubito_media::Tools;
+use dubito_study::StudyError;
+use dubito_study::provenance::provenance;
+use dubito_study::recipe::{self, Change};
+use dubito_study::study::{self, Doing, Plan, Planned, StudyConfig};
+use serde_json::json;
+
+use crate::args::Common;
+use crate::progress::Display;
+
+/// `study`
+#[derive(Debug, Subcommand)]
+#[command(long_about = "\
+Plan, run and report a whole study from one file.
+
+The file names data, detectors, inference methods and experiments (docs/STUDY.md lists every key; studies/ has examples).
+Every step is known by the content of what goes into it: what was done is not done again, a change makes anew what depends on
+it and no more, and a run that was stopped goes on with the same command.")]
+pub enum Study {
+    /// Say what would run, what is done already, and about how long the rest takes
+    Plan(Which),
+    /// Run every step that is not done, then write the report
+    Run(RunStudy),
+    /// Write the report again from what there is
+    Show(Which),
+    /// Remove the results that the file asks for no longer
+    Clean(Which),
+}
+
+/// Which study.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The study's file
+    #[arg(value_name = "STUDY.toml")]
+    pub file: PathBuf,
+    /// Folder of real face videos, in place of the `faces` of every data set that has one
+    #[arg(long, value_name = "FOLDER")]
+    pub faces: Option<PathBuf>,
+    /// Change one key of the file: data.forged.forge.frames=12; may be given again
+    #[arg(long, value_name = "KEY=VALUE", value_parser = recipe::change)]
+    pub set: Vec<Change>,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `study run`
+#[derive(Debug, Args)]
+pub struct RunStudy {
+    /// Which study.
+    #[command(flatten)]
+    pub which: Which,
+    /// Do only this part of the steps: 2/4 is the second of four processes that share the folder
+    #[arg(long, value_name = "i/N")]
+    pub shard: Option<Shard>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
+    match arguments {
+        Study::Plan(which) => {
+            let (_, plan) = open(which)?;
+            say_plan(which, &plan);
+            Ok(())
+        }
+        Study::Show(which) => {
+            let (config, plan) = open(which)?;
+            show(which, &config, &plan, tools)
+        }
+        Study::Clean(which) => {
+            let (_, plan) = open(which)?;
+            let removed = study::clean(&plan, &which.common.out)?;
+            if which.common.json {
+                println!("{}", json!({ "removed": removed }));
+            } else {
+                removed.iter().for_each(|name| println!("removed steps/{name}"));
+                println!("{} folders removed", removed.len());
+            }
+            Ok(())
+        }
+        Study::Run(RunStudy { which, shard }) => {
+            let (config, plan) = open(which)?;
+            let display = Display::new(which.common.quiet);
+            let doing = Doing {
+                config: &config,
+                out: &which.common.out,
+                tools,
+                provenance: provenance(config.seed, tools),
+                shard: *shard,
+                on_progress: &|p| display.show(p),
+            };
+            let outcome = doing.run(&plan)?;
+            display.finish();
+            for (title, error) in &outcome.failed {
+                eprintln!("failed: {title}: {error}");
+            }
+            if !which.common.json {
+                println!(
+                    "{} steps done, {} were done already, {} failed",
+                    outcome.done,
+                    outcome.kept,
+                    outcome.failed.len()
+                );
+            }
+            show(which, &config, &plan, tools)?;
+            match outcome.failed.as_slice() {
+                [] => Ok(()),
+                failed => Err(StudyError::CheckFailed {
+                    message: format!("{} steps failed; everything that does not need them is done", failed.len()),
+                }),
+            }
+        }
+    }
+}
+
+fn open(which: &Which) -> Result<(StudyConfig, Plan), StudyError> {
+    let mut config = study::read(&which.file, &which.set)?;
+    if let Some(faces) = &which.faces {
+        for data in config.data.values_mut().filter(|data| data.faces.is_some()) {
+            data.faces = Some(faces.clone());
+        }
+    }
+    let plan = study::plan(&config, false)?;
+    Ok((config, plan))
+}
+
+fn minutes(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+fn say_plan(which: &Which, plan: &Plan) {
+    let planned = study::planned(plan, &which.common.out);
+    let left: f64 = planned.iter().filter(|step| step.state != "done").map(|step| step.seconds).sum();
+    let not_run: Vec<(&String, &String)> =
+        plan.experiments.iter().filter_map(|(name, step)| Some((name, step.as_ref().err()?))).collect();
+    if which.common.json {
+        let not_run: Vec<_> = not_run.iter().map(|(name, why)| json!({ "experiment": name, "because": why })).collect();
+        println!("{}", json!({ "steps": planned, "seconds_left": left, "not_planned": not_run }));
+        return;
+    }
+    for Planned { title, state, seconds, error, .. } in &planned {
+        let about = if *state == "done" { "took" } else { "about" };
+        println!("{state:<6} {about} {:>7}  {title}", minutes(*seconds));
+        if let Some(error) = error {
+            println!("       {error}");
+        }
+    }
+    for (name, why) in not_run {
+        println!("not planned: {name}: {why}");
+    }
+    let open = planned.iter().filter(|step| step.state != "done").count();
+    println!("{open} of {} steps to do, about {} on this machine", planned.len(), minutes(left));
+}
+
+fn show(which: &Which, config: &StudyConfig, plan: &Plan, tools: &Tools) -> Result<(), StudyError> {
+    let out: &Path = &which.common.out;
+    let sections = study::report(config, plan, out, provenance(config.seed, tools))?;
+    let report = out.join("report.html");
+    if which.common.json {
+        let findings: Vec<_> =
+            sections.iter().map(|s| json!({ "experiment": s.name, "findings": s.findings })).collect();
+        println!("{}", json!({ "report": report, "experiments": findings }));
+        return Ok(());
+    }
+    for section in &sections {
+        println!("{}", section.title);
+        section.findings.iter().for_each(|finding| println!("  {finding}"));
+    }
+    println!("{}", report.display());
+    Ok(())
+}
