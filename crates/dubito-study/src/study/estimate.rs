@@ -25,8 +25,8 @@ impl Size {
 
 /// Seconds for each frame that is rendered, forged, or cut.
 pub(crate) const SIMULATE: f64 = 0.05;
-pub(crate) const FORGE: f64 = 0.04;
-pub(crate) const EXTRACT: f64 = 0.025;
+pub(crate) const FORGE: f64 = 0.02;
+pub(crate) const EXTRACT: f64 = 0.01;
 
 /// Seconds in which one crop of 112 pixels goes through a network and back.
 fn crop_seconds(config: &TrainConfig) -> f64 {
@@ -50,8 +50,13 @@ fn side(size: Size) -> f64 {
 pub(crate) fn train(config: &TrainConfig, size: Size) -> f64 {
     // Signals are pictures of windows, each of many frames.
     let inputs = size.inputs() / config.signal().map_or(1, |signal| signal.window()) as f64;
-    let frozen = if config.freeze.is_some() { 0.4 } else { 1.0 };
-    size.folds as f64 * 0.67 * inputs * config.epochs as f64 * crop_seconds(config) * side(size) * frozen
+    // A frozen trunk runs forward once for each variant of a crop; what lies behind it is a part of the network.
+    let passes = match config.freeze.as_deref() {
+        None => config.epochs as f64,
+        Some("stem") => 0.4 * config.epochs as f64,
+        Some(_) => config.augment_copies as f64 / 3.0 + 0.15 * config.epochs as f64,
+    };
+    size.folds as f64 * 0.67 * inputs * passes * crop_seconds(config) * side(size)
 }
 
 /// Samples of every input, behind a boundary at the head; `tail` is the part of the network that every sample runs anew.

@@ -322,7 +322,7 @@ impl Doing<'_> {
                 };
                 predict(&rows, &need(1), &runs, dir, &options, &how(), bar, progress).map(drop)
             }
-            Action::Section { experiment, kind, config, study, roles } => {
+            Action::Section { experiment, kind, config, study, roles, absent } => {
                 let kind = KINDS.iter().find(|k| k.name == *kind).ok_or_else(|| StudyError::Input {
                     message: format!("no experiment {kind:?}"),
                     hint: "the kinds are listed in docs/STUDY.md".into(),
@@ -332,7 +332,7 @@ impl Doing<'_> {
                     name: experiment,
                     experiment: config,
                     found: Vec::new(),
-                    absent: Vec::new(),
+                    absent: absent.clone(),
                     folder: dir,
                     root: self.out,
                     study: *study,

@@ -43,6 +43,8 @@ pub(crate) struct Planner<'a> {
     manifests: BTreeMap<PathBuf, Vec<Row>>,
     /// Data sets that experiments make out of those of the file.
     derived: BTreeMap<String, DataConfig>,
+    /// What the experiment in hand asked for and can't have, and why.
+    absent: Vec<(Role, String)>,
 }
 
 /// The steps of a study. An experiment that cannot be planned is in it with the reason; so is one that needs what this
@@ -57,6 +59,7 @@ pub fn plan(config: &StudyConfig, everything: bool) -> Result<Plan, StudyError> 
         classes: BTreeMap::new(),
         manifests: BTreeMap::new(),
         derived: BTreeMap::new(),
+        absent: Vec::new(),
     };
     for (name, data) in &config.data {
         let list = data.classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
@@ -88,11 +91,14 @@ impl Planner<'_> {
         name: &str,
         experiment: &ExperimentConfig,
     ) -> Result<StepId, StudyError> {
+        self.absent.clear();
         let found = (kind.plan)(self, experiment)?;
         let (roles, needs): (Vec<Role>, Vec<StepId>) = found.into_iter().unzip();
+        let absent = std::mem::take(&mut self.absent);
         if needs.is_empty() {
+            let why = absent.first().map_or("it asks for nothing that there is", |(_, why)| why);
             return Err(StudyError::Input {
-                message: "it asks for nothing that there is".into(),
+                message: why.to_owned(),
                 hint: "docs/STUDY.md says what each kind needs".into(),
             });
         }
@@ -104,6 +110,7 @@ impl Planner<'_> {
             config: Box::new(experiment.clone()),
             study: (self.config.samples, self.config.seed, self.config.replicates),
             roles,
+            absent,
         };
         self.plan.add(format!("experiment {name}"), action, needs, size, seconds)
     }
@@ -207,7 +214,9 @@ impl Planner<'_> {
         let (people, needs) = match (&faces, &simulate) {
             (Some(faces), _) => {
                 let entries = std::fs::read_dir(faces).map_err(StudyError::io(faces))?;
-                (entries.count(), Vec::new())
+                let is_table = |name: &str| [".csv", ".md", ".txt", ".json"].iter().any(|end| name.ends_with(end));
+                let videos = entries.flatten().filter(|entry| !is_table(&entry.file_name().to_string_lossy()));
+                (videos.count(), Vec::new())
             }
             (None, simulate) => {
                 let s = simulate.clone().unwrap_or_default();
@@ -365,6 +374,14 @@ impl Planner<'_> {
         let seconds = estimate::predict(&config, size, samples, tail);
         let step = self.plan.add(title, action, vec![runs, clips], size, seconds)?;
         Ok((self.role("predictions", ask), step))
+    }
+
+    /// Adds predictions to what an experiment finds, or the reason why it can't have them to what it must do without.
+    pub(crate) fn want(&mut self, found: &mut Vec<(Role, StepId)>, ask: &Ask) {
+        match self.predictions(ask) {
+            Ok(predictions) => found.push(predictions),
+            Err(error) => self.absent.push((self.role("predictions", ask), error.to_string())),
+        }
     }
 
     /// What runs, clips or predictions are to an experiment.

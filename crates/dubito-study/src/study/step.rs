@@ -97,6 +97,8 @@ pub enum Action {
         study: (u32, u64, usize),
         /// What each of the steps that it needs is to it.
         roles: Vec<Role>,
+        /// What it asked for and can't have, and why.
+        absent: Vec<(Role, String)>,
     },
 }
 

@@ -33,7 +33,7 @@ pub(super) fn plan(
             for seed in Planner::seeds_of(experiment) {
                 let ask = planner.ask(experiment, &detector, &inference);
                 let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                found.push(planner.predictions(&Ask { seed, samples, ..ask })?);
+                planner.want(&mut found, &Ask { seed, samples, ..ask });
             }
         }
     }

@@ -43,7 +43,7 @@ fn plan(
             for seed in Planner::seeds_of(experiment) {
                 let ask = planner.ask(experiment, &detector, &inference);
                 let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                found.push(planner.predictions(&Ask { seed, samples, task: task.to_owned(), ..ask })?);
+                planner.want(&mut found, &Ask { seed, samples, task: task.to_owned(), ..ask });
             }
         }
     }

@@ -29,7 +29,7 @@ fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<
                 let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
                 let tests = std::iter::once(ask.data.clone()).chain(experiment.tests.iter().cloned());
                 for test in tests {
-                    found.push(planner.predictions(&Ask { seed, samples, test, ..ask.clone() })?);
+                    planner.want(&mut found, &Ask { seed, samples, test, ..ask.clone() });
                 }
             }
         }

@@ -27,13 +27,13 @@ fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<
                 let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
                 for &strength in &experiment.strengths {
                     let test = planner.of_strength(&ask.data, strength)?;
-                    found.push(planner.predictions(&Ask {
+                    planner.want(&mut found, &Ask {
                         seed,
                         samples,
                         test,
                         setting: format!("strength = {strength}"),
                         ..ask.clone()
-                    })?);
+                    });
                 }
             }
         }

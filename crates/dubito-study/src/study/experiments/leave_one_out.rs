@@ -33,7 +33,7 @@ fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<
                 for leave_out in &left_out {
                     let ask = planner.ask(experiment, &detector, &inference);
                     let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                    found.push(planner.predictions(&Ask { seed, samples, leave_out: leave_out.clone(), ..ask })?);
+                    planner.want(&mut found, &Ask { seed, samples, leave_out: leave_out.clone(), ..ask });
                 }
             }
         }

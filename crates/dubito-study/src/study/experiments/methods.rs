@@ -143,7 +143,7 @@ fn plan_ablation(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Re
                 asks.push(Ask { inference, setting: format!("delta = {delta}"), ..base.clone() });
             }
             for ask in asks {
-                found.push(planner.predictions(&ask)?);
+                planner.want(&mut found, &ask);
             }
         }
     }

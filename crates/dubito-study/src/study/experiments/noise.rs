@@ -27,7 +27,7 @@ fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<
                 let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
                 for turned in std::iter::once(0.0).chain(experiment.shares.iter().copied()) {
                     let setting = format!("{:.0} % of labels turned", 100.0 * turned);
-                    found.push(planner.predictions(&Ask { seed, samples, turned, setting, ..ask.clone() })?);
+                    planner.want(&mut found, &Ask { seed, samples, turned, setting, ..ask.clone() });
                 }
             }
         }
