@@ -54,7 +54,11 @@ impl Span {
         let (low, high) = if high > low { (low, high) } else { (low / base, high * base) };
         let pad = (high / low).powf(0.04);
         let (from, to) = ends.filter(|ends| ends.1 > 0.0).unwrap_or((0.0, high * pad));
-        let from = if from > 0.0 && from < to { from } else { (low / pad).min(to / base) };
+        let from = match from {
+            from if from > 0.0 && from < to => from,
+            _ if low / pad < to => low / pad,
+            _ => to / base,
+        };
         let zero = values.contains(&0.0) && ends.is_none_or(|ends| ends.0 <= 0.0);
         Self { low: from, high: to, base: Some(base), zero }
     }
@@ -288,7 +292,7 @@ mod tests {
             words(&Span::new(&axis(true), [0.0001, 100.0, 3.0]), 8),
             ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100"]
         );
-        assert_eq!(words(&Span::new(&axis(true), [10.0, 30.0]), 4), ["10", "20"].map(String::from));
+        assert_eq!(words(&Span::new(&axis(true), [10.0, 30.0]), 4), ["10", "20", "30"]);
     }
 
     #[test]

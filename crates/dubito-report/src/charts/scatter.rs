@@ -111,6 +111,7 @@ impl Sketch for Scatter<'_> {
 fn draw_labels<DB: DrawingBackend>(pen: &Pen<'_, DB>, plot: &Plot, panel: &ScatterPanel) -> Result<(), String> {
     let font = Font { bold: true, ..SMALL.colored(INK) };
     let mut taken: Vec<(Place, Place)> = Vec::new();
+    let mut placed = Vec::new();
     for ([x, y], words) in &panel.labels {
         let Some(place) = plot.place(*x, *y).filter(|place| plot.holds(*place)) else { continue };
         let words = font.fitted(&clean(words), 180.0);
@@ -136,11 +137,14 @@ fn draw_labels<DB: DrawingBackend>(pen: &Pen<'_, DB>, plot: &Plot, panel: &Scatt
         let chosen = *boxes.iter().find(is_free).unwrap_or(&boxes[0]);
         taken.push(chosen);
         let at = (chosen.0.0, (chosen.0.1 + chosen.1.1) / 2.0);
-        // A thin line to words that are far from their place.
+        placed.push((at, words));
+        // A thin line to words that are far from their place, below all words.
         let nearest = (place.0.clamp(chosen.0.0, chosen.1.0), place.1.clamp(chosen.0.1, chosen.1.1));
         if (nearest.0 - place.0).hypot(nearest.1 - place.1) > 16.0 {
             pen.line(&[place, nearest], GREY, 1.0, SOLID)?;
         }
+    }
+    for (at, words) in placed {
         let edge = |step: i32| (f64::from(step) * std::f64::consts::FRAC_PI_4).sin_cos();
         for (x, y) in (0..8).map(edge) {
             pen.words(&words, (at.0 + 1.75 * x, at.1 + 1.75 * y), font.colored(WHITE), HPos::Left)?;
