@@ -30,11 +30,15 @@ trait Sketch {
     fn draw<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Result<(), String>;
 }
 
-struct Drawing<'a, S>(&'a S);
+/// A sketch drawn in pixels, or not.
+struct Drawing<'a, S> {
+    sketch: &'a S,
+    in_pixels: bool,
+}
 
 impl<S: Sketch> Draw for Drawing<'_, S> {
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, scale: f64) -> Result<(), String> {
-        self.0.draw(&Pen::new(area, scale))
+        self.sketch.draw(&Pen::new(area, scale, self.in_pixels))
     }
 }
 
@@ -66,7 +70,8 @@ impl Chart {
     }
 
     fn sketched(&self, name: &str, sketch: &impl Sketch) -> Result<Figure, ReportError> {
-        fine_figure(name, &self.title, &self.caption, height_of(sketch), &Drawing(sketch))
+        let both = (&Drawing { sketch, in_pixels: false }, &Drawing { sketch, in_pixels: true });
+        fine_figure(name, &self.title, &self.caption, height_of(sketch), both)
     }
 
     /// The data of the chart, a row for each number, point or picture.

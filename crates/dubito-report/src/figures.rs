@@ -57,6 +57,8 @@ pub(crate) const GREEN: RGBColor = RGBColor(0, 128, 96);
 pub(crate) const PURPLE: RGBColor = RGBColor(170, 80, 130);
 pub(crate) const OCHRE: RGBColor = RGBColor(180, 125, 0);
 
+/// Units of a fine SVG in a CSS pixel.
+pub(crate) const DETAIL: u32 = 4;
 /// Width of every figure in the units of its SVG.
 pub(crate) const WIDTH: u32 = 880;
 /// At most this many points of one group are drawn, evenly chosen by rank.
@@ -445,7 +447,7 @@ pub(crate) fn draw_svg(name: &str, height: u32, what: &impl Draw) -> Result<Stri
     svg_of_detail(name, height, 1, what)
 }
 
-/// Draw one figure as SVG whose places are whole multiples of 1 / `detail`: the drawing library knows whole ones only.
+/// Draw one figure as SVG of which `detail` units are a CSS pixel: the drawing library knows whole units only.
 fn svg_of_detail(name: &str, height: u32, detail: u32, what: &impl Draw) -> Result<String, ReportError> {
     let failed = |problem: String| ReportError::Figure { figure: name.into(), problem };
     fonts().map_err(failed)?;
@@ -473,17 +475,22 @@ pub(crate) fn figure(
     Ok(Figure { name: name.into(), title: title.into(), caption, svg, png })
 }
 
-/// [`figure`], with SVG of finer detail.
+/// [`figure`], with SVG of finer detail; what is drawn as SVG and what is drawn in pixels.
 pub(crate) fn fine_figure(
     name: &str,
     title: &str,
     caption: &str,
     height: u32,
-    what: &impl Draw,
+    (fine, pixels): (&impl Draw, &impl Draw),
 ) -> Result<Figure, ReportError> {
-    let svg = svg_of_detail(name, height, 4, what)?;
-    let png = encoded(name, &bitmap(name, height, what)?)?;
+    let svg = fine_svg(name, height, fine)?;
+    let png = encoded(name, &bitmap(name, height, pixels)?)?;
     Ok(Figure { name: name.into(), title: title.into(), caption: caption.into(), svg, png })
+}
+
+/// Draw one figure as SVG of which [`DETAIL`] units are a CSS pixel.
+pub(crate) fn fine_svg(name: &str, height: u32, what: &impl Draw) -> Result<String, ReportError> {
+    svg_of_detail(name, height, DETAIL, what)
 }
 
 /// Draw one figure as picture of twice its size.

@@ -96,6 +96,8 @@ struct Page<'a> {
     subtitle: &'a str,
     /// Whether it is of one experiment alone, without findings of all and contents.
     alone: bool,
+    /// Headings within an experiment: `h3`, or `h2` where it has none of its own.
+    level: &'static str,
     facts: &'a [(String, String)],
     parts: Vec<Part<'a>>,
     not_run: &'a [(String, String)],
@@ -172,7 +174,7 @@ fn page(report: &StudyReport, alone: bool) -> Result<Page<'_>, ReportError> {
     let (mut tables, mut figures) = (0, 0);
     let mut parts = Vec::new();
     for (at, (folder, section)) in report.sections.iter().enumerate() {
-        let id = ids.new(&format!("experiment-{}", section.name));
+        let id = ids.take(&format!("experiment-{}", section.name));
         let file = |name: &str| if alone { name.to_owned() } else { format!("{}_{name}", section.name) };
         let mut part = Part {
             number: at + 1,
@@ -187,12 +189,12 @@ fn page(report: &StudyReport, alone: bool) -> Result<Page<'_>, ReportError> {
         };
         for table in &section.tables {
             tables += 1;
-            let name = files.new(&file(&table.name));
+            let name = files.take(&file(&table.name));
             part.tables.push(PageTable { number: tables, name, shown: shown(table, usize::MAX), data: table.clone() });
         }
         for chart in &section.charts {
             figures += 1;
-            part.figures.push(page_figure(figures, chart, &files.new(&file(&chart.name)), folder)?);
+            part.figures.push(page_figure(figures, chart, &files.take(&file(&chart.name)), folder)?);
         }
         parts.push(part);
     }
@@ -200,6 +202,7 @@ fn page(report: &StudyReport, alone: bool) -> Result<Page<'_>, ReportError> {
         title: &report.title,
         subtitle: &report.subtitle,
         alone,
+        level: if alone { "h2" } else { "h3" },
         facts: &report.facts,
         parts,
         not_run: &report.not_run,
@@ -230,7 +233,7 @@ fn title_of(section: &Section) -> &str {
 struct Names(BTreeSet<String>);
 
 impl Names {
-    fn new(&mut self, wanted: &str) -> String {
+    fn take(&mut self, wanted: &str) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         let clean: String = wanted.chars().take(100).map(plain).collect();
         let clean = if clean.bytes().all(|b| b == b'_') { "unnamed".into() } else { clean };

@@ -1,7 +1,7 @@
 //! Axes: where a value stands, and which numbers are written.
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::text_anchor::HPos;
 
 use super::pen::{AXIS, HEAD, Pen, Place, TICK, clean};
 use crate::figures::{GREY, RULE, SOLID};
@@ -19,7 +19,7 @@ pub(super) struct Span {
 }
 
 /// The share of a logarithmic axis that its 0 takes.
-const ZERO: f64 = 0.1;
+const ZERO: f64 = 0.15;
 
 impl Span {
     /// Of what an axis is to show; no value at all gives 0 to 1.
@@ -54,7 +54,11 @@ impl Span {
         let (low, high) = if high > low { (low, high) } else { (low / base, high * base) };
         let pad = (high / low).powf(0.04);
         let (from, to) = ends.filter(|ends| ends.1 > 0.0).unwrap_or((0.0, high * pad));
-        let from = if from > 0.0 && from < to { from } else { (low / pad).min(to / base) };
+        let from = match from {
+            from if from > 0.0 && from < to => from,
+            _ if low / pad < to => low / pad,
+            _ => to / base,
+        };
         let zero = values.contains(&0.0) && ends.is_none_or(|ends| ends.0 <= 0.0);
         Self { low: from, high: to, base: Some(base), zero }
     }
@@ -99,7 +103,7 @@ fn extent(values: &[f64]) -> Option<(f64, f64)> {
 fn linear_ticks(low: f64, high: f64, about: usize) -> Vec<(f64, String)> {
     let rough = (high - low) / about as f64;
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= 0.999 * rough);
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= 0.75 * rough);
     let step = step.unwrap_or(10.0 * power);
     let (first, last) = ((low / step - 1e-6).ceil() as i64, (high / step + 1e-6).floor() as i64);
     let places = (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
@@ -212,11 +216,11 @@ impl Plot {
     pub fn draw<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, title: &str, names: (&str, &str)) -> Result<(), String> {
         let (left, top, right, bottom) = (self.low.0, self.low.1, self.high.0, self.high.1);
         let title = HEAD.fitted(&clean(title), right - left);
-        pen.words(&title, (left, top - 16.0), HEAD, HPos::Left, VPos::Center)?;
+        pen.words(&title, (left, top - 16.0), HEAD, HPos::Left)?;
         for (value, words) in self.y.ticks(5) {
             let Some(y) = self.up(value).filter(|y| (top..=bottom).contains(y)) else { continue };
             pen.line(&[(left, y), (right, y)], RULE, 1.0, SOLID)?;
-            pen.words(&words, (left - 7.0, y), TICK, HPos::Right, VPos::Center)?;
+            pen.words(&words, (left - 7.0, y), TICK, HPos::Right)?;
         }
         self.draw_across(pen, true)?;
         pen.line(&[(left, top), (left, bottom), (right, bottom)], GREY, 1.0, SOLID)?;
@@ -224,7 +228,7 @@ impl Plot {
         let name = AXIS.fitted(&clean(names.1), bottom - top + 30.0);
         pen.upward(&name, (left - numbers - 19.0, (top + bottom) / 2.0), AXIS, HPos::Center)?;
         let name = AXIS.fitted(&clean(names.0), right - left + 40.0);
-        pen.words(&name, ((left + right) / 2.0, bottom + 34.0), AXIS, HPos::Center, VPos::Center)
+        pen.words(&name, ((left + right) / 2.0, bottom + 34.0), AXIS, HPos::Center)
     }
 
     /// The numbers of the axis across, with their lines from top to bottom.
@@ -249,7 +253,7 @@ impl Plot {
             let Some(x) = self.across(value).filter(|x| (self.low.0..=self.high.0).contains(x)) else { continue };
             pen.line(&[(x, top), (x, bottom)], RULE, 1.0, SOLID)?;
             let y = if below { bottom + 14.0 } else { top - 11.0 };
-            pen.words(&words, (x, y), TICK, HPos::Center, VPos::Center)?;
+            pen.words(&words, (x, y), TICK, HPos::Center)?;
         }
         if self.x.is_cut() && below {
             // Two slanted strokes where the axis is cut.
@@ -288,7 +292,7 @@ mod tests {
             words(&Span::new(&axis(true), [0.0001, 100.0, 3.0]), 8),
             ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100"]
         );
-        assert_eq!(words(&Span::new(&axis(true), [10.0, 30.0]), 4), ["10", "20"].map(String::from));
+        assert_eq!(words(&Span::new(&axis(true), [10.0, 30.0]), 4), ["10", "20", "30"]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl<'a> Curves<'a> {
         let entries = names.iter().enumerate().map(|(at, name)| (Sample::Line(Look::of(at)), name.to_string()));
         let named = reference.map(|one| (Sample::Reference, one.0.clone()));
         let legend = Legend::new(2.0, entries.chain(named).filter(|one| !one.1.is_empty()));
-        let height = panel_height(all.len());
+        let height = if points().any(|point| defined(&point.1).is_some()) { panel_height(all.len()) } else { 90.0 };
         let corners = panels(all.len(), legend.height, height);
         let bottom = corners.last().map_or(legend.height + 80.0, |last| last.1.1);
         let plots = corners
@@ -133,8 +133,9 @@ impl Sketch for Curves<'_> {
             let count = panel.lines.len() as f64;
             for (at, line) in panel.lines.iter().enumerate().rev() {
                 let look = self.looks[line.name.as_str()];
-                // Bars of neighbours stand beside each other.
-                let aside = if banded(line) { 0.0 } else { 3.0 * (at as f64 - (count - 1.0) / 2.0) };
+                // Lines with bars stand a little beside each other, so that no bar hides another.
+                let apart = (14.0 / count).min(3.0);
+                let aside = if banded(line) { 0.0 } else { apart * (at as f64 - (count - 1.0) / 2.0) };
                 draw_line(pen, plot, &line.points, look, aside)?;
             }
         }
@@ -149,7 +150,12 @@ fn draw_line<DB: DrawingBackend>(
     look: Look,
     aside: f64,
 ) -> Result<(), String> {
-    let place = |point: &(f64, Estimate)| Some(plot.place(point.0, defined(&point.1)?)).flatten();
+    let bars = points.len() <= MOST_BARS && points.iter().any(|point| interval(&point.1).is_some());
+    let aside = if bars { aside } else { 0.0 };
+    let place = |point: &(f64, Estimate)| {
+        let (x, y) = plot.place(point.0, defined(&point.1)?)?;
+        Some((x + aside, y))
+    };
     // Between two points that are defined runs a line; what is undefined interrupts it.
     for run in points.split(|point| place(point).is_none()) {
         let places: Vec<Place> = run.iter().filter_map(place).collect();
@@ -170,18 +176,16 @@ fn draw_line<DB: DrawingBackend>(
     let every = if points.len() > MOST_BARS { shown.len().div_ceil(10).max(1) } else { 1 };
     for (at, point) in shown.iter().enumerate() {
         let Some((x, y)) = place(point) else { continue };
-        let bar = interval(&point.1).filter(|_| every == 1 && points.len() <= MOST_BARS);
-        if let Some((low, high)) = bar {
+        if let Some((low, high)) = interval(&point.1).filter(|_| bars) {
             let end = |value: f64, edge: f64| plot.up(value).unwrap_or(edge).clamp(plot.low.1, plot.high.1);
             let (low, high) = (end(low, plot.high.1), end(high, plot.low.1));
-            pen.line(&[(x + aside, low), (x + aside, high)], look.color, 1.25, SOLID)?;
+            pen.line(&[(x, low), (x, high)], look.color, 1.25, SOLID)?;
             for y in [low, high] {
-                pen.line(&[(x + aside - 2.5, y), (x + aside + 2.5, y)], look.color, 1.25, SOLID)?;
+                pen.line(&[(x - 2.5, y), (x + 2.5, y)], look.color, 1.25, SOLID)?;
             }
         }
         if at % every == every / 2 {
-            let aside = if bar.is_some() { aside } else { 0.0 };
-            pen.mark((x + aside, y), 4.0, look, 1.0)?;
+            pen.mark((x, y), 4.0, look, 1.0)?;
         }
     }
     Ok(())

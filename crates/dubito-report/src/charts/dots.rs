@@ -2,7 +2,7 @@
 
 use dubito_stats::Estimate;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::text_anchor::HPos;
 
 use super::axis::{Plot, Span};
 use super::pen::{AXIS, DOTTED, Legend, Look, NAME, Pen, SMALL, Sample, clean};
@@ -55,8 +55,10 @@ impl Dots {
         let left = longest.min(250.0) + 16.0;
         let right = numbers.iter().map(|words| SMALL.width(words)).fold(0.0, f64::max);
         let right = f64::from(WIDTH) - if right > 0.0 { right + 16.0 } else { 14.0 };
-        let row_height = (LANE * series.len() as f64 + 12.0).max(27.0);
-        let lines: Vec<Vec<String>> = names.iter().map(|name| NAME.wrapped(name, 250.0, 2)).collect();
+        // Many rows stand closer, so that a page holds them.
+        let (most_lines, margin) = if rows.len() > MANY { (1, 9.0) } else { (2, 13.0) };
+        let row_height = LANE * series.len().max(1) as f64 + margin;
+        let lines: Vec<Vec<String>> = names.iter().map(|name| NAME.wrapped(name, 250.0, most_lines)).collect();
         let row_height = if lines.iter().any(|lines| lines.len() > 1) { row_height.max(38.0) } else { row_height };
         // Above the rows: the name of the reference, and the numbers of a long axis once more.
         let above = if reference.is_some() { 20.0 } else { 6.0 };
@@ -76,6 +78,8 @@ impl Dots {
     }
 }
 
+/// Colour of every other row.
+const SHADED: RGBColor = RGBColor(247, 248, 250);
 /// With more rows the numbers of the axis stand above them, too.
 const MANY: usize = 16;
 
@@ -102,7 +106,7 @@ impl Sketch for Dots {
         // Every other row is shaded, so that the eye keeps to it.
         for row in (1..self.rows.len()).step_by(2) {
             let y = plot.low.1 + row as f64 * self.row_height;
-            pen.rectangle((0.0, y), (f64::from(WIDTH), y + self.row_height), RGBColor(247, 248, 250))?;
+            pen.rectangle((0.0, y), (f64::from(WIDTH), y + self.row_height), SHADED)?;
         }
         plot.draw_across(pen, true)?;
         if self.rows.len() > MANY {
@@ -111,7 +115,7 @@ impl Sketch for Dots {
         }
         pen.line(&[(plot.low.0, plot.high.1), plot.high], GREY, 1.0, SOLID)?;
         let middle = (plot.low.0 + plot.high.0) / 2.0;
-        pen.words(&self.label, (middle, plot.high.1 + 34.0), AXIS, HPos::Center, VPos::Center)?;
+        pen.words(&self.label, (middle, plot.high.1 + 34.0), AXIS, HPos::Center)?;
         let inside = |x: &f64| (plot.low.0..=plot.high.0).contains(x);
         if let Some((name, at)) = &self.reference
             && let Some(x) = plot.across(*at).filter(inside)
@@ -120,17 +124,18 @@ impl Sketch for Dots {
             let y = if self.rows.len() > MANY { plot.low.1 - 28.0 } else { plot.low.1 - 9.0 };
             let width = SMALL.width(name) / 2.0;
             let x = x.clamp(width + 2.0, (f64::from(WIDTH) - width - 2.0).max(width + 2.0));
-            pen.words(&SMALL.fitted(name, f64::from(WIDTH) - 8.0), (x, y), SMALL, HPos::Center, VPos::Center)?;
+            pen.words(&SMALL.fitted(name, f64::from(WIDTH) - 8.0), (x, y), SMALL, HPos::Center)?;
         }
         for (row, (name, values)) in self.rows.iter().zip(&self.values).enumerate() {
+            let paper = if row % 2 == 1 { SHADED } else { WHITE };
             let y = plot.low.1 + (row as f64 + 0.5) * self.row_height;
             pen.lines(name, (plot.low.0 - 14.0, y), NAME, HPos::Right)?;
             if let Some(words) = self.numbers.get(row) {
-                pen.words(words, (f64::from(WIDTH) - 4.0, y), SMALL, HPos::Right, VPos::Center)?;
+                pen.words(words, (f64::from(WIDTH) - 4.0, y), SMALL, HPos::Right)?;
             }
             for (at, value) in values.iter().enumerate() {
                 let lane = at as f64 - (values.len() as f64 - 1.0) / 2.0;
-                self.mark(pen, value, y + lane * LANE, Look::of(at))?;
+                self.mark(pen, value, y + lane * LANE, Look::of(at), paper)?;
             }
         }
         Ok(())
@@ -138,7 +143,14 @@ impl Sketch for Dots {
 }
 
 impl Dots {
-    fn mark<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, value: &Estimate, y: f64, look: Look) -> Result<(), String> {
+    fn mark<DB: DrawingBackend>(
+        &self,
+        pen: &Pen<'_, DB>,
+        value: &Estimate,
+        y: f64,
+        look: Look,
+        paper: RGBColor,
+    ) -> Result<(), String> {
         let plot = &self.plot;
         let (left, right) = (plot.low.0, plot.high.0);
         let Some(x) = defined(value).and_then(|value| plot.across(value)) else {
@@ -146,9 +158,12 @@ impl Dots {
                 Some(value) => format!("{} has no place on a logarithmic axis", written(value)),
                 None => clean(reason(value)),
             };
-            let words = SMALL.sized(10.5).fitted(&format!("–  {why}"), right - left - 30.0);
+            let font = SMALL.sized(10.5);
+            let words = font.fitted(&format!("undefined: {why}"), right - left - 30.0);
+            // No line runs through the words.
+            pen.rectangle((left + 4.0, y - 6.0), (left + 24.0 + font.width(&words), y + 6.0), paper)?;
             pen.mark((left + 12.0, y), 3.0, Look { color: GREY, ..look }, 0.6)?;
-            return pen.words(&words, (left + 22.0, y), SMALL.sized(10.5), HPos::Left, VPos::Center);
+            return pen.words(&words, (left + 22.0, y), font, HPos::Left);
         };
         if let Some((low, high)) = interval(value) {
             let end = |value: f64, other: f64| plot.across(value).unwrap_or(other).clamp(left, right);
@@ -174,6 +189,6 @@ impl Dots {
         let words = format!("{} {}", if at_right { "beyond:" } else { "below:" }, written(value.value.unwrap_or(0.0)));
         pen.mark((edge, y), 4.5, look, 1.0)?;
         let (place, side) = if at_right { (edge - 10.0, HPos::Right) } else { (edge + 10.0, HPos::Left) };
-        pen.words(&words, (place, y), SMALL.sized(10.5), side, VPos::Center)
+        pen.words(&words, (place, y), SMALL.sized(10.5), side)
     }
 }

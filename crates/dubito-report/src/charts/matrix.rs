@@ -2,12 +2,14 @@
 
 use dubito_stats::Estimate;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::text_anchor::HPos;
 
 use super::pen::{AXIS, Font, NAME, Pen, Remarks, SMALL, clean};
 use super::{Sketch, defined, interval, not_given, reason};
 use crate::figures::{GREY, INK, SOLID, WIDTH};
 
+/// What figures in light cells are written in.
+const DARK: RGBColor = RGBColor(10, 14, 22);
 /// Lightest and darkest shade, with one between them: light to dark, so that they tell the order in grey too.
 const SHADES: [RGBColor; 3] = [RGBColor(233, 242, 249), RGBColor(58, 141, 196), RGBColor(8, 45, 92)];
 
@@ -23,7 +25,7 @@ pub(super) struct Matrix {
     rows: Vec<Vec<String>>,
     columns: Heads,
     cells: Vec<Vec<Cell>>,
-    /// Numbers of the lightest and the darkest shade in words; none where no cell has a number.
+    /// Numbers of the lightest and the darkest shade in words; none where there is one shade or no number.
     ends: Option<(String, String)>,
     undefined: bool,
     /// Room for the names of rows, and size of a cell.
@@ -108,7 +110,9 @@ impl Matrix {
             rows: names.iter().map(|name| NAME.wrapped(name, 230.0, 2)).collect(),
             columns,
             cells: cells.collect(),
-            ends: ends.filter(|_| !known.is_empty()).map(|(low, high)| (short(low, places), short(high, places))),
+            ends: ends
+                .filter(|ends| !known.is_empty() && ends.0 < ends.1)
+                .map(|(low, high)| (short(low, places), short(high, places))),
             undefined: !reasons.is_empty(),
             left,
             width,
@@ -132,7 +136,7 @@ impl Heads {
     fn new(columns: &[String], width: f64) -> Self {
         let names: Vec<String> = columns.iter().map(|column| clean(column)).collect();
         let lines: Vec<Vec<String>> = names.iter().map(|name| NAME.wrapped(name, width - 8.0, 3)).collect();
-        if lines.iter().flatten().all(|line| !line.ends_with('…')) {
+        if width >= 96.0 || lines.iter().flatten().all(|line| !line.ends_with('…')) {
             return Self::Lines(lines);
         }
         let names: Vec<String> = names.iter().map(|name| NAME.fitted(name, 190.0)).collect();
@@ -159,7 +163,7 @@ impl Sketch for Matrix {
             return pen.nothing((0.0, 0.0), (f64::from(WIDTH), self.height()), "there are no rows or no columns");
         }
         for (at, line) in self.what.iter().enumerate() {
-            pen.words(line, (2.0, 10.0 + 16.0 * at as f64), AXIS, HPos::Left, VPos::Center)?;
+            pen.words(line, (2.0, 10.0 + 16.0 * at as f64), AXIS, HPos::Left)?;
         }
         let middle = |column: usize| self.left + (column as f64 + 0.5) * self.width;
         match &self.columns {
@@ -195,30 +199,31 @@ impl Sketch for Matrix {
                 };
                 let font = NUMBER.sized(self.figures).colored(ink);
                 if cell.interval.is_empty() {
-                    pen.words(&cell.value, middle, font, HPos::Center, VPos::Center)?;
+                    pen.words(&cell.value, middle, font, HPos::Center)?;
                 } else {
-                    pen.words(&cell.value, (middle.0, middle.1 - 7.0), font, HPos::Center, VPos::Center)?;
+                    pen.words(&cell.value, (middle.0, middle.1 - 7.0), font, HPos::Center)?;
                     let small = SMALL.sized(10.0).colored(ink);
-                    pen.words(&cell.interval, (middle.0, middle.1 + 9.0), small, HPos::Center, VPos::Center)?;
+                    pen.words(&cell.interval, (middle.0, middle.1 + 9.0), small, HPos::Center)?;
                 }
             }
         }
         // The key: which shade is which number.
         let (mut x, y) = (self.left + 1.0, self.key() + 8.0);
         if let Some((low, high)) = &self.ends {
-            pen.words(low, (x, y), AXIS, HPos::Left, VPos::Center)?;
+            pen.words(low, (x, y), AXIS, HPos::Left)?;
             x += AXIS.width(low) + 8.0;
             for step in 0..40 {
                 let from = x + 4.0 * f64::from(step);
-                pen.rectangle((from, y - 6.0), (from + 4.25, y + 6.0), shaded(f64::from(step) / 39.0))?;
+                // Each reaches to the end and is painted over by the next, so that no seam is left.
+                pen.rectangle((from, y - 6.0), (x + 160.0, y + 6.0), shaded(f64::from(step) / 39.0))?;
             }
             x += 168.0;
-            pen.words(high, (x, y), AXIS, HPos::Left, VPos::Center)?;
+            pen.words(high, (x, y), AXIS, HPos::Left)?;
             x += AXIS.width(high) + 28.0;
         }
         if self.undefined {
             pen.hatched((x, y - 7.0), (x + 26.0, y + 7.0))?;
-            pen.words("undefined", (x + 34.0, y), AXIS, HPos::Left, VPos::Center)?;
+            pen.words("undefined", (x + 34.0, y), AXIS, HPos::Left)?;
         }
         // A line below the names of columns holds the table together where cells are light.
         pen.line(
@@ -261,7 +266,7 @@ fn shaded(shade: f64) -> RGBColor {
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }
 
-/// Ink or white, whichever stands out more (contrast of WCAG 2).
+/// Dark or white, whichever stands out more (contrast of WCAG 2).
 fn contrasting(color: RGBColor) -> RGBColor {
     let luminance = |color: RGBColor| {
         let linear = |part: u8| {
@@ -274,7 +279,7 @@ fn contrasting(color: RGBColor) -> RGBColor {
         let (a, b) = (luminance(a), luminance(b));
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
     };
-    if contrast(WHITE, color) > contrast(INK, color) { WHITE } else { INK }
+    if contrast(WHITE, color) > contrast(DARK, color) { WHITE } else { DARK }
 }
 
 #[cfg(test)]
@@ -288,7 +293,7 @@ mod tests {
             let (one, next) = (shaded(f64::from(step) / 20.0), shaded(f64::from(step + 1) / 20.0));
             assert!(light(next) < light(one));
         }
-        assert_eq!((contrasting(shaded(0.0)), contrasting(shaded(1.0))), (INK, WHITE));
+        assert_eq!((contrasting(shaded(0.0)), contrasting(shaded(1.0))), (DARK, WHITE));
     }
 
     #[test]

@@ -97,11 +97,18 @@ pub(super) fn clean(words: &str) -> String {
 pub(super) struct Pen<'a, DB: DrawingBackend> {
     area: &'a DrawingArea<DB, Shift>,
     scale: f64,
+    in_pixels: bool,
 }
 
 impl<'a, DB: DrawingBackend> Pen<'a, DB> {
-    pub fn new(area: &'a DrawingArea<DB, Shift>, scale: f64) -> Self {
-        Self { area, scale }
+    pub fn new(area: &'a DrawingArea<DB, Shift>, scale: f64, in_pixels: bool) -> Self {
+        Self { area, scale, in_pixels }
+    }
+
+    /// How much lower words of a size have to stand so that their middle is where it should be: in between the middles of
+    /// capitals and small letters. The drawing library puts it elsewhere in SVG than in pixels.
+    fn lower(&self, font: Font) -> f64 {
+        font.size * if self.in_pixels { 0.2 } else { 0.05 }
     }
 
     fn at(&self, place: Place) -> (i32, i32) {
@@ -112,8 +119,10 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         (width * self.scale).round().max(1.0) as u32
     }
 
-    pub fn words(&self, words: &str, place: Place, font: Font, across: HPos, up: VPos) -> Result<(), String> {
-        let style = text(font.size, &font.color, font.bold, self.scale).pos(Pos::new(across, up));
+    /// Words whose middle, up and down, is at `place`.
+    pub fn words(&self, words: &str, place: Place, font: Font, across: HPos) -> Result<(), String> {
+        let style = text(font.size, &font.color, font.bold, self.scale).pos(Pos::new(across, VPos::Center));
+        let place = (place.0, place.1 + self.lower(font));
         self.area.draw(&Text::new(words.to_owned(), self.at(place), style)).map_err(said)
     }
 
@@ -122,6 +131,7 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         let style = text(font.size, &font.color, font.bold, self.scale)
             .transform(FontTransform::Rotate270)
             .pos(Pos::new(along, VPos::Center));
+        let place = (place.0 + self.lower(font), place.1);
         self.area.draw(&Text::new(words.to_owned(), self.at(place), style)).map_err(said)
     }
 
@@ -130,7 +140,7 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         let height = font.size * 1.25;
         let top = place.1 - height * (lines.len() as f64 - 1.0) / 2.0;
         for (at, line) in lines.iter().enumerate() {
-            self.words(line, (place.0, top + at as f64 * height), font, across, VPos::Center)?;
+            self.words(line, (place.0, top + at as f64 * height), font, across)?;
         }
         Ok(())
     }
@@ -179,8 +189,11 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
                 return self.area(&corners, color);
             }
             self.area(&corners, WHITE.mix(opacity))?;
-            corners.extend([corners[0], corners[1]]);
-            let closed: Vec<(i32, i32)> = corners.into_iter().map(|corner| self.at(corner)).collect();
+            // From the middle of a side to there again, so that no corner stays open.
+            let middle = ((corners[0].0 + corners[1].0) / 2.0, (corners[0].1 + corners[1].1) / 2.0);
+            corners.rotate_left(1);
+            let closed = [middle].into_iter().chain(corners).chain([middle]);
+            let closed: Vec<(i32, i32)> = closed.map(|corner| self.at(corner)).collect();
             self.area.draw(&PathElement::new(closed, stroke)).map_err(said)
         };
         match look.shape {
@@ -353,7 +366,7 @@ impl Legend {
                     38.0
                 }
             };
-            pen.words(name, (x + before, y), NAME, HPos::Left, VPos::Center)?;
+            pen.words(name, (x + before, y), NAME, HPos::Left)?;
         }
         Ok(())
     }
@@ -391,7 +404,7 @@ impl Remarks {
     pub fn draw<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>, top: f64) -> Result<(), String> {
         for (at, line) in self.lines.iter().enumerate() {
             let place = (2.0, top + 12.0 + 15.0 * at as f64);
-            pen.words(line, place, SMALL, HPos::Left, VPos::Center)?;
+            pen.words(line, place, SMALL, HPos::Left)?;
         }
         Ok(())
     }

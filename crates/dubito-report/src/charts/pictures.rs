@@ -11,7 +11,7 @@ use plotters::style::text_anchor::HPos;
 use super::pen::{NAME, Pen, Place, SMALL, clean};
 use super::{Drawing, Sketch, height_of};
 use crate::ReportError;
-use crate::figures::{Figure, WIDTH, bitmap, draw_svg, encoded};
+use crate::figures::{DETAIL, Figure, WIDTH, bitmap, encoded, fine_svg};
 use crate::section::Chart;
 
 const GAP: f64 = 10.0;
@@ -105,8 +105,11 @@ impl Sketch for Pictures {
             if let Err(why) = &tile.picture {
                 let (low, high) = ((x, y + self.label), (x + self.width, y + self.label + self.height));
                 pen.hatched(low, high)?;
-                let lines = SMALL.wrapped(&clean(why), self.width - 12.0, 4);
-                pen.lines(&lines, ((low.0 + high.0) / 2.0, (low.1 + high.1) / 2.0), SMALL, HPos::Center)?;
+                let lines = SMALL.wrapped(&clean(why), self.width - 24.0, 4);
+                let (x, y) = ((low.0 + high.0) / 2.0, (low.1 + high.1) / 2.0);
+                let half = 8.0 * lines.len() as f64 + 4.0;
+                pen.rectangle((low.0 + 6.0, y - half), (high.0 - 6.0, y + half), RGBColor(243, 244, 246))?;
+                pen.lines(&lines, (x, y), SMALL, HPos::Center)?;
             }
         }
         Ok(())
@@ -116,8 +119,8 @@ impl Sketch for Pictures {
 /// Words and pictures together, as SVG with the pictures inside, and as PNG of twice the size.
 pub(super) fn draw(name: &str, chart: &Chart, sketch: &Pictures) -> Result<Figure, ReportError> {
     let height = height_of(sketch);
-    let mut page = bitmap(name, height, &Drawing(sketch))?;
-    let mut inside = String::new();
+    let mut page = bitmap(name, height, &Drawing { sketch, in_pixels: true })?;
+    let (mut inside, times) = (String::new(), f64::from(DETAIL));
     for (picture, (x, y), (width, tall)) in sketch.placed() {
         let size = |length: f64| ((2.0 * length).round() as u32).max(1);
         let filter = if size(width) < picture.width() {
@@ -130,11 +133,15 @@ pub(super) fn draw(name: &str, chart: &Chart, sketch: &Pictures) -> Result<Figur
         // The SVG holds no more pixels than the picture has.
         let kept = if sized.width() < picture.width() { &sized } else { picture };
         inside += &format!(
-            "<image x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{tall:.2}\" href=\"data:image/png;base64,{}\"/>\n",
+            "<image x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{:.2}\" href=\"data:image/png;base64,{}\"/>\n",
+            times * x,
+            times * y,
+            times * width,
+            times * tall,
             BASE64.encode(encoded(name, kept)?)
         );
     }
-    let svg = draw_svg(name, height, &Drawing(sketch))?;
+    let svg = fine_svg(name, height, &Drawing { sketch, in_pixels: false })?;
     let svg = svg.trim_end().trim_end_matches("</svg>").to_owned() + &inside + "</svg>\n";
     let (title, caption) = (chart.title.clone(), chart.caption.clone());
     Ok(Figure { name: name.into(), title, caption, svg, png: encoded(name, &page)? })

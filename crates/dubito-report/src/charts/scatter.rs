@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, VPos};
+use plotters::style::text_anchor::HPos;
 
 use super::axis::{Plot, Span};
-use super::pen::{Legend, Look, Pen, Place, Remarks, SMALL, Sample, clean};
+use super::pen::{Font, Legend, Look, Pen, Place, Remarks, SMALL, Sample, clean};
 use super::{Sketch, panel_height, panels};
-use crate::figures::{INK, WIDTH};
+use crate::figures::{GREY, INK, SOLID, WIDTH};
 use crate::section::{Axis, ScatterPanel};
 
 /// Of more points in a panel every k-th is drawn.
@@ -109,15 +109,22 @@ impl Sketch for Scatter<'_> {
 
 /// Words beside points: on the side where they cover no other words and stay in the panel; with a white edge.
 fn draw_labels<DB: DrawingBackend>(pen: &Pen<'_, DB>, plot: &Plot, panel: &ScatterPanel) -> Result<(), String> {
-    let font = SMALL.colored(INK);
+    let font = Font { bold: true, ..SMALL.colored(INK) };
     let mut taken: Vec<(Place, Place)> = Vec::new();
+    let mut placed = Vec::new();
     for ([x, y], words) in &panel.labels {
         let Some(place) = plot.place(*x, *y).filter(|place| plot.holds(*place)) else { continue };
         let words = font.fitted(&clean(words), 180.0);
         let (width, half) = (font.width(&words), 7.0);
-        let sides = [(8.0, 0.0), (-8.0 - width, 0.0), (-width / 2.0, -14.0), (-width / 2.0, 14.0)];
-        let farther = [(8.0, -12.0), (8.0, 12.0), (-8.0 - width, -12.0), (-8.0 - width, 12.0)];
-        let boxes = sides.iter().chain(&farther).map(|(aside, up)| {
+        // Right, left, above, below and between, then the same farther away.
+        let rings = (0..7).flat_map(|ring| {
+            let far = 16.0 * f64::from(ring);
+            let (right, left, middle) = (8.0 + 0.6 * far, -8.0 - 0.6 * far - width, -width / 2.0);
+            let (above, below) = (-14.0 - far, 14.0 + far);
+            let straight = [(right, 0.0), (left, 0.0), (middle, above), (middle, below)];
+            straight.into_iter().chain([(right, above), (right, below), (left, above), (left, below)])
+        });
+        let boxes = rings.map(|(aside, up)| {
             let (left, middle) = (place.0 + aside, place.1 + up);
             ((left, middle - half), (left + width, middle + half))
         });
@@ -130,10 +137,19 @@ fn draw_labels<DB: DrawingBackend>(pen: &Pen<'_, DB>, plot: &Plot, panel: &Scatt
         let chosen = *boxes.iter().find(is_free).unwrap_or(&boxes[0]);
         taken.push(chosen);
         let at = (chosen.0.0, (chosen.0.1 + chosen.1.1) / 2.0);
-        for (x, y) in [(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)] {
-            pen.words(&words, (at.0 + x, at.1 + y), font.colored(WHITE), HPos::Left, VPos::Center)?;
+        placed.push((at, words));
+        // A thin line to words that are far from their place, below all words.
+        let nearest = (place.0.clamp(chosen.0.0, chosen.1.0), place.1.clamp(chosen.0.1, chosen.1.1));
+        if (nearest.0 - place.0).hypot(nearest.1 - place.1) > 16.0 {
+            pen.line(&[place, nearest], GREY, 1.0, SOLID)?;
         }
-        pen.words(&words, at, font, HPos::Left, VPos::Center)?;
+    }
+    for (at, words) in placed {
+        let edge = |step: i32| (f64::from(step) * std::f64::consts::FRAC_PI_4).sin_cos();
+        for (x, y) in (0..8).map(edge) {
+            pen.words(&words, (at.0 + 1.75 * x, at.1 + 1.75 * y), font.colored(WHITE), HPos::Left)?;
+        }
+        pen.words(&words, at, font, HPos::Left)?;
     }
     Ok(())
 }
