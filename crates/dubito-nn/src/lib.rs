@@ -14,6 +14,7 @@ mod device;
 mod dropout;
 mod elementwise;
 mod error;
+mod gradient;
 mod host;
 mod inference;
 mod init;
@@ -35,6 +36,7 @@ pub use detector::Detector;
 pub use device::{describe_devices, device};
 pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
+pub use gradient::input_gradient;
 pub use inference::{
     Curvature, Deterministic, Ensemble, EnsemblePosterior, Estimator, Inference, KlScale, Laplace, LaplacePosterior,
     McDropoutPosterior, Posterior, Predictive, Prior, ScaledPosterior, Sink, Swag, SwagPosterior, Variational,
