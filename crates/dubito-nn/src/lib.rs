@@ -19,6 +19,7 @@ mod host;
 mod inference;
 mod init;
 mod layers;
+mod maps;
 mod network;
 mod onnx_detector;
 mod onnx_export;
@@ -43,6 +44,9 @@ pub use inference::{
     VariationalPosterior, convert, join, scale,
 };
 pub use init::Init;
+pub use maps::{
+    Completeness, Explained, Map, Method, Quantity, blur_plane, blurred, grad_cam, log_odds_of_fake, resize, vanishing,
+};
 pub use network::{
     Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Time, Visit,
 };
