@@ -124,8 +124,9 @@ pub fn align(image: &RgbImage, points: &[[f32; 3]], spec: &CropSpec) -> Result<A
     Ok(Aligned { crop: warp(image, &transform, spec.size), landmarks: landmarks.collect(), transform })
 }
 
-/// The picture through a similarity, resampled as [`align`] says; black where the picture has no pixels.
-fn warp(image: &RgbImage, transform: &Similarity, size: u32) -> RgbImage {
+/// The picture through a similarity, resampled as [`align`] says, `size` by `size`; black where the picture has no pixels.
+/// Crops another picture of the same geometry (the untouched frame of a fake, its mask) exactly as a face was.
+pub fn warp(image: &RgbImage, transform: &Similarity, size: u32) -> RgbImage {
     let mut crop = RgbImage::new(size, size);
     if image.width() == 0 || image.height() == 0 {
         return crop;

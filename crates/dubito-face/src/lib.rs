@@ -51,7 +51,7 @@ mod tests;
 mod topology;
 mod track;
 
-pub use align::{Aligned, CropSpec, STABLE_POINTS, Similarity, align};
+pub use align::{Aligned, CropSpec, STABLE_POINTS, Similarity, align, warp};
 pub use detect::{DetectOptions, Detection, Range, Tiles};
 pub use mesh::{Mesh, Roi};
 pub use models::FaceModels;

@@ -71,6 +71,11 @@ pub enum NnError {
         /// Its shape.
         found: Vec<usize>,
     },
+    /// A gradient was asked of a posterior that has none.
+    #[error(
+        "this detector has no gradient (an ONNX file is a black box): attack it with `square`, which needs its answers alone"
+    )]
+    NotDifferentiable,
     /// The training data cannot be trained on.
     #[error("training data: {reason}")]
     Data {

@@ -14,10 +14,12 @@ mod device;
 mod dropout;
 mod elementwise;
 mod error;
+mod gradient;
 mod host;
 mod inference;
 mod init;
 mod layers;
+mod maps;
 mod network;
 mod onnx_detector;
 mod onnx_export;
@@ -35,12 +37,16 @@ pub use detector::Detector;
 pub use device::{describe_devices, device};
 pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
+pub use gradient::input_gradient;
 pub use inference::{
     Curvature, Deterministic, Ensemble, EnsemblePosterior, Estimator, Inference, KlScale, Laplace, LaplacePosterior,
     McDropoutPosterior, Posterior, Predictive, Prior, ScaledPosterior, Sink, Swag, SwagPosterior, Variational,
     VariationalPosterior, convert, join, scale,
 };
 pub use init::Init;
+pub use maps::{
+    Completeness, Explained, Map, Method, Quantity, blur_plane, blurred, grad_cam, log_odds_of_fake, resize, vanishing,
+};
 pub use network::{
     Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Time, Visit,
 };

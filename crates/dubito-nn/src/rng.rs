@@ -30,6 +30,8 @@ pub enum Purpose {
     SignIn = 9,
     /// Signs of Flipout, of what comes out of a layer: `sample` is the step, `layer` its weight's index.
     SignOut = 10,
+    /// Adversarial attacks: `sample` is the start or the step, `layer` the item.
+    Attack = 11,
 }
 
 /// `n` standard normals at a place, whatever the number of threads: both numbers of Box and Muller's transform.

@@ -8,8 +8,8 @@ use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
     Architecture, Boundary, Curvature, Detector, Deterministic, Inference, Init, Laplace, McDropoutPosterior,
     MemoryCrops, NetworkConfig, NnError, Posterior, Predictive, Preprocessing, RUN_VERSION, Run, RunConfig,
-    ScaledPosterior, StateDict, Swag, SwagPosterior, TrainedOn, Variational, VariationalPosterior, convert, join,
-    scale,
+    ScaledPosterior, StateDict, Swag, SwagPosterior, TrainedOn, Variational, VariationalPosterior, convert,
+    input_gradient, join, scale,
 };
 
 const SIZE: usize = 48;
@@ -167,6 +167,53 @@ fn samples_do_not_depend_on_batch_order_or_range() {
         assert_close(&values(Tensor::cat(parts.to_vec(), 1)), &all, 1e-6);
         let other = values(posterior.draw(x, 0..8, 4).unwrap());
         assert_eq!(other != all, seeded, "{name}");
+    }
+}
+
+/// Per item the cross-entropy of class 1 under the mean over the samples, and the mutual information of samples and class.
+fn loss_and_information(p: Tensor<3>) -> Tensor<1> {
+    let [items, _, classes] = p.dims();
+    let mean = p.clone().mean_dim(1);
+    let loss = -mean.clone().narrow(2, 1, 1).log().reshape([items]);
+    let entropy = |p: Tensor<3>| -(p.clone() * p.log()).sum_dim(2);
+    let information = entropy(mean) - entropy(p).mean_dim(1);
+    assert_eq!(classes, 3);
+    loss + information.reshape([items]) * 3.0
+}
+
+#[test]
+fn gradients_of_every_method_are_the_central_differences() {
+    let mut all = methods();
+    all.push(("deterministic".to_owned(), Box::new(Deterministic::new(net())), false));
+    for (name, posterior, _) in all {
+        let (items, samples, x) = (2, 2..7, images(2));
+        let (values_at, gradient) =
+            input_gradient(posterior.as_ref(), x.clone(), samples.clone(), 3, &loss_and_information).unwrap();
+        let objective = |x: Tensor<4>| -> Vec<f32> {
+            let p = posterior.draw(x, samples.clone(), 3).unwrap();
+            loss_and_information(p).into_data().iter::<f32>().collect()
+        };
+        assert_close(&values_at, &objective(x.clone()), 1e-5);
+        assert_eq!(gradient.dims(), x.dims(), "{name}");
+        // Along the gradient itself, and along noise; each item by itself.
+        let length = gradient.clone().square().sum_dims(&[1, 2, 3]).sqrt();
+        let along = gradient.clone() / length.clone();
+        let noise = images(4).narrow(0, 2, 2);
+        for (direction, step) in [(along, 5e-3), (noise, 1e-4)] {
+            let moved = |h: f32| objective(x.clone() + direction.clone() * h);
+            let difference: Vec<f32> =
+                moved(step).iter().zip(moved(-step)).map(|(a, b)| (a - b) / (2.0 * step)).collect();
+            let slope = (gradient.clone() * direction.clone()).sum_dims(&[1, 2, 3]).reshape([items]);
+            let slope: Vec<f32> = slope.into_data().iter::<f32>().collect();
+            let length: Vec<f32> = length.clone().reshape([items]).into_data().iter::<f32>().collect();
+            let size: Vec<f32> =
+                direction.square().sum_dims(&[1, 2, 3]).sqrt().reshape([items]).into_data().iter().collect();
+            for i in 0..items {
+                assert!(length[i] > 1e-4, "{name}: a gradient of length {}", length[i]);
+                let error = (slope[i] - difference[i]).abs() / (length[i] * size[i].min(3.0));
+                assert!(error < 0.02, "{name}: {} by differences, {} by the gradient", difference[i], slope[i]);
+            }
+        }
     }
 }
 

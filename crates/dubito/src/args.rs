@@ -70,6 +70,8 @@ pub enum Command {
     Predict(Predict),
     /// Say of videos and pictures whether they are real or fake, or that it can't be told
     Detect(crate::detect::Detect),
+    /// Show where in a face a prediction or its uncertainty comes from, and how far that can be believed
+    Explain(crate::explain::Explain),
     /// List, import and export weights of other frameworks
     #[command(subcommand)]
     Weights(crate::weights::Weights),

@@ -49,6 +49,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Bayes(arguments) => crate::bayes::run(&arguments),
         Command::Predict(arguments) => run_predict(&arguments),
         Command::Detect(arguments) => crate::detect::run(&arguments, &tools()),
+        Command::Explain(arguments) => crate::explain::run(&arguments, &tools()),
         Command::Weights(arguments) => crate::weights::run(&arguments),
         Command::Analyze(arguments) => run_analyze(&arguments),
         Command::Study(arguments) => crate::study::run(&arguments, &tools()),

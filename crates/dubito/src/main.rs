@@ -6,6 +6,7 @@ mod commands;
 mod data;
 mod detect;
 mod doctor;
+mod explain;
 mod progress;
 mod pulse;
 mod study;

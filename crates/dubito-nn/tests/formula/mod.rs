@@ -21,7 +21,7 @@ pub fn formula(name: &str, n: usize) -> Vec<f32> {
 }
 
 /// As `weight` in golden/resnet.py.
-fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
+pub fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
     let fan_in = shape[1..].iter().product::<usize>() as f32;
     let (scale, offset) = match shape.len() {
         4 | 5 => ((24.0 / fan_in).sqrt(), 0.0),

@@ -160,7 +160,7 @@ fn look_at_group(
 }
 
 /// The wanted frames (their numbers, rising); a video that ends early has fewer.
-fn pictures(video: Video, wanted: &[u64]) -> Result<Vec<RgbImage>, String> {
+pub(crate) fn pictures(video: Video, wanted: &[u64]) -> Result<Vec<RgbImage>, String> {
     let mut images = Vec::new();
     for frame in video {
         match frame {

@@ -13,7 +13,7 @@
 //! a classifier of its own. AUROCs are of videos, fake against real (null controls count as real); their intervals
 //! resample people.
 
-mod look;
+pub(crate) mod look;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
