@@ -21,6 +21,7 @@
 //! | [`rates`] | how often something is called fake, with clustered intervals |
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
+//! | [`manifold`] | which generator made a fake, from the uncertainty alone |
 //! | [`section`] | one experiment of a study: words, tables and charts as data |
 //! | [`lines`] | a figure of lines, each on axes of its own: signals and spectra |
 //! | [`report`] | everything together, written to a folder |
@@ -35,6 +36,7 @@ pub mod figures;
 pub mod generators;
 pub mod input;
 pub mod lines;
+pub mod manifold;
 pub mod predictions;
 pub mod rates;
 pub mod report;

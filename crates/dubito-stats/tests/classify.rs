@@ -171,3 +171,48 @@ fn what_cannot_be_fitted_says_so() {
     assert!(model.probabilities(&z)[0] > 0.99);
     assert_eq!(Components::of(&z).unwrap().explained(0), 0.0);
 }
+
+#[test]
+fn rank_correlation_over_generators_has_an_interval_over_people() {
+    use dubito_stats::unseen::{by_group, correlation, rank_correlation};
+    let noise = |i: usize| ((i as f64 * 0.618_033_988_75).fract() - 0.5) * 0.2;
+    // Five generators, 20 people; doubt rises as the accuracy falls, but two generators are close.
+    let (mut doubt, mut right, mut groups, mut people) = (vec![], vec![], vec![], vec![]);
+    for person in 0..20usize {
+        for group in 0..5usize {
+            for copy in 0..4usize {
+                let level = [0.1, 0.3, 0.31, 0.5, 0.7][group];
+                let item = (person * 5 + group) * 4 + copy;
+                doubt.push(level + noise(item));
+                right.push(f64::from(u8::from((item as f64 * 0.754_877_666).fract() > level)));
+                groups.push(group as u32);
+                people.push(person as u32);
+            }
+        }
+    }
+    let bootstrap = Bootstrap { replicates: 300, ..Bootstrap::default() };
+    let found = rank_correlation(&doubt, &right, &groups, &people, &bootstrap).unwrap();
+    // The value is that of the groups' means.
+    let correct: Vec<bool> = right.iter().map(|&r| r > 0.5).collect();
+    let by: Vec<_> = by_group(&doubt, &correct, &groups).unwrap();
+    let (x, y): (Vec<f64>, Vec<f64>) = by.iter().map(|g| (g.doubt, g.accuracy)).unzip();
+    let spearman = correlation(&x, &y, 0).unwrap().spearman.value.value.unwrap();
+    near(&[found.value.unwrap()], &[spearman], 1e-12);
+    assert!(
+        found.low.unwrap() <= spearman && spearman <= found.high.unwrap() && found.high.unwrap() < 0.0,
+        "{found:?}"
+    );
+    // In another order of the items, the same bits.
+    let back = |v: &[f64]| v.iter().rev().copied().collect::<Vec<_>>();
+    let back_u = |v: &[u32]| v.iter().rev().copied().collect::<Vec<_>>();
+    let again = rank_correlation(&back(&doubt), &back(&right), &back_u(&groups), &back_u(&people), &bootstrap).unwrap();
+    assert_eq!(found, again);
+    // Two generators, equal means, one person.
+    let two: Vec<u32> = groups.iter().map(|g| g % 2).collect();
+    assert!(rank_correlation(&doubt, &right, &two, &people, &bootstrap).unwrap().value.is_none());
+    let same = vec![0.5; doubt.len()];
+    assert!(rank_correlation(&same, &right, &groups, &people, &bootstrap).unwrap().value.is_none());
+    let alone = rank_correlation(&doubt, &right, &groups, &vec![0; doubt.len()], &bootstrap).unwrap();
+    assert!(alone.value.is_some() && alone.low.is_none() && alone.undefined_because.is_some());
+    assert!(rank_correlation(&doubt, &right[1..], &groups, &people, &bootstrap).is_err());
+}

@@ -75,6 +75,8 @@ pub enum Command {
     Weights(crate::weights::Weights),
     /// Turn predictions into metrics, figures and a report
     Analyze(Analyze),
+    /// Tell which generator made a fake from what detectors doubt about it
+    Source(crate::source::Source),
     /// Do all of it: from a folder of real face videos to a report
     Demo(Demo),
     /// Run the embedded decoder or encoder (for the program itself)

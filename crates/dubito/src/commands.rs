@@ -51,6 +51,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Detect(arguments) => crate::detect::run(&arguments, &tools()),
         Command::Weights(arguments) => crate::weights::run(&arguments),
         Command::Analyze(arguments) => run_analyze(&arguments),
+        Command::Source(arguments) => crate::source::run(&arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         // Handled before anything else is set up.
         Command::Worker { .. } => Ok(()),

@@ -8,6 +8,7 @@ mod detect;
 mod doctor;
 mod progress;
 mod pulse;
+mod source;
 mod weights;
 
 use std::process::ExitCode;
