@@ -236,6 +236,14 @@ pub enum ReportError {
         /// What is wrong.
         source: StatsError,
     },
+    /// Predictions that do not have what an experiment needs.
+    #[error("{problem}")]
+    Experiment {
+        /// What is missing.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// A figure that can't be drawn; a fault of ours.
     #[error("figure {figure}: {problem}")]
     Figure {
@@ -270,6 +278,7 @@ impl ReportError {
                  people than those of `test`"
                     .into(),
             ),
+            Self::Experiment { hint, .. } => Some(hint.clone()),
             Self::SameSplit { .. } => Some("--split NAME says which one to judge".into()),
             Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space and run the same command again".into())

@@ -22,6 +22,7 @@
 //! | [`verdict`] | what the numbers say, in words |
 //! | [`figures`] | every figure, to SVG and PNG by the same function |
 //! | [`charts`] | the charts of a section, drawn, and the data behind them |
+//! | [`manifold`] | which generator made a fake, from the uncertainty alone |
 //! | [`section`] | one experiment of a study: words, tables and charts as data |
 //! | [`lines`] | a figure of lines, each on axes of its own: signals and spectra |
 //! | [`study`] | the report of a whole study: sections to one page and its files |
@@ -38,6 +39,7 @@ pub mod figures;
 pub mod generators;
 pub mod input;
 pub mod lines;
+pub mod manifold;
 pub mod predictions;
 pub mod rates;
 pub mod report;

@@ -83,8 +83,8 @@ pub struct Items {
     measures: [Vec<f64>; 5],
 }
 
-/// What only an item's samples tell, in the order of the columns.
-pub(crate) const MEASURES: [&str; 5] =
+/// The names of what only an item's samples tell, in the order of [`Items::measures`].
+pub const MEASURES: [&str; 5] =
     ["aleatoric_variance", "between_frames_variance", "epistemic_variance", "variation_ratio", "epistemic_jackknife"];
 
 impl Items {
@@ -297,8 +297,8 @@ impl Items {
         &self.uncertainties[3]
     }
 
-    /// Each of [`MEASURES`], where every item has it.
-    pub(crate) fn measures(&self) -> [Option<&[f64]>; 5] {
+    /// The column of each of [`MEASURES`], where every item has it.
+    pub fn measures(&self) -> [Option<&[f64]>; 5] {
         self.measures.each_ref().map(|column| (column.len() == self.len()).then_some(column.as_slice()))
     }
 

@@ -33,6 +33,8 @@
 //! | [`sequential`] | when the samples of one item are enough |
 //! | [`compare`] | whether two detectors differ, and what difference the data could have shown |
 //! | [`metrics`](mod@metrics) | every metric by its name |
+//! | [`classify`] | small classifiers of features, and open sets: which class, or none of them |
+//! | [`label_noise`] | a known share of labels flipped |
 //! | [`probability`] | probability vectors: checking, entropy, sums that no order changes |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
 
@@ -41,6 +43,7 @@
 pub mod bootstrap;
 pub mod calibration;
 mod check;
+pub mod classify;
 pub mod compare;
 pub mod conformal;
 pub mod decomposition;
@@ -50,6 +53,7 @@ mod error;
 pub mod forensic;
 pub mod guarantee;
 pub mod items;
+pub mod label_noise;
 pub mod metrics;
 pub mod probability;
 pub mod ranking;

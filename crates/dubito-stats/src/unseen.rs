@@ -3,7 +3,8 @@
 //!
 //! [`detects_unseen`] takes one doubt for each item and asks how well it tells unseen from seen, [`unseen_doubt`] also by
 //! how much it rises, both with intervals;
-//! [`by_group`] and [`correlation`] ask whether the mean doubt of a generator follows its accuracy.
+//! [`by_group`] and [`correlation`] ask whether the mean doubt of a generator follows its accuracy, [`rank_correlation`] how
+//! sure that is over people.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -317,6 +318,70 @@ pub fn correlation(doubt: &[f64], accuracy: &[f64], seed: u64) -> Result<Correla
         exact: groups <= EXACT_UP_TO,
     };
     Ok(Correlations { pearson: result(0), spearman: result(1), kendall: result(2), groups })
+}
+
+/// Spearman's rank correlation over groups (generators) of their items' mean doubt and accuracy, -1 to 1, with an interval
+/// from resampled `clusters` (people): how sure the correlation is, given these generators. The p-value of
+/// [`correlation`] asks another thing: whether so few generators could pair by chance.
+///
+/// Each replicate takes the groups' means anew, of the items drawn; one in which a group has no items, or all groups the
+/// same mean, has no value. `correct` may be any number of each item, of which the mean is meant (an accuracy, a fall of
+/// accuracy). Undefined below three groups, and where all means are the same. Errors: lists of different length, a number
+/// that is not finite, bad parameters of the bootstrap. The same bits in whatever order the items come.
+pub fn rank_correlation(
+    doubt: &[f64],
+    correct: &[f64],
+    groups: &[u32],
+    clusters: &[u32],
+    bootstrap: &Bootstrap,
+) -> Result<Estimate, StatsError> {
+    check::length("correct", correct.len(), doubt.len())?;
+    check::length("groups", groups.len(), doubt.len())?;
+    check::length("clusters", clusters.len(), doubt.len())?;
+    for (name, values) in [("doubt", doubt), ("correct", correct)] {
+        check::finite(name, values)?;
+        if let Some(value) = values.iter().find(|v| v.abs() >= 1e6) {
+            let value = value.to_string();
+            return Err(StatsError::BadParameter { name, value, expected: "numbers below 1e6 in size" });
+        }
+    }
+    bootstrap.check()?;
+    let mut names = groups.to_vec();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() < 3 {
+        let reason = format!("there are {} groups (generators), a correlation needs three or more", names.len());
+        return Ok(Estimate::undefined(reason));
+    }
+    let place: Vec<usize> = groups.iter().map(|group| names.partition_point(|name| name < group)).collect();
+    let value = |weights: &[u32]| -> Option<f64> {
+        let mut sums = vec![(SignedSum::default(), SignedSum::default(), 0u64); names.len()];
+        for (i, &weight) in weights.iter().enumerate() {
+            let (of_doubt, of_correct, count) = &mut sums[place[i]];
+            of_doubt.add(doubt[i], weight.into());
+            of_correct.add(correct[i], weight.into());
+            *count += u64::from(weight);
+        }
+        if sums.iter().any(|(_, _, count)| *count == 0) {
+            return None;
+        }
+        let mean = |sum: &SignedSum, count: u64| sum.value() / count as f64;
+        let x: Vec<f64> = sums.iter().map(|(sum, _, count)| mean(sum, *count)).collect();
+        let y: Vec<f64> = sums.iter().map(|(_, sum, count)| mean(sum, *count)).collect();
+        let constant = |values: &[f64]| values.iter().all(|v| *v == values[0]);
+        if constant(&x) || constant(&y) {
+            return None;
+        }
+        let order: Vec<usize> = (0..names.len()).collect();
+        Some(Standardised::pearson(&midranks(&x), &midranks(&y)).of(&order).clamp(-1.0, 1.0))
+    };
+    let Some(point) = value(&vec![1; doubt.len()]) else {
+        return Ok(Estimate::undefined("all groups (generators) have the same mean doubt, or the same accuracy"));
+    };
+    let mut estimate = [Estimate::point(point)];
+    bootstrap.intervals(clusters, &|weights| vec![value(weights)], &mut estimate);
+    let [estimate] = estimate;
+    Ok(estimate)
 }
 
 /// A correlation as a sum of products: `sum_k x_k y_order(k)` of standardised values (Pearson), or of the

@@ -80,6 +80,8 @@ pub enum Command {
     /// Plan, run and report a whole study from one file
     #[command(subcommand)]
     Study(crate::study::Study),
+    /// Tell which generator made a fake from what detectors doubt about it
+    Source(crate::source::Source),
     /// Do all of it: from a folder of real face videos to a report
     Demo(Demo),
     /// Run the embedded decoder or encoder (for the program itself)

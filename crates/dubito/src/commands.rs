@@ -53,6 +53,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Weights(arguments) => crate::weights::run(&arguments),
         Command::Analyze(arguments) => run_analyze(&arguments),
         Command::Study(arguments) => crate::study::run(&arguments, &tools()),
+        Command::Source(arguments) => crate::source::run(&arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         // Handled before anything else is set up.
         Command::Worker { .. } => Ok(()),

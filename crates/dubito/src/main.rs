@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod progress;
 mod pulse;
+mod source;
 mod study;
 mod weights;
 

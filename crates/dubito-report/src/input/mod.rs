@@ -63,11 +63,10 @@ pub use file::{Compression, Format};
 pub use layout::{FACTS, Use, View};
 pub use parquet::provenance;
 
-pub(crate) use block::{Block, Fault};
+pub(crate) use block::{Block, Fault, Kind, Wanted};
 pub(crate) use layout::{Layout, Request, Scoring};
 
 use crate::ReportError;
-use block::Wanted;
 
 /// The most columns that a file may have.
 const MOST_COLUMNS: usize = 10_000;

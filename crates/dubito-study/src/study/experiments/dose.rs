@@ -27,13 +27,10 @@ fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<
                 let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
                 for &strength in &experiment.strengths {
                     let test = planner.of_strength(&ask.data, strength)?;
-                    planner.want(&mut found, &Ask {
-                        seed,
-                        samples,
-                        test,
-                        setting: format!("strength = {strength}"),
-                        ..ask.clone()
-                    });
+                    planner.want(
+                        &mut found,
+                        &Ask { seed, samples, test, setting: format!("strength = {strength}"), ..ask.clone() },
+                    );
                 }
             }
         }
