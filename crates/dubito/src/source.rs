@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dubito_report::manifold::{ManifoldOptions, source_section, write_source};
+use dubito_report::manifold::{ManifoldOptions, source_section};
+use dubito_report::write_section;
 use dubito_stats::Bootstrap;
 use dubito_study::StudyError;
 use serde_json::json;
@@ -22,7 +23,7 @@ permuted labels, with generators left out as unknown, and from one detector to a
 
     dubito source resnet18/predictions.parquet mobilenet_v2/predictions.parquet -o source
 
-Writes OUT/source.json (words, tables and the data of every chart) and OUT/tables/*.csv.")]
+Writes OUT/report.html, and beside it tables, figures with their data, and sections.json.")]
 pub struct Source {
     /// Predictions of the same videos, by detectors trained on the same folds of people
     #[arg(value_name = "PREDICTIONS", required = true)]
@@ -63,13 +64,14 @@ pub fn run(arguments: &Source) -> Result<(), StudyError> {
         ..ManifoldOptions::default()
     };
     let section = source_section(&arguments.predictions, &options)?;
-    let files = write_source(&section, &common.out)?;
+    write_section(&common.out, &common.out, &section)?;
+    let report = common.out.join("report.html");
     if common.json {
-        println!("{}", json!({ "files": files, "findings": section.findings, "skipped": section.skipped }));
+        println!("{}", json!({ "report": report, "findings": section.findings, "skipped": section.skipped }));
         return Ok(());
     }
     section.findings.iter().for_each(|finding| println!("{finding}"));
     section.skipped.iter().for_each(|reason| println!("left out: {reason}"));
-    println!("{}", common.out.join("source.json").display());
+    println!("{}", report.display());
     Ok(())
 }

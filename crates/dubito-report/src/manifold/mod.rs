@@ -8,8 +8,8 @@
 //!     \--draw--> principal components, t-SNE
 //! ```
 //!
-//! docs/SOURCE.md says what is measured and how it is read. [`source_section`] does all of it; [`write_source`] is the one
-//! place that writes it.
+//! docs/SOURCE.md says what is measured and how it is read. [`source_section`] does all of it,
+//! [`write_section`](crate::study::write_section) draws and writes it.
 
 mod answers;
 mod draw;
@@ -21,7 +21,6 @@ mod section;
 mod sets;
 mod transfer;
 mod validate;
-mod write;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -34,7 +33,6 @@ pub use null::{Null, permuted};
 pub use section::source_section;
 pub use sets::FeatureSet;
 pub use validate::Learner;
-pub use write::write_source;
 
 use crate::ReportError;
 

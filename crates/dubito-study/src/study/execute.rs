@@ -336,6 +336,8 @@ impl Doing<'_> {
                     folder: dir,
                     root: self.out,
                     study: *study,
+                    device: &self.config.device,
+                    tools: self.tools,
                     step: bar,
                     on_progress: progress,
                 };

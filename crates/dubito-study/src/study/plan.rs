@@ -384,6 +384,16 @@ impl Planner<'_> {
         }
     }
 
+    /// The same of runs and the clips that they judge.
+    pub(crate) fn want_runs(&mut self, found: &mut Vec<(Role, StepId)>, ask: &Ask) {
+        match self.runs(ask) {
+            Ok((runs, clips)) => {
+                found.extend([(self.role("runs", ask), runs), (self.role("clips", ask), clips)]);
+            }
+            Err(error) => self.absent.push((self.role("runs", ask), error.to_string())),
+        }
+    }
+
     /// What runs, clips or predictions are to an experiment.
     pub(crate) fn role(&self, what: &str, ask: &Ask) -> Role {
         Role {

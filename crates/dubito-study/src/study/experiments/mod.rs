@@ -5,6 +5,7 @@ mod calibration;
 mod classes;
 mod cross;
 mod dose;
+mod doubts;
 mod leave_one_out;
 mod matrix;
 mod methods;
@@ -13,6 +14,7 @@ mod people;
 
 use std::path::{Path, PathBuf};
 
+use dubito_media::Tools;
 use dubito_report::evaluate::{Group, Options, metrics_from_scores};
 use dubito_report::section::{Axis, Chart, ChartKind, Section, Source, Table, Value};
 use dubito_report::{Level, Metrics, Predictions};
@@ -53,6 +55,9 @@ pub static KINDS: &[Kind] = &[
     calibration::KIND,
     methods::INFERENCE,
     methods::ABLATION,
+    doubts::SOURCE,
+    doubts::REGIONS,
+    doubts::MAPS,
     dose::KIND,
     people::KIND,
     noise::KIND,
@@ -72,13 +77,15 @@ pub struct Answering<'a> {
     pub(crate) found: Vec<(Role, PathBuf)>,
     /// What was not, and why.
     pub(crate) absent: Vec<(Role, String)>,
-    /// The folder of the section itself.
-    #[allow(dead_code)] // where sections with pictures put them
+    /// The folder of the section itself, for its pictures and what it keeps.
     pub(crate) folder: &'a Path,
     /// The study's folder.
     pub(crate) root: &'a Path,
     /// Posterior samples, seed, and replicates of intervals.
     pub(crate) study: (u32, u64, usize),
+    /// `cpu` or `gpu`.
+    pub(crate) device: &'a str,
+    pub(crate) tools: &'a Tools,
     pub(crate) step: Step,
     pub(crate) on_progress: OnProgress<'a>,
 }
