@@ -180,7 +180,7 @@ fn maps_are_tested_against_the_truth() {
     let go_on = |_: &Progress| true;
     let step = Step::only("test");
     let make = |rows: &[Row], out: &Path| {
-        maps_section(rows, folder.path(), &detectors, out, &options(), &tools, step, &go_on).unwrap()
+        maps_section(rows, folder.path(), folder.path(), &detectors, out, &options(), &tools, step, &go_on).unwrap()
     };
     let section = make(&rows, &out);
     assert_eq!(section.skipped, [""; 0]);
@@ -236,7 +236,8 @@ fn maps_are_tested_against_the_truth() {
     assert!(section.skipped[0].contains("p0-faceswap: it has no mask"), "{:?}", section.skipped);
     assert!(section.skipped[1].contains("untouched video"), "{:?}", section.skipped);
     let wrong = MapOptions { shares: vec![1.5], ..options() };
-    let error = maps_section(&rows, folder.path(), &detectors, &out, &wrong, &tools, step, &go_on).unwrap_err();
+    let error =
+        maps_section(&rows, folder.path(), folder.path(), &detectors, &out, &wrong, &tools, step, &go_on).unwrap_err();
     assert!(error.to_string().contains("share of 1.5"), "{error}");
 
     regions_and_explanations(&rows, folder.path(), &detectors, &tools);

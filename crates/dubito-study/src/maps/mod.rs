@@ -229,8 +229,8 @@ struct Found<'a> {
     pairs: Vec<Pair>,
 }
 
-/// The experiment of maps: makes and tests maps of forged clips in `store` (the manifest's folder, which its paths are
-/// relative to), and writes pictures into `out`, the section's own folder. Each run judges the fold that it was not trained on.
+/// The experiment of maps: makes and tests maps of forged clips in `store`, whose videos and masks are paths relative to `root`
+/// (the manifest's folder, which often is the store), and writes pictures into `out`, the section's own folder. Each run judges the fold that it was not trained on.
 /// What was measured before is kept in `out/kept` and not measured again.
 ///
 /// What can't be used (a detector without gradients, a fake without mask or untouched video) is named in
@@ -241,6 +241,7 @@ struct Found<'a> {
 #[allow(clippy::too_many_arguments)] // one call, each argument a different thing
 pub fn maps_section(
     rows: &[Row],
+    root: &Path,
     store: &Path,
     detectors: &[Judged],
     out: &Path,
@@ -254,7 +255,7 @@ pub fn maps_section(
     let real = untouched(rows);
     let usable = |row: &&Row| row.status == Status::Ok && row.label == Label::Fake && row.clip.is_some();
     let chosen = choose(rows.iter().filter(usable), options.videos, options.seed);
-    let source = PairSource { root: store, kept: out.join("kept/pairs"), frames: options.frames, tools };
+    let source = PairSource { root, kept: out.join("kept/pairs"), frames: options.frames, tools };
     let mut skipped = Vec::new();
     let total = chosen.len() * (1 + detectors.len());
     let mut done = 0;
