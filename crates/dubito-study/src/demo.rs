@@ -1,24 +1,18 @@
-//! The demo: from a folder of real face videos to a report, each step kept and resumed.
+//! The demo: the study `studies/demo.toml` on a folder of real face videos or on simulated people, and a full report of its
+//! detector.
 
 use std::path::{Path, PathBuf};
 
-use dubito_data::classes::ClassList;
-use dubito_data::extract::{ExtractOptions, extract};
-use dubito_data::follow::Sampling;
-use dubito_data::forge::{ForgeOptions, forge};
 use dubito_data::identities;
 use dubito_data::manifest::{self, Row};
-use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_report::evaluate::Options;
 use dubito_report::{Metrics, SetApart};
 use serde_json::{Value, json};
 
-use crate::predict::{PredictOptions, predict};
+use crate::StudyError;
 use crate::progress::{OnProgress, Progress, Step};
-use crate::simulate::{SimulateOptions, simulate};
-use crate::train::{TrainOptions, train_rounds};
-use crate::{Lesson, StudyError};
+use crate::study::{self, Action, Doing, Plan, State, StepId, StudyConfig};
 
 /// What the demo needs to be told.
 #[derive(Clone, Debug)]
@@ -39,26 +33,15 @@ pub struct Demo {
     pub warnings: Vec<String>,
 }
 
-/// Generators that the detector never learns from: a swap and a mouth.
-const LEFT_OUT: [&str; 2] = ["faceshifter", "neuraltextures"];
-/// Frames of each video.
-const FRAMES: usize = 12;
-/// Side of the demo's crops in pixels.
-const SIZE: u32 = 112;
-/// Posterior samples of each frame.
-const SAMPLES: u32 = 50;
+/// The study, and the names in it that the demo goes by.
+const STUDY: &str = include_str!("../../../studies/demo.toml");
+const DATA: &str = "forged";
+const EXPERIMENT: &str = "leave_one_out";
+/// Distance of one frame from the next in real videos, which are long.
+const EVERY: usize = 8;
 
-const fn step(number: usize, name: &'static str, before: f64, share: f64) -> Step {
-    Step { name, number, of: 5, before, share }
-}
-const SIMULATE: Step = step(0, "simulate", 0.0, 0.05);
-const FORGE: Step = step(1, "forge", 0.0, 0.25);
-const EXTRACT: Step = step(2, "extract", 0.25, 0.10);
-const TRAIN: Step = step(3, "train", 0.35, 0.55);
-const PREDICT: Step = step(4, "predict", 0.90, 0.08);
-const REPORT: Step = step(5, "report", 0.98, 0.02);
-
-/// Runs the demo. What an earlier, stopped run has finished is not done again.
+/// Runs the demo: `out/report.html`, `metrics.json`, `predictions.parquet` and `manifest.parquet` of its detector, and the
+/// report of all experiments in `out/study`. What an earlier, stopped run has finished is not done again.
 ///
 /// # Errors
 /// Those of its steps. A single video that can't be used is none: it is a row of the manifest.
@@ -69,86 +52,119 @@ pub fn demo(
     on_progress: OnProgress,
 ) -> Result<Demo, StudyError> {
     let DemoOptions { faces, out, seed } = options;
-    let models = FaceModels::cpu()?;
+    let warnings = match faces {
+        Some(faces) => identities::index(faces, tools)?.warnings,
+        None => Vec::new(),
+    };
+    let config = config(options)?;
+    let plan = study::plan(&config, false)?;
     // Simulated people are the same everywhere: only what is built in is used.
     let embedded = Tools { ffmpeg: None, ..tools.clone() };
-    let (faces, tools) = match faces {
-        Some(faces) => (faces.clone(), tools),
-        None => {
-            let people = out.join("people");
-            simulate(&people, &simulated(*seed), &embedded, SIMULATE, on_progress)?;
-            (people, &embedded)
-        }
-    };
-    let folder = identities::index(&faces, tools)?;
+    let tools = if faces.is_some() { tools } else { &embedded };
+    let doing = Doing { config: &config, out, tools, provenance: provenance.clone(), shard: None, on_progress };
+    let outcome = doing.run(&plan)?;
+    let (predictions, clips) = main_steps(&plan).ok_or_else(|| StudyError::Input {
+        message: "studies/demo.toml has no predictions of a detector with generators left out".into(),
+        hint: "this is a fault of the program: please report it".into(),
+    })?;
+    let folder = |id: StepId| out.join(&plan.steps[id].folder);
+    if let Some(failed) = first_failure(&plan, predictions, out) {
+        return Err(failed);
+    }
+    let store = folder(clips);
+    let rows = manifest::read(&store.join("manifest.parquet"))?;
+    let written = out.join("predictions.parquet");
+    copy(&folder(predictions).join("predictions.parquet"), &written)?;
+    manifest::write(
+        &out.join("manifest.parquet"),
+        &in_study(&rows, &plan.steps[clips].folder),
+        &provenance.to_string(),
+    )?;
 
-    let forge_options = ForgeOptions {
-        seed: *seed,
-        frames: FRAMES,
-        every: if options.faces.is_some() { 8 } else { 1 },
-        donors: 1,
-        controls: 2,
-        ..ForgeOptions::default()
-    };
-    let forged = out.join("forged");
-    let rows = forge(&folder, &forged, &forge_options, tools, &models, &data_progress(FORGE, on_progress))?;
-    manifest::write(&forged.join("manifest.parquet"), &rows, &provenance.to_string())?;
-
-    let extract_options = ExtractOptions {
-        sampling: Sampling::Uniform { frames: forge_options.frames },
-        min_frames: forge_options.min_frames,
-        size: SIZE,
-        ..ExtractOptions::default()
-    };
-    let store = out.join("clips");
-    let progress = data_progress(EXTRACT, on_progress);
-    let rows = extract(&rows, &forged, &store, &extract_options, tools, &models, &progress)?;
-    let rows = relative_to(rows, out);
-    manifest::write(&out.join("manifest.parquet"), &rows, &provenance.to_string())?;
-
-    let train_options = TrainOptions::demo(*seed)?;
-    let lesson = Lesson::of(&rows, &ClassList::default(), "multiclass", &LEFT_OUT.map(str::to_owned))?;
-    let runs = train_rounds(&rows, &store, &out.join("runs"), &train_options, &lesson, None, TRAIN, on_progress)?;
-
-    let predict_options =
-        PredictOptions { samples: SAMPLES, seed: *seed, device: "cpu".into(), views: false, name: None };
-    let predictions = predict(&rows, &store, &runs, out, &predict_options, &provenance, PREDICT, on_progress)?;
-
-    on_progress(&Progress { step: REPORT, done: 0, total: 1, item: "metrics and figures".into() });
-    let mut how = provenance;
-    how["forge"] = json!(forge_options);
-    how["extract"] = json!(extract_options);
-    how["train"] = json!(train_options);
-    how["samples"] = json!(SAMPLES);
+    let step = Step { name: "report", number: 1, of: 1, before: 0.99, share: 0.01 };
+    on_progress(&Progress { step, done: 0, total: 1, item: "metrics and figures".into() });
+    let mut how = provenance.clone();
+    how["study"] = json!(config);
+    study::report(&config, &plan, out, &out.join("study"), provenance)?;
+    let mut left = not_in_the_demo();
+    left.extend(outcome.failed.iter().map(|(title, why)| format!("Failed: {title}: {why}")));
     let title = "What this detector can be believed for";
-    let options = bootstrap(*seed);
-    let metrics =
-        crate::report::report(&[predictions.path], &rows, Some(&store), title, how, &not_in_the_demo(), out, &options)?;
-    on_progress(&Progress { step: REPORT, done: 1, total: 1, item: "report.html".into() });
-    Ok(Demo { metrics, warnings: folder.warnings })
+    let metrics = crate::report::report(&[written], &rows, Some(&store), title, how, &left, out, &bootstrap(*seed))?;
+    on_progress(&Progress { step, done: 1, total: 1, item: "report.html".into() });
+    Ok(Demo { metrics, warnings })
 }
 
-/// The demo's people: each shown in a few frames, two seconds long.
-fn simulated(seed: u64) -> SimulateOptions {
-    SimulateOptions {
-        seed,
-        subjects: 24,
-        frames: FRAMES,
-        frame_rate: 6.0,
-        width: 480,
-        height: 360,
-        ..SimulateOptions::default()
+/// The study's file, with the user's folder and seed.
+fn config(options: &DemoOptions) -> Result<StudyConfig, StudyError> {
+    let wrong = |message: String| StudyError::Input {
+        message: format!("studies/demo.toml: {message}"),
+        hint: "this is a fault of the program: please report it".into(),
+    };
+    let mut config = study::config::parse(STUDY, Path::new(""), &[]).map_err(|(message, _)| wrong(message))?;
+    config.seed = options.seed;
+    let data = config.data.get_mut(DATA).ok_or_else(|| wrong(format!("no [data.{DATA}]")))?;
+    if let Some(faces) = &options.faces {
+        data.simulate = None;
+        data.faces = Some(faces.clone());
+        data.forge.every = EVERY;
     }
+    Ok(config)
+}
+
+/// The predictions of the detector that the full report is of, and the clips that they are of.
+fn main_steps(plan: &Plan) -> Option<(StepId, StepId)> {
+    let section = plan.experiments.iter().find_map(|(name, step)| step.as_ref().ok().filter(|_| name == EXPERIMENT))?;
+    let is_predict = |id: &&StepId| matches!(plan.steps[**id].action, Action::Predict { .. });
+    let predictions = *plan.steps[*section].needs.iter().find(is_predict)?;
+    let [_, clips] = *plan.steps[predictions].needs.as_slice() else { return None };
+    Some((predictions, clips))
+}
+
+/// What went wrong first, where a step is not done.
+fn first_failure(plan: &Plan, step: StepId, out: &Path) -> Option<StudyError> {
+    match study::state(plan, step, out) {
+        State::Done(_) => None,
+        state => {
+            let earlier = plan.steps[step].needs.iter().find_map(|&need| first_failure(plan, need, out));
+            earlier.or_else(|| {
+                let (message, hint) = match state {
+                    State::Failed(failed) => (failed.error, failed.hint),
+                    _ => (format!("{:?} was not done", plan.steps[step].title), None),
+                };
+                Some(StudyError::Input { message, hint: hint.unwrap_or_else(|| "run the same command again".into()) })
+            })
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), StudyError> {
+    let bytes = std::fs::read(from).map_err(StudyError::io(from))?;
+    Ok(dubito_data::write_atomically(to, &bytes)?)
+}
+
+/// Rows of a manifest in a step's folder as seen from the study's.
+fn in_study(rows: &[Row], folder: &Path) -> Vec<Row> {
+    let within = |path: &String| match Path::new(path).is_absolute() {
+        true => path.clone(),
+        false => folder.join(path).to_string_lossy().into_owned(),
+    };
+    let each = rows.iter().map(|row| Row {
+        path: within(&row.path),
+        mask: row.mask.as_ref().map(within),
+        clip: row.clip.as_ref().map(within),
+        ..row.clone()
+    });
+    each.collect()
 }
 
 /// What a whole study has and the demo has not.
 fn not_in_the_demo() -> Vec<String> {
     [
-        "More than one detector: a small ResNet-18 stands for them all.",
-        "More than one inference method: Monte Carlo dropout before the last layer.",
+        "More than one detector: a small ResNet-18 stands for them all. What inference methods make of it is in study/report.html.",
         "People kept for calibration alone: thresholds, recalibration and guarantees are chosen on half of those tested \
          and judged on the others.",
-        "Compressions other than one, other data sets, adversarial attacks, maps of uncertainty.",
+        "Compressions other than one, other data sets, adversarial attacks, maps of uncertainty: `dubito study run \
+         studies/forged.toml`.",
     ]
     .map(str::to_owned)
     .into()

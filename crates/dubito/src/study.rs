@@ -164,7 +164,7 @@ fn say_plan(which: &Which, plan: &Plan) {
 
 fn show(which: &Which, config: &StudyConfig, plan: &Plan, tools: &Tools) -> Result<(), StudyError> {
     let out: &Path = &which.common.out;
-    let sections = study::report(config, plan, out, provenance(config.seed, tools))?;
+    let sections = study::report(config, plan, out, out, provenance(config.seed, tools))?;
     let report = out.join("report.html");
     if which.common.json {
         let findings: Vec<_> =

@@ -68,7 +68,7 @@ fn run(config: &StudyConfig, plan: &Plan, out: &Path, shard: Option<&str>) -> Ou
 }
 
 fn sections(config: &StudyConfig, plan: &Plan, out: &Path) -> Vec<Section> {
-    study::report(config, plan, out, json!({ "program": "test" })).unwrap()
+    study::report(config, plan, out, out, json!({ "program": "test" })).unwrap()
 }
 
 #[test]

@@ -299,7 +299,10 @@ pub struct ExperimentConfig {
     pub inference: Vec<String>,
     /// Seeds of training.
     pub seeds: Vec<u64>,
-    /// Generators left out together, or `each` for one family after another.
+    /// What detectors are taught: `binary` without it, or another task of the class list.
+    pub task: Option<String>,
+    /// Generators left out together, or `each` for one family after another; experiments that ask for one training leave out
+    /// the first list.
     pub leave_out: Option<LeaveOut>,
     /// Posterior samples: several of them for an ablation.
     pub samples: Vec<u32>,

@@ -69,11 +69,18 @@ pub fn planned(plan: &Plan, out: &Path) -> Vec<Planned> {
     each.collect()
 }
 
-/// Writes the report of what there is: the sections that are done; of each experiment that is not, why.
+/// Writes the report of what there is in a study's folder `out` into the folder `to`: the sections that are done; of each
+/// experiment that is not, why.
 ///
 /// # Errors
 /// A folder that can't be written to.
-pub fn report(config: &StudyConfig, plan: &Plan, out: &Path, provenance: Value) -> Result<Vec<Section>, StudyError> {
+pub fn report(
+    config: &StudyConfig,
+    plan: &Plan,
+    out: &Path,
+    to: &Path,
+    provenance: Value,
+) -> Result<Vec<Section>, StudyError> {
     let mut sections = Vec::new();
     let mut not_run = Vec::new();
     for (name, step) in &plan.experiments {
@@ -127,7 +134,7 @@ pub fn report(config: &StudyConfig, plan: &Plan, out: &Path, provenance: Value) 
         provenance: json!({ "made_by": provenance, "study": config }),
         notes: failed,
     };
-    write_study(out, &report)?;
+    write_study(to, &report)?;
     Ok(found)
 }
 

@@ -409,7 +409,7 @@ impl Planner<'_> {
         }
     }
 
-    /// What an experiment asks for without saying more: the binary task, trained and tested on one data set.
+    /// What an experiment asks for without saying more: one task, trained and tested on one data set.
     pub(crate) fn ask(
         &self,
         experiment: &ExperimentConfig,
@@ -422,8 +422,11 @@ impl Planner<'_> {
             data,
             detector: detector.to_owned(),
             inference: inference.clone(),
-            task: "binary".into(),
-            leave_out: Vec::new(),
+            task: experiment.task.clone().unwrap_or_else(|| "binary".into()),
+            leave_out: match &experiment.leave_out {
+                Some(LeaveOut::Lists(lists)) => lists.first().cloned().unwrap_or_default(),
+                _ => Vec::new(),
+            },
             seed: 0,
             samples: self.config.samples,
             turned: 0.0,

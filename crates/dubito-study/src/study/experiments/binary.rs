@@ -16,7 +16,7 @@ pub(super) const KIND: Kind = Kind {
     title: "Real or fake",
     question: "How well does each detector, under each inference method, tell fakes from real videos of people that it has \
                never seen, and how sure is it?",
-    keys: &["detectors", "inference", "seeds", "samples"],
+    keys: &["detectors", "inference", "seeds", "samples", "task", "leave_out"],
     plan,
     section,
     seconds: reading,

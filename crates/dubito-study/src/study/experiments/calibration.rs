@@ -13,7 +13,7 @@ pub(super) const KIND: Kind = Kind {
     name: "calibration",
     title: "Calibration",
     question: "When a detector says 80 %, is it right 80 times of 100? And does recalibration on some people mend it for others?",
-    keys: &["detectors", "inference", "seeds", "samples"],
+    keys: &["detectors", "inference", "seeds", "samples", "task", "leave_out"],
     plan: super::binary::plan,
     section,
     seconds: reading,

@@ -14,7 +14,7 @@ pub(super) const KIND: Kind = Kind {
     title: "Other data",
     question: "Does a detector hold on data that it was not trained on: other people, another camera, another encoder? And does it \
                become less sure where it fails?",
-    keys: &["detectors", "inference", "seeds", "samples", "tests"],
+    keys: &["detectors", "inference", "seeds", "samples", "tests", "task"],
     plan,
     section,
     seconds: reading,

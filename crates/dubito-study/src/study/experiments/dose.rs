@@ -12,7 +12,7 @@ pub(super) const KIND: Kind = Kind {
     name: "dose",
     title: "Dose and response",
     question: "As a forgery gets stronger, does confidence follow, and does uncertainty fall?",
-    keys: &["detectors", "inference", "seeds", "samples", "strengths"],
+    keys: &["detectors", "inference", "seeds", "samples", "strengths", "task"],
     plan,
     section,
     seconds: reading,

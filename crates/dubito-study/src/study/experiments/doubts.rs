@@ -18,7 +18,7 @@ pub(super) const SOURCE: Kind = Kind {
     name: "source_from_uncertainty",
     title: "Which generator, from the uncertainty alone",
     question: "Does each generator leave a mark of its own in what a detector doubts, beyond what the probability says?",
-    keys: &["detectors", "inference", "seeds", "samples"],
+    keys: &["detectors", "inference", "seeds", "samples", "task", "leave_out"],
     plan: plan_source,
     section: source,
     // Permutations and boosted trees.
@@ -29,7 +29,7 @@ pub(super) const REGIONS: Kind = Kind {
     name: "regions",
     title: "Regions of the face",
     question: "Which parts of the face does the uncertainty come from, and does that differ from generator to generator?",
-    keys: &["detectors", "inference", "seeds", "samples", "frames", "videos"],
+    keys: &["detectors", "inference", "seeds", "samples", "frames", "videos", "task", "leave_out"],
     plan: plan_runs,
     section: |answering| looking(answering, false),
     seconds: |_, experiment, _, needs| 0.3 * pictures(experiment) * needs as f64,
@@ -40,7 +40,7 @@ pub(super) const MAPS: Kind = Kind {
     title: "Maps of the uncertainty",
     question: "Does a map of the uncertainty, pixel by pixel, point at what was forged? And is it better than knowing nothing: an edge \
                map, the centre, a network with random weights?",
-    keys: &["detectors", "inference", "seeds", "samples", "frames", "videos"],
+    keys: &["detectors", "inference", "seeds", "samples", "frames", "videos", "task", "leave_out"],
     plan: plan_runs,
     section: |answering| looking(answering, true),
     seconds: |_, experiment, _, needs| 1.5 * pictures(experiment) * needs as f64,
@@ -144,7 +144,7 @@ fn looking(answering: &Answering<'_>, maps: bool) -> Result<Section, StudyError>
     }
     let (dir, step, progress) = (answering.folder, answering.step, answering.on_progress);
     let section = match maps {
-        true => maps_section(&rows, store, &judged, dir, &options, answering.tools, step, progress)?,
+        true => maps_section(&rows, store, store, &judged, dir, &options, answering.tools, step, progress)?,
         false => regions_section(&rows, store, &judged, dir, &options, step, progress)?,
     };
     let mut section = named(section, about);

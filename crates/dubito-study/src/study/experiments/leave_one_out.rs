@@ -18,7 +18,7 @@ pub(super) const KIND: Kind = Kind {
     title: "A generator that was never seen",
     question: "When a detector meets fakes by a family of generators that was kept from it, how many does it still catch, and does \
                its uncertainty rise, so that somebody is warned?",
-    keys: &["detectors", "inference", "seeds", "samples", "leave_out"],
+    keys: &["detectors", "inference", "seeds", "samples", "leave_out", "task"],
     plan,
     section,
     seconds: reading,

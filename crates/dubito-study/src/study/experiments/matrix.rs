@@ -11,7 +11,7 @@ pub(super) const KIND: Kind = Kind {
     name: "matrix",
     title: "Uncertainty by detector and generator",
     question: "On which generators is which detector uncertain, and is it the data's doubt or the model's?",
-    keys: &["detectors", "inference", "seeds", "samples"],
+    keys: &["detectors", "inference", "seeds", "samples", "task", "leave_out"],
     plan: super::binary::plan,
     section,
     seconds: reading,

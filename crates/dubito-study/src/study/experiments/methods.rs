@@ -13,7 +13,7 @@ pub(super) const INFERENCE: Kind = Kind {
     title: "Inference methods",
     question: "Of the ways to approximate the posterior, which gives probabilities that can be believed and an uncertainty that \
                finds the errors, and at what price?",
-    keys: &["detectors", "inference", "seeds", "samples"],
+    keys: &["detectors", "inference", "seeds", "samples", "task", "leave_out"],
     plan: |planner, experiment| {
         let every = experiment.inference.is_empty().then(|| planner.config.inference.keys().cloned().collect());
         let experiment =
@@ -28,7 +28,7 @@ pub(super) const ABLATION: Kind = Kind {
     name: "ablation",
     title: "Ablations",
     question: "What do the number of samples, the dropout rate, the boundary and the width of Gaussian weights change?",
-    keys: &["detectors", "seeds", "samples", "rates", "boundaries", "deltas"],
+    keys: &["detectors", "seeds", "samples", "rates", "boundaries", "deltas", "task", "leave_out"],
     plan: plan_ablation,
     section: ablation,
     seconds: reading,

@@ -12,7 +12,7 @@ pub(super) const KIND: Kind = Kind {
     name: "label_noise",
     title: "Label noise",
     question: "If a share of the training videos bears the wrong label, does the detector become less sure, as it should?",
-    keys: &["detectors", "inference", "seeds", "samples", "shares"],
+    keys: &["detectors", "inference", "seeds", "samples", "shares", "task"],
     plan,
     section,
     seconds: reading,

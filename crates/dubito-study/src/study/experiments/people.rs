@@ -14,7 +14,7 @@ pub(super) const KIND: Kind = Kind {
     name: "people",
     title: "People",
     question: "Are people of one skin tone or gender falsely accused more often, or judged with more doubt, than others?",
-    keys: &["detectors", "inference", "seeds", "samples"],
+    keys: &["detectors", "inference", "seeds", "samples", "task", "leave_out"],
     plan: super::binary::plan,
     section,
     seconds: reading,
