@@ -7,6 +7,7 @@ extern crate self as dubito_nn;
 mod formula;
 
 mod architectures;
+mod attack;
 mod augment;
 mod depthwise;
 mod detector;
@@ -32,6 +33,7 @@ mod state;
 mod train;
 
 pub use architectures::{Architecture, NetworkConfig, Preprocessing};
+pub use attack::{Adversarial, Attack, AttackMethod, AttackObjective, Victim};
 pub use augment::{AugmentConfig, Normalisation};
 pub use detector::Detector;
 pub use device::{describe_devices, device};

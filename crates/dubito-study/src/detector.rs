@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dubito_data::manifest::{Label, Row};
-use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, Views, device};
+use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, Victim, Views, device};
 
 use crate::StudyError;
 use crate::inputs::Inputs;
@@ -131,6 +131,14 @@ impl Detector {
                 }
                 Ok(Box::new((**onnx).clone()))
             }
+        }
+    }
+
+    /// What an attack attacks: a posterior of this detector, on pixels.
+    pub fn victim<'a>(&self, posterior: &'a dyn Posterior) -> Victim<'a> {
+        match self {
+            Self::Run(run) => Victim::of_run(run, posterior),
+            Self::Onnx(onnx) => Victim::of_onnx(onnx, posterior),
         }
     }
 

@@ -50,13 +50,13 @@ pub struct Predicted {
 }
 
 /// What a run's classes are to a file of predictions.
-fn task_of(run: &Detector) -> Task {
+pub(crate) fn task_of(run: &Detector) -> Task {
     let names = run.class_names();
     if names == ["real", "fake"] { Task::binary() } else { Task::multiclass(&names) }
 }
 
 /// Opens every run. Errors: one that can't be read, or that has other classes than the first.
-fn load_all(runs: &[FoldRun], views: bool) -> Result<Vec<Detector>, StudyError> {
+pub(crate) fn load_all(runs: &[FoldRun], views: bool) -> Result<Vec<Detector>, StudyError> {
     let loaded = runs.iter().map(|run| Detector::open(&run.dir, views)).collect::<Result<Vec<_>, _>>()?;
     if let Some(first) = loaded.first()
         && let Some(other) = loaded.iter().find(|run| run.taught() != first.taught())
@@ -77,7 +77,7 @@ fn load_all(runs: &[FoldRun], views: bool) -> Result<Vec<Detector>, StudyError> 
 
 /// The generators of these rows by what the runs know of them, for the predictions' provenance. A name that is both (of
 /// two data sets) counts as seen.
-fn knowledge(run: &Detector, rows: &[&Row]) -> serde_json::Value {
+pub(crate) fn knowledge(run: &Detector, rows: &[&Row]) -> serde_json::Value {
     let of = |wanted: Known| -> BTreeSet<&str> {
         let fakes = rows.iter().filter(|row| row.label == Label::Fake && run.class_for(row).1 == wanted);
         fakes.map(|row| row.generator.as_str()).collect()
@@ -212,7 +212,7 @@ pub fn predict(
 }
 
 /// The entry of a video that has no prediction, for the report.
-fn without_prediction(row: &Row, status: &str, reason: String) -> Missing {
+pub(crate) fn without_prediction(row: &Row, status: &str, reason: String) -> Missing {
     Missing {
         video: row.video.clone(),
         status: status.to_owned(),
@@ -225,7 +225,7 @@ fn without_prediction(row: &Row, status: &str, reason: String) -> Missing {
 }
 
 /// Checks that a clip was cut as the run was taught.
-fn check_clip(run: &Detector, clip: &Clip) -> Result<(), StudyError> {
+pub(crate) fn check_clip(run: &Detector, clip: &Clip) -> Result<(), StudyError> {
     let wrong = |what: String, hint: String| {
         let place = run.path().display();
         Err(StudyError::Input { message: format!("{}: {what} in {place}", clip.meta.video), hint })
@@ -247,17 +247,17 @@ fn check_clip(run: &Detector, clip: &Clip) -> Result<(), StudyError> {
     }
 }
 
-fn read_samples(path: &Path, count: usize) -> Option<Vec<f32>> {
+pub(crate) fn read_samples(path: &Path, count: usize) -> Option<Vec<f32>> {
     let bytes = std::fs::read(path).ok()?;
     (bytes.len() == count * 4).then(|| bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
 /// The classes whose probabilities are kept: of two, those of the second are the rest.
-fn kept_classes(task: &Task) -> std::ops::Range<usize> {
+pub(crate) fn kept_classes(task: &Task) -> std::ops::Range<usize> {
     if task.positive == Some(1) { 1..2 } else { 0..task.classes.len() }
 }
 
-fn write_clip(
+pub(crate) fn write_clip(
     writer: &mut PredictionWriter,
     task: &Task,
     row: &Row,

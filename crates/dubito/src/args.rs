@@ -68,6 +68,8 @@ pub enum Command {
     Bayes(crate::bayes::Bayes),
     /// Draw posterior samples for people the detector has never seen
     Predict(Predict),
+    /// Attack detectors with small changes of pixels, and see what they say and how sure they are
+    Attack(crate::attack::AttackCommand),
     /// Say of videos and pictures whether they are real or fake, or that it can't be told
     Detect(crate::detect::Detect),
     /// Show where in a face a prediction or its uncertainty comes from, and how far that can be believed

@@ -48,6 +48,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
         Command::Train(arguments) => run_train(&arguments),
         Command::Bayes(arguments) => crate::bayes::run(&arguments),
         Command::Predict(arguments) => run_predict(&arguments),
+        Command::Attack(arguments) => crate::attack::run(&arguments, &tools()),
         Command::Detect(arguments) => crate::detect::run(&arguments, &tools()),
         Command::Explain(arguments) => crate::explain::run(&arguments, &tools()),
         Command::Weights(arguments) => crate::weights::run(&arguments),

@@ -1,6 +1,7 @@
 //! The `dubito` command line.
 
 mod args;
+mod attack;
 mod bayes;
 mod commands;
 mod data;
