@@ -270,7 +270,7 @@ pub fn attack(
                 found.frames += some.len();
                 for (writer, values) in writers.iter_mut().zip(&said.values) {
                     let frames = some.frames.iter().map(|&i| clip.frame_index[i]);
-                    write_clip(writer, &task, row, frames, values, options.samples as usize, run)?;
+                    write_clip(writer, &task, row, frames, values, options.samples as usize, (run, &run.name()))?;
                 }
             }
             done += 1;

@@ -442,7 +442,7 @@ fn lock_name(shard: Option<Shard>) -> String {
 }
 
 /// Whether the user (or the disk) stopped the study, so that nothing else should be tried.
-fn is_stop(error: &StudyError) -> bool {
+pub(crate) fn is_stop(error: &StudyError) -> bool {
     let full = |source: &std::io::Error| source.kind() == std::io::ErrorKind::StorageFull;
     match error {
         StudyError::Data(dubito_data::DataError::Stopped) => true,

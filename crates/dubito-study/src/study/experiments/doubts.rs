@@ -81,7 +81,7 @@ fn source(answering: &Answering<'_>) -> Result<Section, StudyError> {
 }
 
 /// The section as the study knows it: its name, title and question, where its numbers come from, what it had to do without.
-fn named(section: Section, about: Section) -> Section {
+pub(super) fn named(section: Section, about: Section) -> Section {
     Section {
         name: about.name,
         title: about.title,
@@ -93,7 +93,10 @@ fn named(section: Section, about: Section) -> Section {
 }
 
 /// Runs and their clips, one after the other.
-fn plan_runs(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+pub(super) fn plan_runs(
+    planner: &mut Planner<'_>,
+    experiment: &ExperimentConfig,
+) -> Result<Vec<(Role, StepId)>, StudyError> {
     let mut found = Vec::new();
     for detector in planner.detectors_of(experiment) {
         for inference in planner.inference_of(experiment, &["mc_dropout"]) {

@@ -1,5 +1,6 @@
 //! The experiments: what each asks, the steps it needs, and the section that answers it.
 
+mod attacks;
 mod binary;
 mod calibration;
 mod classes;
@@ -53,6 +54,7 @@ pub static KINDS: &[Kind] = &[
     leave_one_out::KIND,
     cross::KIND,
     calibration::KIND,
+    attacks::KIND,
     methods::INFERENCE,
     methods::ABLATION,
     doubts::SOURCE,
