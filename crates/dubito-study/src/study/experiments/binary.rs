@@ -50,7 +50,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     );
     let all = answering.evaluated(&mut section.skipped, &answering.options())?;
     section.tables.push(metric_table(
-        "binary_videos",
+        "videos",
         "Videos",
         "Fake above one half. A false alarm is a real video called fake, a miss a fake called real.",
         &all,
@@ -74,7 +74,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             ("misses", "miss_rate"),
         ];
         section.tables.push(Table {
-            name: "binary_frames".into(),
+            name: "frames".into(),
             title: "Frames".into(),
             caption: "The same of single frames.".into(),
             columns: std::iter::once("detector").chain(columns.map(|(head, _)| head)).map(str::to_owned).collect(),
@@ -87,7 +87,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         });
     }
     section.charts.push(dots(
-        "binary_auroc",
+        "auroc",
         "How well fakes are told from reals",
         "Area under the ROC curve of P(fake) over videos; guessing gives one half.",
         &all,
@@ -96,7 +96,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         Some(("chance", 0.5)),
     ));
     section.charts.push(dots(
-        "binary_errors",
+        "errors",
         "False alarms and misses",
         "Share of the real videos that are called fake, and of the fakes that are called real.",
         &all,
@@ -105,7 +105,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         None,
     ));
     let chart = by_generator(
-        "binary_by_generator",
+        "by_generator",
         "AUROC by generator",
         "The fakes of one generator against all real videos. Under one half a detector takes these fakes for more real than the \
          real ones.",

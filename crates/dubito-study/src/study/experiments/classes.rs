@@ -141,7 +141,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         "epistemic (nats)",
     ];
     section.tables.push(Table {
-        name: format!("{}_videos", answering.kind.name),
+        name: "videos".into(),
         title: "Videos".into(),
         caption: "AUROC is the mean of one class against the rest.".into(),
         columns: columns.map(str::to_owned).into(),

@@ -83,9 +83,9 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     }
     let of = |who: &str, test: &str| all.iter().find(|one| one.role.who() == who && one.role.test == test);
     for (name, title, metric, ends) in [
-        ("cross_auroc", "AUROC on other data", "auroc", Some([0.5, 1.0])),
-        ("cross_total", "Total uncertainty on other data", "total", None),
-        ("cross_epistemic", "Epistemic uncertainty on other data", "epistemic", None),
+        ("auroc", "AUROC on other data", "auroc", Some([0.5, 1.0])),
+        ("total", "Total uncertainty on other data", "total", None),
+        ("epistemic", "Epistemic uncertainty on other data", "epistemic", None),
     ] {
         let value = |who: &String, test: &String| {
             of(who, test).map_or_else(|| Estimate::undefined("it was not tested"), |one| one.metric(metric))

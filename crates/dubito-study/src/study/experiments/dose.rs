@@ -58,9 +58,9 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     section.tables.push(metric_table("dose", "By strength", "Of all videos.", &all, &columns));
     let strength = |role: &Role| role.setting.split_once(" = ").and_then(|(_, value)| value.parse::<f64>().ok());
     for (name, title, metric, reference) in [
-        ("dose_auroc", "AUROC by strength", "auroc", Some(("chance".to_owned(), 0.5))),
-        ("dose_total", "Total uncertainty by strength", "total", None),
-        ("dose_epistemic", "Epistemic uncertainty by strength", "epistemic", None),
+        ("auroc", "AUROC by strength", "auroc", Some(("chance".to_owned(), 0.5))),
+        ("total", "Total uncertainty by strength", "total", None),
+        ("epistemic", "Epistemic uncertainty by strength", "epistemic", None),
     ] {
         let mut lines: Vec<Curve> = Vec::new();
         for one in &all {

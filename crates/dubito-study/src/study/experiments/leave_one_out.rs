@@ -125,7 +125,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             .collect(),
     });
     section.charts.push(Chart {
-        name: "left_out_detection".into(),
+        name: "detection".into(),
         title: "Does uncertainty tell what was never seen?".into(),
         caption: "How well each uncertainty tells videos by unseen generators from all others.".into(),
         kind: ChartKind::Dots {
@@ -138,7 +138,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         },
     });
     section.charts.push(Chart {
-        name: "left_out_caught".into(),
+        name: "caught".into(),
         title: "Fakes that are caught".into(),
         caption: "Share of fakes called fake: by generators that the detector learned from, and by those left out, of the same people."
             .into(),
@@ -206,7 +206,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         });
     }
     section.tables.push(Table {
-        name: "left_out_correlation".into(),
+        name: "correlation".into(),
         title: "Does uncertainty follow failure from family to family?".into(),
         caption: "Rank correlation (Spearman) over families, the mean of the seeds for each, of mean uncertainty on unseen fakes with the \
                   share of them that is caught; p by all pairings."
@@ -215,7 +215,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         rows,
     });
     section.charts.push(Chart {
-        name: "left_out_scatter".into(),
+        name: "scatter".into(),
         title: "Generalisation against uncertainty".into(),
         caption:
             "Each point is a family left out, the mean over seeds. If uncertainty warns, points fall to the right."

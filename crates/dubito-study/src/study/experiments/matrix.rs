@@ -27,9 +27,9 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     let mut all = answering.evaluated(&mut section.skipped, &answering.options())?;
     let one_network: Vec<String> = all.iter().filter(|one| one.metrics.samples < 2).map(row_name).collect();
     for (name, title, metric) in [
-        ("matrix_total", "Total uncertainty", "total"),
-        ("matrix_aleatoric", "Aleatoric uncertainty", "aleatoric"),
-        ("matrix_epistemic", "Epistemic uncertainty", "epistemic"),
+        ("total", "Total uncertainty", "total"),
+        ("aleatoric", "Aleatoric uncertainty", "aleatoric"),
+        ("epistemic", "Epistemic uncertainty", "epistemic"),
     ] {
         if metric == "epistemic" && !one_network.is_empty() {
             all.retain(|one| one.metrics.samples >= 2);

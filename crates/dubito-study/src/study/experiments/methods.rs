@@ -67,7 +67,7 @@ fn inference(answering: &Answering<'_>) -> Result<Section, StudyError> {
     }
     section.tables.push(table);
     section.charts.push(dots(
-        "inference_errors",
+        "errors",
         "Does doubt find the errors?",
         "AUROC of each uncertainty for wrong answers over videos.",
         &all,
@@ -76,7 +76,7 @@ fn inference(answering: &Answering<'_>) -> Result<Section, StudyError> {
         Some(("chance", 0.5)),
     ));
     section.charts.push(dots(
-        "inference_nll",
+        "nll",
         "Likelihood of what is true",
         "Mean negative log-likelihood of the true label over videos: lower is better.",
         &all,
@@ -202,7 +202,7 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
         };
         for each in panels {
             section.charts.push(Chart {
-                name: format!("ablation_{setting}_{}", each.0),
+                name: format!("{setting}_{}", each.0),
                 title: format!("{} by {setting}", each.1),
                 caption: "All other settings as in training.".into(),
                 kind: ChartKind::Curves {

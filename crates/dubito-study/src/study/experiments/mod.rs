@@ -324,7 +324,7 @@ pub(crate) fn matrix_table(chart: &Chart) -> Option<Table> {
         std::iter::once(Value::Text(name.clone())).chain(values.iter().cloned().map(Value::Estimate)).collect()
     };
     Some(Table {
-        name: chart.name.clone(),
+        name: format!("{}_values", chart.name),
         title: chart.title.clone(),
         caption: chart.caption.clone(),
         columns: std::iter::once("detector".to_owned()).chain(columns.iter().cloned()).collect(),

@@ -52,7 +52,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     ];
     section.tables.push(metric_table("label_noise", "By share of turned labels", "Of all videos.", &all, &columns));
     section.charts.push(dots(
-        "label_noise_uncertainty",
+        "uncertainty",
         "Uncertainty by share of turned labels",
         "Mean over videos.",
         &all,

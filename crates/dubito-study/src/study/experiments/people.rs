@@ -112,7 +112,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     if !alarms.is_empty() {
         let (rows, values) = alarms.into_iter().unzip();
         section.charts.push(Chart {
-            name: "people_false_alarms".into(),
+            name: "false_alarms".into(),
             title: "False alarms by group of people".into(),
             caption: "Share of real videos that are called fake.".into(),
             kind: ChartKind::Dots {
