@@ -260,6 +260,23 @@ fn p_values_of_nothing_are_uniform() {
 }
 
 #[test]
+fn trees_and_neighbours_tell_what_no_line_can() {
+    // Two features, two generators: one where the features are on the same side, the other where they are not.
+    let mut fakes = noise_fakes(5, false);
+    let side = |i: usize, c: usize| noise([9, i, c, 7]) - 0.5;
+    let count = 600;
+    fakes.x = Matrix::new(count, 2, (0..count).flat_map(|i| [side(i, 0), side(i, 1)]).collect()).unwrap();
+    fakes.labels = (0..count).map(|i| usize::from(side(i, 0) * side(i, 1) > 0.0)).collect();
+    fakes.generators = ["a", "b"].map(String::from).to_vec();
+    fakes.person = (0..count as u32).map(|i| i % 15).collect();
+    fakes.fold = (0..count).map(|i| i % 15 % 3).collect();
+    let of = |learner| permuted(&fakes, &[0, 1], learner, 0, 0).unwrap().observed.value.unwrap();
+    assert!(of(Learner::Trees) > 0.95, "{}", of(Learner::Trees));
+    assert!(of(Learner::Neighbours) > 0.85, "{}", of(Learner::Neighbours));
+    assert!(of(Learner::Linear) < 0.6, "{}", of(Learner::Linear));
+}
+
+#[test]
 fn a_signal_that_two_detectors_share_is_found_by_either() {
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = [1, 2]
@@ -382,7 +399,7 @@ fn further_columns_are_joined_by_video() {
     }
     std::fs::write(&table, text).unwrap();
     let with = ManifoldOptions { further: Some(table.clone()), ..options() };
-    let section = source_section(&[path.clone()], &with).unwrap();
+    let section = source_section(std::slice::from_ref(&path), &with).unwrap();
     assert!(
         estimate(&section, "source_accuracy", &["further columns", "linear"], "balanced accuracy").low.unwrap() > 0.7
     );
@@ -400,7 +417,7 @@ fn further_columns_are_joined_by_video() {
         ("video,label\nx,1\n", "a feature"),
     ] {
         std::fs::write(&table, bad).unwrap();
-        let error = source_section(&[path.clone()], &with).unwrap_err().to_string();
+        let error = source_section(std::slice::from_ref(&path), &with).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
 }
