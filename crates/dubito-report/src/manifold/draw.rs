@@ -11,9 +11,12 @@ const THETA: f64 = 0.5;
 /// Steps of t-SNE.
 const STEPS: usize = 1000;
 
+/// Points in two dimensions, and the share of the variance along each.
+pub(crate) type Plane = (Vec<[f64; 2]>, [f64; 2]);
+
 /// The first two principal components of standardised rows, and the share of the variance along each. `None` where there
 /// are fewer than two columns or three rows.
-pub(crate) fn principal(z: &Matrix) -> Result<Option<(Vec<[f64; 2]>, [f64; 2])>, ReportError> {
+pub(crate) fn principal(z: &Matrix) -> Result<Option<Plane>, ReportError> {
     if z.columns() < 2 || z.rows() < 3 {
         return Ok(None);
     }
