@@ -130,6 +130,7 @@ impl Doing<'_> {
     pub fn run(&self, plan: &Plan) -> Result<Outcome, StudyError> {
         std::fs::create_dir_all(self.out).map_err(StudyError::io(self.out))?;
         let _lock = self.lock()?;
+        let turns = plan.turns();
         let mut outcome = Outcome::default();
         // Those that failed in this run, so that they are not tried a third time.
         let mut failed = vec![false; plan.steps.len()];
@@ -137,7 +138,7 @@ impl Doing<'_> {
         for id in 0..plan.steps.len() {
             if self.is_done(plan, id) {
                 outcome.kept += 1;
-            } else if self.is_mine(id) {
+            } else if self.is_mine(turns[id]) {
                 open.push(id);
             }
         }
@@ -147,10 +148,10 @@ impl Doing<'_> {
         while !open.is_empty() {
             let ready = open.iter().position(|&id| {
                 let needs = &plan.steps[id].needs;
-                needs.iter().all(|&need| self.is_done(plan, need) || self.has_failed(plan, need, &failed))
+                needs.iter().all(|&need| self.is_done(plan, need) || self.has_failed(plan, need, &failed, &turns))
             });
             let Some(at) = ready else {
-                self.wait(plan, &open, &mut silent)?;
+                self.wait(plan, &open, &turns, &mut silent)?;
                 continue;
             };
             silent = Instant::now();
@@ -376,16 +377,16 @@ impl Doing<'_> {
     }
 
     /// Whether a step failed for good: in this run, or in that of another shard.
-    fn has_failed(&self, plan: &Plan, id: StepId, failed: &[bool]) -> bool {
-        if self.is_mine(id) {
+    fn has_failed(&self, plan: &Plan, id: StepId, failed: &[bool], turns: &[usize]) -> bool {
+        if self.is_mine(turns[id]) {
             return failed[id];
         }
         matches!(state(plan, id, self.out), State::Failed(_))
     }
 
-    /// Whether a step is this process's: sections are the first shard's, the others are dealt out in turn.
-    fn is_mine(&self, id: StepId) -> bool {
-        self.shard.is_none_or(|shard| id as u32 % shard.of() == shard.number() - 1)
+    /// Whether a step of this turn is this process's.
+    fn is_mine(&self, turn: usize) -> bool {
+        self.shard.is_none_or(|shard| turn as u32 % shard.of() == shard.number() - 1)
     }
 
     /// One process for each part of a study's folder.
@@ -403,18 +404,18 @@ impl Doing<'_> {
     }
 
     /// Waits for other shards; an error where one that is needed is not running.
-    fn wait(&self, plan: &Plan, open: &[StepId], silent: &mut Instant) -> Result<(), StudyError> {
+    fn wait(&self, plan: &Plan, open: &[StepId], turns: &[usize], silent: &mut Instant) -> Result<(), StudyError> {
         let needed = open
             .iter()
             .flat_map(|&id| &plan.steps[id].needs)
-            .find(|&&need| !self.is_mine(need) && !self.is_done(plan, need));
+            .find(|&&need| !self.is_mine(turns[need]) && !self.is_done(plan, need));
         let (Some(shard), Some(&needed)) = (self.shard, needed) else {
             return Err(StudyError::Input {
                 message: "no step can be done next".into(),
                 hint: "this is a fault of the program: please report it".into(),
             });
         };
-        let other = needed as u32 % shard.of() + 1;
+        let other = turns[needed] as u32 % shard.of() + 1;
         let path = self.out.join(format!("run-{other}-of-{}.lock", shard.of()));
         let runs = File::open(&path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
         if runs {

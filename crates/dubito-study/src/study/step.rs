@@ -179,6 +179,25 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The turn of each step, by which several processes share them: what takes long is dealt out one after the other, what
+    /// follows from one of them at once has its turn.
+    pub(crate) fn turns(&self) -> Vec<usize> {
+        let mut turns: Vec<usize> = Vec::with_capacity(self.steps.len());
+        let mut next = 0;
+        for step in &self.steps {
+            let follows =
+                matches!(step.action, Action::Dropout { .. } | Action::Convert { .. } | Action::Predict { .. });
+            turns.push(match step.needs.first() {
+                Some(&need) if follows => turns[need],
+                _ => {
+                    next += 1;
+                    next - 1
+                }
+            });
+        }
+        turns
+    }
+
     /// Adds a step, or finds the one that does the same.
     ///
     /// # Errors
