@@ -8,11 +8,13 @@ use dubito_data::clip::{Clip, ClipMeta, POINTS};
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    Architecture, Boundary, Curvature, Inference, Laplace, OptimiserConfig, Run, Signal, Swag, TrainConfig, Variational,
+    Architecture, Attack, AttackMethod, Boundary, Curvature, Inference, Laplace, OptimiserConfig, Run, Signal, Swag,
+    TrainConfig, Variational,
 };
 use dubito_report::{Level, Options, Predictions};
 use dubito_sim::{Performance, PerformanceConfig, Subject};
 use dubito_stats::Bootstrap;
+use dubito_study::attack::{AttackOptions, attack};
 use dubito_study::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs, scale_runs};
 use dubito_study::predict::{PredictOptions, find_runs, predict};
 use dubito_study::train::{TrainOptions, train_rounds};
@@ -304,6 +306,33 @@ fn fakecatcher_from_clips_to_a_report() {
     // A pulse that is there or not is easily told.
     let metrics = dubito_report::evaluate(std::slice::from_ref(&found.path), missing, json!({}), &plain).unwrap();
     assert!(metrics.group(&[], Level::Video).unwrap().metric("auroc").value.unwrap() > 0.9);
+    // What is attacked is the picture of the signal, by answers alone.
+    let attacked = |method| {
+        let how = AttackOptions {
+            attack: Attack { steps: if method == AttackMethod::Square { 40 } else { 2 }, ..Attack::new(method, 8.0) },
+            epsilons: vec![16.0],
+            frames: 2,
+            reencode: Some(80),
+            samples: 3,
+            seed: 0,
+            device: "cpu".into(),
+            views: false,
+        };
+        attack(&rows, folder.path(), &runs, &folder.path().join("attacked"), &how, &json!({}), step, &go_on)
+    };
+    let square = attacked(AttackMethod::Square).unwrap();
+    assert_eq!((square.clips, square.frames, square.missing.len()), (12, 24, 1));
+    let names: Vec<&str> = square.conditions.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["clean", "square_16", "square_16_8bit"], "a picture of a signal is not encoded as JPEG");
+    let loss = |condition: &str| {
+        let path = folder.path().join(format!("attacked/predictions/{condition}.parquet"));
+        let scores = Predictions::read(&[path], &plain).unwrap().scores;
+        let items = &scores.sets[0].items;
+        (0..items.len()).map(|i| -items.probs(i)[items.label(i)].ln()).sum::<f64>()
+    };
+    assert!(loss("square_16_8bit") > loss("clean"));
+    let error = attacked(AttackMethod::Pgd).unwrap_err();
+    assert!(error.to_string().contains("signal (ppg)") && error.hint().unwrap().contains("square"), "{error}");
     // Run on clips of other crops, it says what it needs.
     let other = Clip { meta: ClipMeta { size: 40, ..ClipMeta::default() }, ..Clip::default() };
     let video = rows[0].clip.clone().unwrap();

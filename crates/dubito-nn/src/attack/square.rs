@@ -85,7 +85,7 @@ pub(super) fn square_by(
     draws: &mut dyn Draws,
     watch: &mut dyn FnMut(&[f32], &[f32]),
 ) -> Result<Vec<f32>, NnError> {
-    let shape @ [h, w, channels] = aim.victim.shape;
+    let shape @ [h, w, _] = aim.victim.shape;
     let one = aim.victim.one();
     let items = ball.clean.len() / one;
     let stripes: Vec<Vec<f32>> = (0..items).map(|item| draws.stripes(item, shape)).collect();
@@ -99,12 +99,12 @@ pub(super) fn square_by(
         let mut candidate = pixels.clone();
         for (item, candidate) in candidate.chunks_exact_mut(one).enumerate() {
             let Patch { top, left, side, signs } = draws.patch(item, k, side, shape);
-            for c in 0..channels {
+            for (c, sign) in signs.into_iter().enumerate() {
                 for y in top..top + side {
                     for x in left..left + side {
                         let i = (c * h + y) * w + x;
                         let place = item * one + i;
-                        candidate[i] = ball.project(place, ball.clean[place] + ball.epsilon * signs[c]);
+                        candidate[i] = ball.project(place, ball.clean[place] + ball.epsilon * sign);
                     }
                 }
             }
