@@ -57,10 +57,13 @@ impl Of<'_> {
         self.frames().map(|frame| frame.random[k][place(quantity)]).collect()
     }
 
-    /// A map's changes less those at random.
+    /// A map's changes less those at random; both with intervals of their own.
     fn against_random(&self, name: &Name, quantity: Quantity, k: usize) -> Result<Comparison, Estimate> {
         let changes = self.changes(name, quantity, k).ok_or_else(|| Estimate::undefined("a frame has no such map"))?;
-        compared(&changes, &self.at_random(quantity, k), &self.people, &self.bootstrap)
+        let at_random = self.at_random(quantity, k);
+        let found = compared(&changes, &at_random, &self.people, &self.bootstrap)?;
+        let [first, second] = [&changes, &at_random].map(|of| mean(of, &self.people, &self.bootstrap));
+        Ok(Comparison { first, second, ..found })
     }
 
     fn names(&self) -> BTreeSet<Name> {
@@ -477,7 +480,11 @@ fn patterns_table(all: &[Of<'_>], options: &MapOptions) -> (Table, Vec<String>) 
                         found.within,
                         found.between,
                         found.within - found.between,
-                        if found.within - found.between > high { "above" } else { "within or below" },
+                        match found.within - found.between {
+                            above if above > high => "above",
+                            below if below < low => "below",
+                            _ => "within",
+                        },
                         found.p_value
                     ));
                 }
