@@ -1,10 +1,21 @@
 //! What every output says of how it was made.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-/// Version, command line, seed, machine: kept beside every result.
+/// The commit that the program was built from, where it says so.
+static COMMIT: OnceLock<&str> = OnceLock::new();
+
+/// Says which commit the program was built from; the first call counts, and an empty name none.
+pub fn built_from(commit: &'static str) {
+    if !commit.is_empty() {
+        let _ = COMMIT.set(commit);
+    }
+}
+
+/// Version, commit, command line, seed, machine: kept beside every result.
 pub fn provenance(seed: u64, tools: &dubito_media::Tools) -> Value {
     let command: Vec<String> = std::env::args_os()
         .enumerate()
@@ -17,6 +28,7 @@ pub fn provenance(seed: u64, tools: &dubito_media::Tools) -> Value {
     json!({
         "program": "dubito",
         "version": env!("CARGO_PKG_VERSION"),
+        "commit": COMMIT.get(),
         "command": command.join(" "),
         "seed": seed,
         "ffmpeg": tools.ffmpeg.as_ref().map(|f| f.version.clone()),

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     if let Command::Worker { arguments } = cli.command {
         return dubito_media::worker_main(arguments);
     }
+    dubito_study::provenance::built_from(env!("DUBITO_COMMIT"));
     match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

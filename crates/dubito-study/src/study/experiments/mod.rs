@@ -24,6 +24,7 @@ use serde_json::json;
 
 use super::config::ExperimentConfig;
 use super::estimate::Size;
+use super::execute::Done;
 use super::plan::Planner;
 use super::step::{Role, StepId};
 use crate::StudyError;
@@ -126,7 +127,7 @@ impl Answering<'_> {
                 .collect::<Vec<_>>()
                 .join(", "),
             path: dir.strip_prefix(self.root).unwrap_or(dir).to_string_lossy().into_owned(),
-            command: String::new(),
+            command: command_of(dir).unwrap_or_default(),
         });
         Section {
             name: self.name.to_owned(),
@@ -332,8 +333,17 @@ pub(crate) fn matrix_table(chart: &Chart) -> Option<Table> {
     })
 }
 
+/// What is known of the step in a folder.
+fn done(dir: &Path) -> Option<Done> {
+    serde_json::from_slice(&std::fs::read(dir.join("step.json")).ok()?).ok()
+}
+
 /// Seconds that the step in a folder took.
 pub(crate) fn seconds_of(dir: &Path) -> Option<f64> {
-    let bytes = std::fs::read(dir.join("step.json")).ok()?;
-    Some(serde_json::from_slice::<super::execute::Done>(&bytes).ok()?.seconds)
+    Some(done(dir)?.seconds)
+}
+
+/// The command that did the step in a folder.
+fn command_of(dir: &Path) -> Option<String> {
+    done(dir)?.provenance.get("command")?.as_str().map(str::to_owned)
 }
