@@ -6,6 +6,7 @@ use clap::Args;
 use dubito_data::manifest;
 use dubito_media::Tools;
 use dubito_nn::{Attack, AttackMethod, AttackObjective};
+use dubito_report::write_section;
 use dubito_stats::Bootstrap;
 use dubito_study::attack::{AttackOptions, FILE, attack, section};
 use dubito_study::provenance::provenance;
@@ -27,7 +28,7 @@ signals and an ONNX file have no gradient that leads to pixels: attack them with
 posterior samples of its own (expectation over the posterior); the frames are judged by --samples others, those of `predict`.
 
 Writes OUT/predictions/CONDITION.parquet (clean, pgd_4, pgd_4_8bit, pgd_4_jpeg, ...), each of which `analyze` reads, and
-OUT/attacks.json and OUT/robustness.json: accuracy, uncertainty and whether it tells the attack, with intervals. Stopped at
+OUT/attacks.json and OUT/report.html: accuracy, uncertainty and whether it tells the attack, with intervals. Stopped at
 any time, the same command goes on. docs/ATTACKS.md says what each attack is and what it does not show.
 
     dubito attack clips/manifest.parquet --run runs --method pgd --epsilon 1,2,4,8 --reencode 90 -o attacked")]
@@ -111,9 +112,7 @@ pub fn run(arguments: &AttackCommand, tools: &Tools) -> Result<(), StudyError> {
     let found = attack(&rows, &store, &runs, &common.out, &options, &how, Step::only("attack"), &show)?;
     display.finish();
     let found_section = section(&[(found.detector.clone(), common.out.clone())], &Bootstrap::default())?;
-    let file = common.out.join("robustness.json");
-    let text = serde_json::to_string_pretty(&found_section).unwrap_or_default() + "\n";
-    dubito_data::write_atomically(&file, text.as_bytes())?;
+    write_section(&common.out, &common.out, &found_section)?;
     if common.json {
         println!("{}", json!({ "attacks": found, "robustness": found_section }));
     } else {
@@ -130,6 +129,7 @@ pub fn run(arguments: &AttackCommand, tools: &Tools) -> Result<(), StudyError> {
         if !found.missing.is_empty() {
             println!("{} videos were not attacked: {FILE} says why", found.missing.len());
         }
+        println!("{}", common.out.join("report.html").display());
     }
     Ok(())
 }
