@@ -67,6 +67,9 @@ impl StudyError {
                 }
                 std::io::ErrorKind::PermissionDenied => Some(format!("check who may write to {}", path.display())),
                 std::io::ErrorKind::NotFound => Some(format!("check that {} exists", path.display())),
+                std::io::ErrorKind::AlreadyExists => {
+                    Some(format!("{} is a file, where a folder is needed: choose another by -o", path.display()))
+                }
                 _ => None,
             },
             Self::Input { hint, .. } => Some(hint.clone()),

@@ -127,12 +127,23 @@ fn open(which: &Which) -> Result<(StudyConfig, Plan), StudyError> {
         }
     }
     let plan = study::plan(&config, false)?;
+    if plan.steps.is_empty() {
+        let why = plan.experiments.iter().filter_map(|(name, step)| Some(format!("{name}: {}", step.as_ref().err()?)));
+        return Err(StudyError::Input {
+            message: format!(
+                "{}: not one experiment can be planned ({})",
+                which.file.display(),
+                why.collect::<Vec<_>>().join("; ")
+            ),
+            hint: "docs/STUDY.md says what each kind needs; --faces names the folder of videos".into(),
+        });
+    }
     Ok((config, plan))
 }
 
 fn minutes(seconds: f64) -> String {
     match seconds {
-        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 90.0 => format!("{:.0} s", s.max(0.0)),
         s if s < 5400.0 => format!("{:.0} min", s / 60.0),
         s => format!("{:.1} h", s / 3600.0),
     }

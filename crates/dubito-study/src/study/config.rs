@@ -358,6 +358,12 @@ impl ExperimentConfig {
 /// [`StudyError::Input`] that names the file and the key, with the nearest one where there is no such key.
 pub fn read(path: &Path, changes: &[Change]) -> Result<StudyConfig, StudyError> {
     let mut bytes = Vec::new();
+    if path.is_dir() {
+        return Err(StudyError::Input {
+            message: format!("{}: is a folder", path.display()),
+            hint: "give a study's TOML file, e.g. studies/demo.toml".into(),
+        });
+    }
     let file = std::fs::File::open(path).map_err(StudyError::io(path))?;
     file.take(MOST + 1).read_to_end(&mut bytes).map_err(StudyError::io(path))?;
     let bad =
@@ -448,6 +454,9 @@ fn check(config: &StudyConfig) -> Result<(), StudyError> {
             "a study needs one [data.NAME], one [detector.NAME] and one [experiment.NAME] at least".into(),
             "studies/demo.toml is a small example",
         );
+    }
+    if !["cpu", "gpu"].contains(&config.device.as_str()) {
+        return bad(format!("`device` is {:?}", config.device), "\"cpu\" or \"gpu\"");
     }
     if config.samples == 0 || config.replicates == 0 {
         return bad("`samples` and `replicates` must be 1 or more".into(), "50 and 1000 are usual");
@@ -609,6 +618,7 @@ mod tests {
             (&SMALL.replace("[detector.d]", "clips.crops.size = 8\n[detector.d]"), "expected 32 to 2048"),
             (&SMALL.replace("[detector.d]", "clips.crops.sampling = \"all\"\n[detector.d]"), "data.a.clips.crops"),
             (&SMALL.replace("title = \"T\"", "title = \"T\"\nsamples = 0"), "`samples`"),
+            (&SMALL.replace("title = \"T\"", "title = \"T\"\ndevice = \"tpu\""), "`device` is \"tpu\""),
         ] {
             let said = refused(text);
             assert!(said.contains(expected), "{text}\n-> {said}");
