@@ -151,7 +151,7 @@ fn minutes(seconds: f64) -> String {
 
 fn say_plan(which: &Which, plan: &Plan) {
     let planned = study::planned(plan, &which.common.out);
-    let left: f64 = 0.0 + planned.iter().filter(|step| step.state != "done").map(|step| step.seconds).sum();
+    let left: f64 = planned.iter().filter(|step| step.state != "done").map(|step| step.seconds).sum::<f64>() + 0.0;
     let not_run: Vec<(&String, &String)> =
         plan.experiments.iter().filter_map(|(name, step)| Some((name, step.as_ref().err()?))).collect();
     if which.common.json {
