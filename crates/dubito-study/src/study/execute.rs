@@ -135,10 +135,10 @@ impl Doing<'_> {
         // Those that failed in this run, so that they are not tried a third time.
         let mut failed = vec![false; plan.steps.len()];
         let mut open: Vec<StepId> = Vec::new();
-        for id in 0..plan.steps.len() {
+        for (id, &turn) in turns.iter().enumerate() {
             if self.is_done(plan, id) {
                 outcome.kept += 1;
-            } else if self.is_mine(turns[id]) {
+            } else if self.is_mine(turn) {
                 open.push(id);
             }
         }

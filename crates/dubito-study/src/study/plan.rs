@@ -35,6 +35,9 @@ pub(crate) struct Ask {
     pub(crate) setting: String,
 }
 
+/// Steps that an experiment is answered with, and what each is to it.
+pub(crate) type Found = Vec<(Role, StepId)>;
+
 /// Makes a plan.
 pub(crate) struct Planner<'a> {
     pub(crate) config: &'a StudyConfig,
@@ -377,7 +380,7 @@ impl Planner<'_> {
     }
 
     /// Adds predictions to what an experiment finds, or the reason why it can't have them to what it must do without.
-    pub(crate) fn want(&mut self, found: &mut Vec<(Role, StepId)>, ask: &Ask) {
+    pub(crate) fn want(&mut self, found: &mut Found, ask: &Ask) {
         match self.predictions(ask) {
             Ok(predictions) => found.push(predictions),
             Err(error) => self.absent.push((self.role("predictions", ask), error.to_string())),
@@ -385,7 +388,7 @@ impl Planner<'_> {
     }
 
     /// The same of runs and the clips that they judge.
-    pub(crate) fn want_runs(&mut self, found: &mut Vec<(Role, StepId)>, ask: &Ask) {
+    pub(crate) fn want_runs(&mut self, found: &mut Found, ask: &Ask) {
         match self.runs(ask) {
             Ok((runs, clips)) => {
                 found.extend([(self.role("runs", ask), runs), (self.role("clips", ask), clips)]);

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::StudyError;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Planner};
-use crate::study::step::{Role, StepId};
+use crate::study::plan::{Ask, Found, Planner};
 
 pub(super) const KIND: Kind = Kind {
     name: "binary",
@@ -23,10 +22,7 @@ pub(super) const KIND: Kind = Kind {
 };
 
 /// Predictions of every detector, inference method and seed in the binary task.
-pub(super) fn plan(
-    planner: &mut Planner<'_>,
-    experiment: &ExperimentConfig,
-) -> Result<Vec<(Role, StepId)>, StudyError> {
+pub(super) fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
     for detector in planner.detectors_of(experiment) {
         for inference in planner.inference_of(experiment, &["deterministic", "mc_dropout", "variational"]) {

@@ -9,8 +9,7 @@ use dubito_stats::Estimate;
 use super::{Answering, Evaluated, Kind, reading, row_name, said};
 use crate::StudyError;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Planner};
-use crate::study::step::{Role, StepId};
+use crate::study::plan::{Ask, Found, Planner};
 
 pub(super) const MULTICLASS: Kind = Kind {
     name: "multiclass",
@@ -32,11 +31,7 @@ pub(super) const SOURCE: Kind = Kind {
     seconds: reading,
 };
 
-fn plan(
-    planner: &mut Planner<'_>,
-    experiment: &ExperimentConfig,
-    task: &str,
-) -> Result<Vec<(Role, StepId)>, StudyError> {
+fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig, task: &str) -> Result<Found, StudyError> {
     let mut found = Vec::new();
     for detector in planner.detectors_of(experiment) {
         for inference in planner.inference_of(experiment, &["mc_dropout"]) {

@@ -5,8 +5,8 @@ use dubito_report::section::{Axis, Chart, ChartKind, Curve, CurvesPanel, Section
 use super::{Answering, Kind, metric_table, reading, said};
 use crate::StudyError;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Planner};
-use crate::study::step::{Role, StepId};
+use crate::study::plan::{Ask, Found, Planner};
+use crate::study::step::Role;
 
 pub(super) const KIND: Kind = Kind {
     name: "dose",
@@ -18,7 +18,7 @@ pub(super) const KIND: Kind = Kind {
     seconds: reading,
 };
 
-fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
     for detector in planner.detectors_of(experiment) {
         for inference in planner.inference_of(experiment, &["mc_dropout"]) {

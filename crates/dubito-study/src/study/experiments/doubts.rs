@@ -11,8 +11,7 @@ use crate::maps::{Judged, MapOptions, maps_section};
 use crate::predict::find_runs;
 use crate::regions::regions_section;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Planner};
-use crate::study::step::{Role, StepId};
+use crate::study::plan::{Ask, Found, Planner};
 
 pub(super) const SOURCE: Kind = Kind {
     name: "source_from_uncertainty",
@@ -53,7 +52,7 @@ fn pictures(experiment: &ExperimentConfig) -> f64 {
 }
 
 /// Predictions of the binary task: what is told from them was not taught.
-fn plan_source(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+fn plan_source(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let experiment = match experiment.inference.is_empty() {
         true => ExperimentConfig { inference: vec!["mc_dropout".into()], ..experiment.clone() },
         false => experiment.clone(),
@@ -93,10 +92,7 @@ pub(super) fn named(section: Section, about: Section) -> Section {
 }
 
 /// Runs and their clips, one after the other.
-pub(super) fn plan_runs(
-    planner: &mut Planner<'_>,
-    experiment: &ExperimentConfig,
-) -> Result<Vec<(Role, StepId)>, StudyError> {
+pub(super) fn plan_runs(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
     for detector in planner.detectors_of(experiment) {
         for inference in planner.inference_of(experiment, &["mc_dropout"]) {

@@ -10,8 +10,7 @@ use dubito_stats::unseen::correlation;
 use super::{Answering, Evaluated, Kind, above, reading, said};
 use crate::StudyError;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Planner};
-use crate::study::step::{Role, StepId};
+use crate::study::plan::{Ask, Found, Planner};
 
 pub(super) const KIND: Kind = Kind {
     name: "leave_one_out",
@@ -24,7 +23,7 @@ pub(super) const KIND: Kind = Kind {
     seconds: reading,
 };
 
-fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let left_out = planner.left_out(experiment)?;
     let mut found = Vec::new();
     for detector in planner.detectors_of(experiment) {
@@ -42,12 +41,12 @@ fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<
 }
 
 /// One detector with one family left out.
-struct Found<'a> {
+struct Without<'a> {
     one: &'a Evaluated,
     unseen: &'a Unseen,
 }
 
-impl Found<'_> {
+impl Without<'_> {
     fn left_out(&self) -> String {
         self.one.role.left_out.join(" and ")
     }
@@ -82,7 +81,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     let mut found = Vec::new();
     for one in &all {
         match one.metrics.unseen.iter().find(|unseen| unseen.task == "binary") {
-            Some(unseen) => found.push(Found { one, unseen }),
+            Some(unseen) => found.push(Without { one, unseen }),
             None => section.skipped.push(format!(
                 "{} without {}: no video by what was left out has a prediction",
                 one.role.who(),
@@ -93,8 +92,8 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     if found.is_empty() {
         return Ok(section);
     }
-    let difference = |found: &Found<'_>, doubt: &str| found.doubt(doubt, |d| &d.difference);
-    let detection = |found: &Found<'_>, doubt: &str| found.doubt(doubt, |d| &d.detection.auroc);
+    let difference = |found: &Without<'_>, doubt: &str| found.doubt(doubt, |d| &d.difference);
+    let detection = |found: &Without<'_>, doubt: &str| found.doubt(doubt, |d| &d.detection.auroc);
     section.tables.push(Table {
         name: "left_out".into(),
         title: "Each family left out".into(),
@@ -146,7 +145,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             rows: found.iter().map(|f| format!("{} without {}", f.one.role.who(), f.left_out())).collect(),
             series: vec![
                 ("seen generators".into(), found.iter().map(|f| f.unseen.seen_fakes_caught.clone()).collect()),
-                ("unseen generators".into(), found.iter().map(Found::caught).collect()),
+                ("unseen generators".into(), found.iter().map(Without::caught).collect()),
             ],
             x: Axis { label: "share caught".into(), ends: Some([0.0, 1.0]), ..Axis::default() },
             reference: None,
@@ -154,7 +153,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     });
 
     // Generalisation against uncertainty, over families and seeds, for each detector.
-    let mut by_who: BTreeMap<String, Vec<&Found<'_>>> = BTreeMap::new();
+    let mut by_who: BTreeMap<String, Vec<&Without<'_>>> = BTreeMap::new();
     for f in &found {
         by_who.entry(f.who()).or_default().push(f);
     }
@@ -227,7 +226,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         },
     });
     for doubt in ["epistemic", "total"] {
-        let of: Vec<(&Found<'_>, Estimate)> =
+        let of: Vec<(&Without<'_>, Estimate)> =
             found.iter().map(|f| (f, detection(f, doubt))).filter(|(_, e)| e.value.is_some()).collect();
         let shown = of.iter().filter(|(_, e)| above(e, 0.5) == Some(true)).count();
         let values: Vec<f64> = of.iter().filter_map(|(_, e)| e.value).collect();

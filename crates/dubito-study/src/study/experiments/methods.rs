@@ -5,8 +5,7 @@ use dubito_report::section::{Axis, Chart, ChartKind, Curve, CurvesPanel, Section
 use super::{Answering, Evaluated, Kind, best, dots, metric_table, reading, row_name, said};
 use crate::StudyError;
 use crate::study::config::{ExperimentConfig, InferenceConfig};
-use crate::study::plan::{Ask, Planner};
-use crate::study::step::{Role, StepId};
+use crate::study::plan::{Ask, Found, Planner};
 
 pub(super) const INFERENCE: Kind = Kind {
     name: "inference",
@@ -116,7 +115,7 @@ fn inference(answering: &Answering<'_>) -> Result<Section, StudyError> {
 }
 
 /// What is changed, one setting at a time, from Monte Carlo dropout as trained (or Gaussian weights, for delta).
-fn plan_ablation(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+fn plan_ablation(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
     let plain = ("mc_dropout".to_owned(), InferenceConfig::McDropout { rate: None, boundary: None });
     for detector in planner.detectors_of(experiment) {

@@ -25,8 +25,8 @@ use serde_json::json;
 use super::config::ExperimentConfig;
 use super::estimate::Size;
 use super::execute::Done;
-use super::plan::Planner;
-use super::step::{Role, StepId};
+use super::plan::{Found, Planner};
+use super::step::Role;
 use crate::StudyError;
 use crate::progress::{OnProgress, Step};
 
@@ -40,7 +40,7 @@ pub struct Kind {
     pub question: &'static str,
     /// The keys that it takes, beside `kind`, `needs` and `data`.
     pub keys: &'static [&'static str],
-    pub(crate) plan: fn(&mut Planner<'_>, &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError>,
+    pub(crate) plan: fn(&mut Planner<'_>, &ExperimentConfig) -> Result<Found, StudyError>,
     pub(crate) section: fn(&Answering<'_>) -> Result<Section, StudyError>,
     /// About how many seconds the section itself takes, given how much there is and how many steps it needs.
     pub(crate) seconds: fn(&Planner<'_>, &ExperimentConfig, Size, usize) -> f64,
@@ -227,7 +227,7 @@ pub(crate) fn above(estimate: &Estimate, value: f64) -> Option<bool> {
 }
 
 /// The largest of some estimates, by value.
-pub(crate) fn best<'a, T>(items: &'a [T], value: impl Fn(&T) -> Option<f64>) -> Option<&'a T> {
+pub(crate) fn best<T>(items: &[T], value: impl Fn(&T) -> Option<f64>) -> Option<&T> {
     let known = items.iter().filter_map(|item| Some((value(item)?, item)));
     known.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, item)| item)
 }

@@ -5,8 +5,7 @@ use dubito_report::section::Section;
 use super::{Answering, Kind, dots, metric_table, reading, row_name, said};
 use crate::StudyError;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Planner};
-use crate::study::step::{Role, StepId};
+use crate::study::plan::{Ask, Found, Planner};
 
 pub(super) const KIND: Kind = Kind {
     name: "label_noise",
@@ -18,7 +17,7 @@ pub(super) const KIND: Kind = Kind {
     seconds: reading,
 };
 
-fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Vec<(Role, StepId)>, StudyError> {
+fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
     for detector in planner.detectors_of(experiment) {
         for inference in planner.inference_of(experiment, &["mc_dropout"]) {
