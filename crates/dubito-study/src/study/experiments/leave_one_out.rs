@@ -234,14 +234,24 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             continue;
         }
         let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let said_of = match (shown, of.len()) {
+            (0, 1) => "With a family left out".to_owned(),
+            (0, n) => format!("In none of {n} trainings with a family left out"),
+            (shown, n) => format!("In {shown} of {n} trainings with a family left out"),
+        };
+        let verdict = match (shown, of.len()) {
+            (0, 1) => "is not shown to tell its fakes from what was seen",
+            (0, _) => "is shown to tell its fakes from what was seen",
+            _ => "tells its fakes from what was seen better than chance",
+        };
+        let mut text = format!("{said_of}, {doubt} uncertainty {verdict} (interval above 0.5)");
+        if of.len() > 1 {
+            text += &format!("; on average the AUROC is {mean:.3}");
+        }
         let best = of.iter().max_by(|a, b| a.1.value.unwrap_or(0.0).total_cmp(&b.1.value.unwrap_or(0.0)));
-        let mut text = format!(
-            "In {shown} of {} trainings with a family left out, {doubt} uncertainty tells its fakes from what was seen better than chance \
-             (interval above 0.5); on average the AUROC is {mean:.3}.",
-            of.len()
-        );
         if let Some((f, e)) = best {
-            text += &format!(" The best is {} without {}: {}.", f.one.role.who(), f.left_out(), said(e));
+            let first = if of.len() > 1 { "The best is " } else { "" };
+            text += &format!(". {first}{} without {}: {}.", f.one.role.who(), f.left_out(), said(e));
         }
         section.findings.insert(0, text);
     }

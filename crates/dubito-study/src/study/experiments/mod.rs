@@ -183,8 +183,11 @@ impl Evaluated {
         self.at(&[], self.metrics.top_level(), name)
     }
 
-    /// A metric of a group.
+    /// A metric of a group. What one network alone cannot have is undefined.
     pub(crate) fn at(&self, by: &[(&str, &str)], level: Level, name: &str) -> Estimate {
+        if self.metrics.samples < 2 && name.contains("epistemic") {
+            return Estimate::undefined("one network has no epistemic uncertainty");
+        }
         let group: Option<&Group> = self.metrics.group(by, level).or_else(|| {
             // With the detector named in the predictions, it may stand in `by`.
             let detector = self.predictions.scores.sets.first()?.detector.as_deref()?;
