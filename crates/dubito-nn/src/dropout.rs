@@ -182,6 +182,23 @@ impl Masks {
         )
     }
 
+    /// Masks that are given: for each site its rows, one of each item or one for all.
+    pub(crate) fn fixed<'m, R>(sites: impl Iterator<Item = (usize, R)>, device: &Device) -> Self
+    where
+        R: Iterator<Item = &'m [f32]>,
+    {
+        let one = |(site, rows): (usize, R)| {
+            let (mut values, mut count) = (Vec::new(), 0);
+            for row in rows {
+                values.extend_from_slice(row);
+                count += 1;
+            }
+            let channels = values.len() / count.max(1);
+            (site, Tensor::from_data(TensorData::new(values, [count, 1, 1, channels]), device))
+        };
+        Self(sites.map(one).collect())
+    }
+
     /// `x` times the site's mask; `x` itself where the site has none.
     pub(crate) fn apply(&self, site: usize, x: Tensor<4>) -> Tensor<4> {
         match self.0.get(&site) {

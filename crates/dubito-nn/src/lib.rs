@@ -41,9 +41,10 @@ pub use dropout::{Boundary, check_rate, mask};
 pub use error::NnError;
 pub use gradient::input_gradient;
 pub use inference::{
-    Curvature, Deterministic, Ensemble, EnsemblePosterior, Estimator, Inference, KlScale, Laplace, LaplacePosterior,
-    McDropoutPosterior, Posterior, Predictive, Prior, ScaledPosterior, Sink, Swag, SwagPosterior, Variational,
-    VariationalPosterior, convert, join, scale,
+    Curvature, Deterministic, Ensemble, EnsemblePosterior, Estimator, Evidential, EvidentialPosterior, Inference,
+    KlScale, Laplace, LaplacePosterior, Masksembles, MasksemblesPosterior, McDropoutPosterior, Posterior, Predictive,
+    Prior, ScaledPosterior, Sink, Swag, SwagPosterior, Variational, VariationalPosterior, Views, ViewsPosterior,
+    convert, join, scale,
 };
 pub use init::Init;
 pub use maps::{
@@ -52,7 +53,7 @@ pub use maps::{
 pub use network::{
     Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Time, Visit,
 };
-pub use onnx_detector::{Channels, OnnxDetector, OnnxOptions, OnnxOutput, Views};
+pub use onnx_detector::{Channels, OnnxDetector, OnnxOptions, OnnxOutput};
 pub use optim::{OptimiserConfig, OptimiserName, ScheduleConfig, ScheduleName};
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use signal::Signal;

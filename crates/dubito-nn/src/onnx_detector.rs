@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::NnError;
 use crate::augment::Normalisation;
-use crate::inference::{Posterior, Sink};
-use crate::rng::{Purpose, Stream};
+use crate::inference::{Posterior, Sink, Views};
 
 /// The largest ONNX file that is read, in bytes.
 const MAX_FILE: u64 = 2 << 30;
@@ -37,26 +36,6 @@ pub enum Channels {
     Rgb,
     /// Blue first, as OpenCV reads pictures.
     Bgr,
-}
-
-/// How views differ when a detector is asked about several of them (test-time augmentation): a function of (seed, sample)
-/// alone, the same for every frame.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Views {
-    /// Probability of a mirror image, 0 to 1.
-    pub flip: f32,
-    /// Largest shift in each direction, in parts of the side, by whole pixels; the edge is repeated. 0 to 0.5.
-    pub shift: f32,
-    /// Largest change of brightness, in parts of the range 0 to 1.
-    pub brightness: f32,
-}
-
-impl Default for Views {
-    /// Half of them mirrored, shifted by up to a twentieth of the side, brightness changed by up to a tenth.
-    fn default() -> Self {
-        Self { flip: 0.5, shift: 0.05, brightness: 0.1 }
-    }
 }
 
 /// What an ONNX file does not say of its detector. The file `NAME.json` beside `NAME.onnx` holds it; what is left out is
@@ -296,31 +275,6 @@ impl OnnxDetector {
             .collect::<Result<Vec<_>, NnError>>()
             .map(|rows| rows.concat())
     }
-
-    /// The images as sample `sample` sees them.
-    fn view(&self, images: &[f32], views: &Views, seed: u64, sample: u32) -> Vec<f32> {
-        let mut stream = Stream::new(Purpose::Augment, seed, sample, 0);
-        let size = self.size as usize;
-        let flip = stream.uniform() < views.flip;
-        let most = (views.shift * size as f32).floor() as u32;
-        let mut shift = || stream.below(2 * most + 1) as isize - most as isize;
-        let (dx, dy) = (shift(), shift());
-        let brightness = stream.range(-views.brightness, views.brightness);
-        let Normalisation { mean, std } = self.options.normalisation;
-        let edge = |i: usize, d: isize| (i as isize + d).clamp(0, size as isize - 1) as usize;
-        let mut out = vec![0.0; images.len()];
-        for (plane, (from, to)) in images.chunks_exact(size * size).zip(out.chunks_exact_mut(size * size)).enumerate() {
-            let c = plane % 3;
-            for y in 0..size {
-                for x in 0..size {
-                    let source = edge(if flip { size - 1 - x } else { x }, dx);
-                    let value = from[edge(y, dy) * size + source] * std[c] + mean[c] + brightness;
-                    to[y * size + x] = (value.clamp(0.0, 1.0) - mean[c]) / std[c];
-                }
-            }
-        }
-        out
-    }
 }
 
 impl Posterior for OnnxDetector {
@@ -332,6 +286,10 @@ impl Posterior for OnnxDetector {
         &self.device
     }
 
+    fn networks(&self) -> Option<u32> {
+        self.options.views.is_none().then_some(1)
+    }
+
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
         let dims = batch.dims();
         let size = self.size as usize;
@@ -339,17 +297,19 @@ impl Posterior for OnnxDetector {
             let expected = format!("[items, 3, {size}, {size}], 1 item or more");
             return Err(NnError::Input { what: "batch", expected, found: dims.to_vec() });
         }
-        let images: Vec<f32> =
+        let read = |batch: Tensor<4>| -> Result<Vec<f32>, NnError> {
             batch.into_data().convert::<f32>().try_to_vec().map_err(|e| {
                 NnError::corrupt(&self.path, format!("its input could not be read from the device: {e:?}"))
-            })?;
+            })
+        };
         let tensor = |found: Vec<f32>| Tensor::from_data(TensorData::new(found, [dims[0], 1, 2]), &self.device);
         let Some(views) = &self.options.views else {
-            let found: Tensor<3> = tensor(self.run(&images, dims[0])?);
+            let found: Tensor<3> = tensor(self.run(&read(batch)?, dims[0])?);
             return sink(samples.clone(), found.repeat_dim(1, samples.len()));
         };
         for sample in samples {
-            let found = self.run(&self.view(&images, views, seed, sample), dims[0])?;
+            let view = views.of(batch.clone(), &self.options.normalisation, seed, sample);
+            let found = self.run(&read(view)?, dims[0])?;
             sink(sample..sample + 1, tensor(found))?;
         }
         Ok(())
@@ -370,16 +330,7 @@ fn check(options: &OnnxOptions) -> Result<(), NnError> {
     if let Some(margin) = options.margin.filter(|margin| !(0.0..=4.0).contains(margin)) {
         return Err(NnError::setting("margin", "0 to 4", margin));
     }
-    let Some(views) = options.views else { return Ok(()) };
-    let most = [
-        ("views.flip", views.flip, 1.0),
-        ("views.shift", views.shift, 0.5),
-        ("views.brightness", views.brightness, 1.0),
-    ];
-    match most.into_iter().find(|(_, value, most)| !(0.0..=*most).contains(value)) {
-        Some((field, value, most)) => Err(NnError::setting(field, format!("0 to {most}"), value)),
-        None => Ok(()),
-    }
+    options.views.map_or(Ok(()), |views| views.check())
 }
 
 /// The layout, the batch and the side, as far as the shape fixes them; `None` where it is no shape of pictures.

@@ -170,13 +170,16 @@ pub enum ScheduleName {
     Constant,
     /// `step`: by a factor every so many epochs, as PyTorch's `StepLR`.
     Step,
+    /// `cyclic`: half a cosine to 0 in each of some cycles of as many epochs, without a warm-up (Huang et al. 2017); the
+    /// network at the end of each is kept, and the run is their ensemble.
+    Cyclic,
 }
 
 /// The learning rate over a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleConfig {
-    /// `cosine`, `constant` or `step`.
+    /// `cosine`, `constant`, `step` or `cyclic`.
     pub name: ScheduleName,
     /// The part of all steps in which the rate first rises in a line to its largest, 0 to 1.
     pub warm_up: f32,
@@ -184,11 +187,22 @@ pub struct ScheduleConfig {
     pub every: usize,
     /// What `step` multiplies the rate by, above 0 and at most 1.
     pub factor: f32,
+    /// Cycles of `cyclic`, 2 or more; a divisor of the epochs. The others do not read it.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub cycles: usize,
+}
+
+/// Cycles where nothing is said.
+const CYCLES: usize = 5;
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde asks for
+fn is_usual(cycles: &usize) -> bool {
+    *cycles == CYCLES
 }
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
-        Self { name: ScheduleName::Cosine, warm_up: 0.1, every: 5, factor: 0.5 }
+        Self { name: ScheduleName::Cosine, warm_up: 0.1, every: 5, factor: 0.5, cycles: CYCLES }
     }
 }
 
@@ -201,6 +215,9 @@ impl ScheduleConfig {
         if self.every == 0 {
             return Err(NnError::setting("schedule.every", "1 or more", self.every));
         }
+        if self.cycles < 2 {
+            return Err(NnError::setting("schedule.cycles", "2 or more", self.cycles));
+        }
         if !(self.factor > 0.0 && self.factor <= 1.0) {
             return Err(NnError::setting("schedule.factor", "above 0 and at most 1", self.factor));
         }
@@ -210,6 +227,11 @@ impl ScheduleConfig {
     /// The learning rate at a step from 0, of `epochs` epochs of `steps` steps each.
     pub(crate) fn rate(&self, peak: f32, step: u32, steps: usize, epochs: usize) -> f32 {
         let total = (steps * epochs) as u32;
+        if self.name == ScheduleName::Cyclic {
+            let cycle = total.div_ceil(self.cycles as u32).max(1);
+            let done = f64::from(step % cycle) / f64::from(cycle);
+            return peak * (0.5 * (1.0 + (std::f64::consts::PI * done).cos())) as f32;
+        }
         let warm = ((f64::from(total) * f64::from(self.warm_up)) as u32).max(1);
         if step < warm {
             return peak * (step + 1) as f32 / warm as f32;
@@ -219,7 +241,7 @@ impl ScheduleConfig {
                 let done = f64::from(step - warm) / f64::from((total - warm.min(total)).max(1));
                 peak * (0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos())) as f32
             }
-            ScheduleName::Constant => peak,
+            ScheduleName::Constant | ScheduleName::Cyclic => peak,
             ScheduleName::Step => {
                 let drops = step as usize / steps.max(1) / self.every;
                 (f64::from(peak) * f64::from(self.factor).powf(drops as f64)) as f32
@@ -233,6 +255,7 @@ impl ScheduleConfig {
             ScheduleName::Cosine => "then half a cosine to 0".to_owned(),
             ScheduleName::Constant => "then constant".to_owned(),
             ScheduleName::Step => format!("times {} every {} epochs", self.factor, self.every),
+            ScheduleName::Cyclic => return format!("{} cycles, each half a cosine to 0", self.cycles),
         };
         format!("warm-up over {} of the steps, {then}", self.warm_up)
     }

@@ -9,7 +9,9 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig, Preprocessing};
 use crate::detector::Detector;
 use crate::dropout::{Boundary, check_rate};
-use crate::inference::{Deterministic, Inference, McDropoutPosterior, Posterior, ScaledPosterior, check_temperature};
+use crate::inference::{
+    Deterministic, Inference, McDropoutPosterior, Posterior, ScaledPosterior, Views, ViewsPosterior, check_temperature,
+};
 use crate::state::write_atomic;
 
 /// The version of the run's format that is written, and the only one read.
@@ -160,6 +162,28 @@ impl Run {
             Some(temperature) => Box::new(ScaledPosterior::new(posterior, temperature)?),
             None => posterior,
         })
+    }
+
+    /// Views of each crop, seen by the network that the run is on average: test-time augmentation. What its samples disagree
+    /// about is between views, and nothing about the weights.
+    ///
+    /// # Errors
+    /// As [`Run::detector`]; [`NnError::Setting`] for a detector of signals, whose pictures have no views, and an evidential one.
+    pub fn views(&self, views: Views, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
+        if let Some(signal) = self.config.preprocessing.signal {
+            let found = format!("{}, which looks at `{}`", self.dir.display(), signal.kind());
+            return Err(NnError::setting("views", "a detector of crops", found));
+        }
+        if let Some(Inference::Evidential(_)) = &self.config.inference {
+            let found = format!("{}, whose network says a Dirichlet", self.dir.display());
+            return Err(NnError::setting("views", "a run whose network says probabilities", found));
+        }
+        let net: Box<dyn Posterior> = Box::new(Deterministic::new(self.detector(device)?));
+        let net = match self.config.softmax_temperature {
+            Some(temperature) => Box::new(ScaledPosterior::new(net, temperature)?),
+            None => net,
+        };
+        Ok(Box::new(ViewsPosterior::new(net, self.config.preprocessing.normalisation, views)?))
     }
 
     /// The posterior before its logits are divided.

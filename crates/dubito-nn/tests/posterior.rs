@@ -6,10 +6,10 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    Architecture, Boundary, Curvature, Detector, Deterministic, Inference, Init, Laplace, McDropoutPosterior,
-    MemoryCrops, NetworkConfig, NnError, Posterior, Predictive, Preprocessing, RUN_VERSION, Run, RunConfig,
-    ScaledPosterior, StateDict, Swag, SwagPosterior, TrainedOn, Variational, VariationalPosterior, convert,
-    input_gradient, join, scale,
+    Architecture, Boundary, Curvature, Detector, Deterministic, EvidentialPosterior, Inference, Init, Laplace,
+    Masksembles, MasksemblesPosterior, McDropoutPosterior, MemoryCrops, NetworkConfig, NnError, Posterior, Predictive,
+    Preprocessing, RUN_VERSION, Run, RunConfig, ScaledPosterior, StateDict, Swag, SwagPosterior, TrainedOn,
+    Variational, VariationalPosterior, Views, convert, input_gradient, join, scale,
 };
 
 const SIZE: usize = 48;
@@ -138,6 +138,12 @@ fn methods() -> Vec<(String, Box<dyn Posterior>, bool)> {
     }
     let swag = Swag { collected: 3, ..Swag::default() };
     all.push(("swag".to_owned(), Box::new(SwagPosterior::new(net(), &swag, &spread).unwrap()), true));
+    let masks = Masksembles { scope: Boundary::Stage(4), ..Masksembles::default() };
+    let posterior = MasksemblesPosterior::untrained(net(), &masks, 1).unwrap();
+    all.push(("masksembles".to_owned(), Box::new(posterior), false));
+    all.push(("evidential".to_owned(), Box::new(EvidentialPosterior::new(net())), true));
+    let views = trained.views(Views { flip: 0.5, shift: 0.1, brightness: 0.1 }, &device).unwrap();
+    all.push(("views".to_owned(), views, true));
     let members = [5, 6, 7].map(|seed| run(&dir.path().join(format!("member{seed}")), seed));
     join(&members, &dir.path().join("ensemble"), &device).unwrap();
     let ensemble = Run::load(&dir.path().join("ensemble")).unwrap();

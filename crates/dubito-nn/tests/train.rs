@@ -7,9 +7,9 @@ use std::path::Path;
 use burn::tensor::Device;
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
-    AugmentConfig, Boundary, CropError, Crops, EpochRecord, Estimator, Inference, Laplace, LossConfig, MemoryCrops,
-    NnError, OptimiserConfig, OptimiserName, Prior, Run, ScheduleConfig, ScheduleName, Swag, TrainConfig,
-    TrainProgress, TrainReport, Variational, read_state, train,
+    AugmentConfig, Boundary, CropError, Crops, EpochRecord, Estimator, Evidential, Inference, Laplace, LossConfig,
+    Masksembles, MemoryCrops, NnError, OptimiserConfig, OptimiserName, Prior, Run, ScheduleConfig, ScheduleName, Swag,
+    TrainConfig, TrainProgress, TrainReport, Variational, Views, read_state, train,
 };
 
 const SIZE: usize = 32;
@@ -117,6 +117,14 @@ fn constant() -> ScheduleConfig {
     ScheduleConfig { name: ScheduleName::Constant, ..ScheduleConfig::default() }
 }
 
+fn cyclic(cycles: usize) -> ScheduleConfig {
+    ScheduleConfig { name: ScheduleName::Cyclic, cycles, ..ScheduleConfig::default() }
+}
+
+fn masksembles(scope: Boundary) -> Inference {
+    Inference::Masksembles(Masksembles { scope, ..Masksembles::default() })
+}
+
 fn gaussian(settings: Variational) -> TrainConfig {
     TrainConfig { dropout: 0.0, inference: Some(Inference::Variational(settings)), ..config() }
 }
@@ -140,6 +148,8 @@ fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
         every_option,
         tail(gaussian),
         tail(TrainConfig { dropout: 0.0, inference: Some(swag), schedule: constant(), ..config() }),
+        tail(TrainConfig { dropout: 0.0, inference: Some(masksembles(Boundary::Stage(4))), ..config() }),
+        tail(TrainConfig { schedule: cyclic(3), ..config() }),
     ];
     for config in cases {
         let whole = tempfile::tempdir().unwrap();
@@ -157,7 +167,8 @@ fn stopped_anywhere_and_resumed_it_comes_to_the_same_bits() {
         let resumed = run(&config, parts.path(), &mut go_on).unwrap();
         assert_eq!(resumed.history, uninterrupted.history);
         let files = ["weights.safetensors", "checkpoint.safetensors", "inference.safetensors"];
-        for file in &files[..if config.inference.is_some() { 3 } else { 2 }] {
+        let is_one = Run::load(whole.path()).unwrap().config.inference.is_none();
+        for file in &files[..if is_one { 2 } else { 3 }] {
             let read = |dir: &tempfile::TempDir| read_state(&dir.path().join(file)).unwrap();
             assert!(read(&whole) == read(&parts), "{file} differs");
         }
@@ -372,6 +383,109 @@ fn swag_keeps_the_mean_of_what_training_passes_through() {
     assert!(p.iter().all(|p| p.is_finite()) && p[0] != p[2]);
     let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
     assert!(card.contains("SWAG from `stage:4` on: 8 networks") && card.contains("rank 8"), "{card}");
+}
+
+#[test]
+fn a_network_is_kept_of_each_cycle() {
+    let dir = tempfile::tempdir().unwrap();
+    // No early stop, whatever the patience.
+    let config = TrainConfig { epochs: 6, patience: 1, schedule: cyclic(3), ..config() };
+    let mut ends = Vec::new();
+    let report = run(&config, dir.path(), &mut |p| {
+        if p.saved && p.epoch.is_multiple_of(2) {
+            let state = read_state(&dir.path().join("checkpoint.safetensors")).unwrap();
+            ends.push(state["fc.weight"].clone());
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!((report.history.len(), report.best_epoch, ends.len()), (6, 6, 3));
+    // The rate begins anew in each cycle and ends near 0.
+    let rates: Vec<f32> = report.history.iter().map(|epoch| epoch.learning_rate).collect();
+    assert!(rates[1] < 0.1 * rates[0] && rates[2] == rates[0] && rates[3] == rates[1], "{rates:?}");
+    let run = Run::load(dir.path()).unwrap();
+    let Some(Inference::Ensemble(found)) = &run.config.inference else { panic!("{:?}", run.config) };
+    assert_eq!(found.members, 3);
+    // The newest first.
+    let [weights, others] =
+        ["weights.safetensors", "inference.safetensors"].map(|f| read_state(&dir.path().join(f)).unwrap());
+    assert_eq!([&weights["fc.weight"], &others["1/fc.weight"], &others["2/fc.weight"]], [&ends[2], &ends[1], &ends[0]]);
+    let device = Device::flex();
+    let p = run.posterior(&device).unwrap().draw(run.batch(&vec![99; SIZE * SIZE * 3], &device).unwrap(), 0..4, 1);
+    let p: Vec<f32> = p.unwrap().into_data().iter::<f32>().collect();
+    assert!(p[0] != p[2] && p[2] != p[4] && p[0] == p[6], "{p:?}");
+    // Cycles of unlike length, or along with weights that are uncertain themselves.
+    let refused = |config: TrainConfig| train_error(&config);
+    assert!(refused(TrainConfig { epochs: 5, ..config.clone() }).contains("`schedule.cycles`"));
+    assert!(refused(TrainConfig { schedule: cyclic(1), ..config.clone() }).contains("`schedule.cycles`"));
+    let masks = Some(masksembles(Boundary::Head));
+    assert!(refused(TrainConfig { inference: masks, dropout: 0.0, ..config }).contains("`schedule.name`"));
+}
+
+fn train_error(config: &TrainConfig) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    run(config, dir.path(), &mut go_on).unwrap_err().to_string()
+}
+
+#[test]
+fn a_network_is_trained_under_the_masks_that_it_is_asked_under() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = TrainConfig { dropout: 0.0, inference: Some(masksembles(Boundary::Stage(4))), epochs: 8, ..config() };
+    let report = run(&config, dir.path(), &mut go_on).unwrap();
+    assert!(report.history.iter().any(|epoch| epoch.valid_accuracy > 0.8), "{report:?}");
+    let run = Run::load(dir.path()).unwrap();
+    assert_eq!(run.config.inference, config.inference);
+    let kept = read_state(&dir.path().join("inference.safetensors")).unwrap();
+    assert_eq!(kept.keys().collect::<Vec<_>>(), ["masks.4", "masks.5"]);
+    let device = Device::flex();
+    let valid = crops(32, 2, 1);
+    let mut pixels = vec![0; SIZE * SIZE * 3];
+    let posterior = run.posterior(&device).unwrap();
+    assert_eq!(posterior.networks(), Some(4));
+    // Each network has learned it by itself.
+    let mut right = [0; 4];
+    for i in 0..32 {
+        valid.read(i, &mut pixels).unwrap();
+        let p = posterior.draw(run.batch(&pixels, &device).unwrap(), 0..4, 1).unwrap();
+        let p: Vec<f32> = p.into_data().iter::<f32>().collect();
+        p.chunks_exact(2).zip(&mut right).for_each(|(p, n)| *n += i32::from(p[valid.class(i)] > 0.5));
+    }
+    assert!(right.iter().all(|&n| n > 24), "{right:?}");
+    let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
+    assert!(card.contains("Masksembles from `stage:4` on: 4 fixed masks of scale 2"), "{card}");
+
+    let of =
+        |settings: Masksembles| TrainConfig { inference: Some(Inference::Masksembles(settings)), ..config.clone() };
+    let ok = Masksembles::default();
+    assert!(train_error(&of(Masksembles { masks: 1, ..ok.clone() })).contains("`masks`"));
+    for scale in [1.0, 6.5, f64::NAN] {
+        assert!(train_error(&of(Masksembles { scale, ..ok.clone() })).contains("`scale`"));
+    }
+    assert!(train_error(&of(Masksembles { scope: Boundary::All, ..ok })).contains("`scope`"));
+    assert!(train_error(&TrainConfig { dropout: 0.1, ..config }).contains("`dropout`"));
+}
+
+#[test]
+fn an_evidential_network_says_how_much_it_has_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let evidential = Inference::Evidential(Evidential { annealing: 4 });
+    let config = TrainConfig { dropout: 0.0, inference: Some(evidential), epochs: 10, ..config() };
+    let report = run(&config, dir.path(), &mut go_on).unwrap();
+    assert!(report.history.iter().any(|epoch| epoch.valid_accuracy > 0.8), "{report:?}");
+    let run = Run::load(dir.path()).unwrap();
+    assert_eq!(run.config.inference, config.inference);
+    let device = Device::flex();
+    let posterior = run.posterior(&device).unwrap();
+    let p = posterior.draw(run.batch(&vec![99; SIZE * SIZE * 3], &device).unwrap(), 0..4, 1).unwrap();
+    let p: Vec<f32> = p.into_data().iter::<f32>().collect();
+    assert!(p.iter().all(|p| p.is_finite()) && p[0] != p[2], "{p:?}");
+    let card = std::fs::read_to_string(dir.path().join("model_card.md")).unwrap();
+    assert!(card.contains("evidential"), "{card}");
+    assert!(run.views(Views::default(), &device).is_err());
+    let none = Some(Inference::Evidential(Evidential { annealing: 0 }));
+    assert!(train_error(&TrainConfig { inference: none, ..config.clone() }).contains("`annealing`"));
+    let focal = LossConfig { focal: 1.0, ..LossConfig::default() };
+    assert!(train_error(&TrainConfig { loss: focal, ..config }).contains("`loss`"));
 }
 
 #[test]

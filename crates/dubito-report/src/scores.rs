@@ -153,7 +153,7 @@ pub struct ScoreSet {
     video_ids: Option<Vec<u32>>,
     /// Number of items that have no score of this detector.
     pub missing: usize,
-    /// Number of samples of each item: the smallest, where they differ (which only those reduced
+    /// Number of samples of each item: the smallest, where they differ (which only those that were drawn until settled, or reduced
     /// already may), and 0 where it is not known.
     pub samples: usize,
     /// The largest.
@@ -279,6 +279,13 @@ fn missing_of(tables: &[Table]) -> Vec<Missing> {
     all
 }
 
+/// Whether a Parquet file of ours says that samples were drawn until each video was settled (`samples.rule` of its
+/// provenance): then its videos have the first so many of the detector's samples, not all of them.
+fn is_any_time(tables: &[Table]) -> bool {
+    let parquet = tables.iter().filter(|table| table.format == Format::Parquet);
+    parquet.filter_map(|table| crate::input::provenance(&table.path).ok()?).any(|it| it["samples"]["rule"].is_object())
+}
+
 /// One example worth showing, chosen by [`Scores::examples`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notable {
@@ -354,8 +361,20 @@ impl Scores {
         let task = first.task.clone();
         let is_reading_classes = layouts.iter().all(|layout| layout.real.is_some() && layout.classes == first.classes);
         let classes = (request.view == View::RealFake && is_reading_classes).then(|| first.classes.classes.clone());
-        let finish =
-            Finish { task, classes, has_videos, reduced, split, splits, facts: kept, nameless, not_learned, missing };
+        let (facts, any_time) = (kept, is_any_time(&tables));
+        let finish = Finish {
+            task,
+            classes,
+            has_videos,
+            reduced,
+            split,
+            splits,
+            facts,
+            nameless,
+            not_learned,
+            missing,
+            any_time,
+        };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
             Failure::Stats(place, source) => ReportError::Stats { place, source },
@@ -611,6 +630,8 @@ struct Finish {
     nameless: bool,
     not_learned: NotLearned,
     missing: Vec<Missing>,
+    /// Whether an item may have the first of its detector's samples only.
+    any_time: bool,
 }
 
 /// A number for each item that depends on what is said of it, and not on its row: so that the bootstrap
@@ -818,7 +839,15 @@ impl Finish {
         let place = |item: usize, error| Failure::Stats(self.item_name(store, units, item), error);
         let (classes, width, nothing) = (self.task.classes.len(), store.width(), BTreeSet::new());
         let expected = store.samples.get(detector).unwrap_or(&nothing);
-        let hash = expected.iter().fold(0u64, |sum, &sample| sum.wrapping_add(mixed(sample)));
+        // What the first so many samples add up to.
+        let mut hashes = vec![0u64];
+        hashes.extend(expected.iter().scan(0u64, |sum, &sample| {
+            *sum = sum.wrapping_add(mixed(sample));
+            Some(*sum)
+        }));
+        let is_whole = |count: usize, seen: u64| {
+            (count == expected.len() || self.any_time) && hashes.get(count).is_some_and(|hash| *hash == seen)
+        };
         let part = |runs: &[u32]| -> Result<(Items, u32, u32), Failure> {
             let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
             items.reserve(runs.len());
@@ -832,7 +861,7 @@ impl Finish {
                 let mut squares = None;
                 let doubt = match &scores.values {
                     Values::Sums(sums) => {
-                        if count as usize != expected.len() || scores.seen[run] != hash {
+                        if !is_whole(count as usize, scores.seen[run]) {
                             let clash = store.samples_clash(detector as u32, item, self.item_name(store, units, item));
                             return Err(Failure::Clash(clash, expected.iter().copied().collect()));
                         }

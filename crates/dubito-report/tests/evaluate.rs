@@ -6,7 +6,7 @@ mod synthetic;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dubito_report::{Level, Metrics, Missing, Options, ReportError, Row, Scores, evaluate};
+use dubito_report::{Level, Metrics, Missing, Options, PredictionWriter, ReportError, Row, Scores, evaluate};
 use dubito_stats::Bootstrap;
 use serde_json::Value;
 use synthetic::{Size, rows, write};
@@ -269,4 +269,45 @@ fn contradictions_are_named() {
     );
     assert!(changed(|rows| rows.extend(rows.clone())).contains("has the same sample of the same detector"));
     assert!(changed(|rows| rows[0].split = Some("test".into())).contains("several values of split"));
+}
+
+/// Videos whose samples were drawn until they were settled have the first so many of them, and nothing else will do.
+#[test]
+fn videos_may_have_as_many_samples_as_they_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |skipped: Option<u64>| -> Vec<Row> {
+        let of = |(video, frame, sample): (u64, u64, u64)| Row {
+            item: format!("v{video}#{frame}"),
+            label: (video % 2) as usize,
+            probs: vec![1.0 - (sample + video) as f64 / 100.0, (sample + video) as f64 / 100.0],
+            sample,
+            frame: Some(frame),
+            video: Some(format!("v{video}")),
+            identity: Some(format!("p{video}")),
+            ..Row::default()
+        };
+        // 8 to 13 samples.
+        let all = (0..6).flat_map(|v| (0..2).flat_map(move |f| (0..8 + v).map(move |s| (v, f, s))));
+        all.filter(|(video, _, sample)| *video != 2 || Some(*sample) != skipped).map(of).collect()
+    };
+    let of = |rows: &[Row], provenance: serde_json::Value| {
+        let path = folder.path().join("p.parquet");
+        let mut writer = PredictionWriter::create(&path, &dubito_stats::Task::binary(), &provenance).unwrap();
+        rows.iter().for_each(|row| writer.push(row).unwrap());
+        writer.finish().unwrap();
+        Scores::read(&[path], &options())
+    };
+    let rule = serde_json::json!({ "samples": { "rule": { "most": 400 }, "videos": [] } });
+    let scores = of(&rows(None), rule.clone()).unwrap();
+    assert_eq!((scores.sets[0].samples, scores.sets[0].most_samples), (8, 13));
+    // Each video has the mean of its own samples.
+    let video = |v: usize| scores.sets[0].videos.probs(v)[1];
+    for v in 0..6 {
+        let mean = (7 + v) as f64 / 200.0 + v as f64 / 100.0;
+        assert!((video(v) - mean).abs() < 1e-9, "{} {mean}", video(v));
+    }
+    // Without the rule a number of samples that differs is a fault, and one in the middle is with it too.
+    assert!(of(&rows(None), serde_json::Value::Null).is_err());
+    let error = of(&rows(Some(3)), rule).unwrap_err().to_string();
+    assert!(error.contains("sample"), "{error}");
 }

@@ -117,11 +117,16 @@ pub struct StopRule {
     pub class: usize,
     /// The verdict is whether its mean probability is above this, 0 to 1.
     pub threshold: f64,
-    /// How far the mean probability may be off, above 0 and below 1.
-    pub mean: f64,
-    /// How far the epistemic part may be off, nats, above 0.
-    pub epistemic: f64,
-    /// The probability that anything said at the end is wrong: the verdict's side, or one of the two by more than its
+    /// How far the mean probability may be off, above 0 and below 1. Without it only its side counts, and an item is not
+    /// settled before it is on one.
+    pub mean: Option<f64>,
+    /// How far the total uncertainty may be off, nats, above 0; without it any distance will do.
+    pub total: Option<f64>,
+    /// The same of the aleatoric part.
+    pub aleatoric: Option<f64>,
+    /// The same of the epistemic part, which takes the most samples.
+    pub epistemic: Option<f64>,
+    /// The probability that anything said at the end is wrong: the verdict's side, or a number by more than its
     /// tolerance. Above 0 and below 1.
     pub alpha: f64,
     /// No stop before so many samples; 2 or more, since the jackknife leaves one out.
@@ -134,7 +139,27 @@ impl Default for StopRule {
     /// The class 1 (fake, in a binary task) at one half; the mean to 0.1, the epistemic part to 0.1 nats, wrong in one
     /// of twenty items at most; 8 to 500 samples.
     fn default() -> Self {
-        Self { class: 1, threshold: 0.5, mean: 0.1, epistemic: 0.1, alpha: 0.05, least: 8, most: 500 }
+        Self {
+            class: 1,
+            threshold: 0.5,
+            mean: Some(0.1),
+            total: None,
+            aleatoric: None,
+            epistemic: Some(0.1),
+            alpha: 0.05,
+            least: 8,
+            most: 500,
+        }
+    }
+}
+
+impl StopRule {
+    /// What `--samples auto` asks: on which side of one half P(fake) is, and total and aleatoric uncertainty to
+    /// `tolerance` nats; of the epistemic part an interval, however wide. 16 to `most` samples, wrong in one of twenty
+    /// items at most.
+    pub fn verdict(tolerance: f64, most: usize) -> Self {
+        let asked = Some(tolerance);
+        Self { mean: None, total: asked, aleatoric: asked, epistemic: None, least: 16, most, ..Self::default() }
     }
 }
 
@@ -162,9 +187,9 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// Whether the value is nowhere off by more than this.
-    fn is_within(&self, tolerance: f64) -> bool {
-        self.value - self.low <= tolerance && self.high - self.value <= tolerance
+    /// Whether the value is nowhere off by more than this; it is, where nothing is asked.
+    fn is_within(&self, tolerance: Option<f64>) -> bool {
+        tolerance.is_none_or(|most| self.value - self.low <= most && self.high - self.value <= most)
     }
 }
 
@@ -175,12 +200,17 @@ pub struct Progress {
     pub samples: usize,
     /// Mean probability of the class that the verdict is on.
     pub mean: Tracked,
+    /// Total uncertainty: entropy of the mean, nats.
+    pub total: Tracked,
+    /// Mean entropy of the samples, nats: the aleatoric part. Of a video, whose samples are averaged over its frames, it
+    /// holds what the frames disagree about too.
+    pub aleatoric: Tracked,
     /// Epistemic uncertainty (mutual information), nats; the value is [jackknifed](epistemic_jackknife), so that the
     /// number of samples does not bias it, and may be a hair below 0.
     pub epistemic: Tracked,
     /// The verdict; `None` while it is open.
     pub side: Option<Side>,
-    /// Whether verdict, mean and epistemic part are settled as the [`StopRule`] asks.
+    /// Whether the verdict and all that the [`StopRule`] asks are settled.
     pub settled: bool,
     /// Whether to stop: settled, or as many samples as may be drawn.
     pub stop: bool,
@@ -227,9 +257,11 @@ impl Sequential {
         if rule.class >= classes {
             return bad("class", rule.class.to_string(), "the index of a class, counted from 0");
         }
-        check::share("mean", rule.mean)?;
-        if !(rule.epistemic > 0.0 && rule.epistemic.is_finite()) {
-            return bad("epistemic", rule.epistemic.to_string(), "a number of nats above 0");
+        rule.mean.map_or(Ok(()), |mean| check::share("mean", mean))?;
+        for (name, asked) in [("total", rule.total), ("aleatoric", rule.aleatoric), ("epistemic", rule.epistemic)] {
+            if let Some(nats) = asked.filter(|nats| !(*nats > 0.0 && nats.is_finite())) {
+                return bad(name, nats.to_string(), "a number of nats above 0");
+            }
         }
         if !(0.0..=1.0).contains(&rule.threshold) {
             return bad("threshold", rule.threshold.to_string(), "a number from 0 to 1");
@@ -266,30 +298,42 @@ impl Sequential {
     pub fn progress(&self) -> Result<Progress, StatsError> {
         let samples = self.samples();
         let jackknife = epistemic_jackknife(&self.rows, self.classes)?;
-        let mut sum = FixedSum::default();
-        self.rows.chunks_exact(self.classes).for_each(|row| sum.add(row[self.rule.class]));
+        let mean_of = |class: usize| {
+            let mut sum = FixedSum::default();
+            self.rows.chunks_exact(self.classes).for_each(|row| sum.add(row[class]));
+            sum.mean(samples as u64)
+        };
+        let mut doubt = FixedSum::default();
+        self.rows.chunks_exact(self.classes).for_each(|row| doubt.add(entropy(row)));
         let ranges: Vec<(f64, f64)> = self.means.iter().map(ConfidenceSequence::interval).collect();
         let (low, high) = ranges[if ranges.len() == 1 { 0 } else { self.rule.class }];
-        let mean = Tracked { value: sum.mean(samples as u64), low, high };
+        let mean = Tracked { value: mean_of(self.rule.class), low, high };
 
-        let (total_low, total_high) = entropy_range(&ranges);
         let most = (self.classes as f64).ln();
-        let (aleatoric_low, aleatoric_high) = self.entropies.interval();
+        let means: Vec<f64> = (0..self.classes).map(mean_of).collect();
+        let (low, high) = entropy_range(&ranges);
+        let total = Tracked { value: entropy(&means), low, high: high.min(most) };
+        let (low, high) = self.entropies.interval();
+        let aleatoric = Tracked { value: doubt.mean(samples as u64), low: most * low, high: most * high };
         let epistemic = Tracked {
             value: jackknife,
-            low: (total_low - most * aleatoric_high).max(0.0),
-            high: (total_high.min(most) - most * aleatoric_low).max(0.0),
+            low: (total.low - aleatoric.high).max(0.0),
+            high: (total.high - aleatoric.low).max(0.0),
         };
 
         let rule = &self.rule;
-        let is_mean_settled = mean.is_within(rule.mean);
         let side = match () {
             () if mean.low > rule.threshold => Some(Side::Above),
             () if mean.high < rule.threshold => Some(Side::Below),
-            () => is_mean_settled.then_some(Side::Near),
+            () => (rule.mean.is_some() && mean.is_within(rule.mean)).then_some(Side::Near),
         };
-        let settled = samples >= rule.least && is_mean_settled && epistemic.is_within(rule.epistemic);
-        Ok(Progress { samples, mean, epistemic, side, settled, stop: settled || samples >= rule.most })
+        let settled = samples >= rule.least
+            && side.is_some()
+            && [(mean, rule.mean), (total, rule.total), (aleatoric, rule.aleatoric), (epistemic, rule.epistemic)]
+                .iter()
+                .all(|(tracked, asked)| tracked.is_within(*asked));
+        let stop = settled || samples >= rule.most;
+        Ok(Progress { samples, mean, total, aleatoric, epistemic, side, settled, stop })
     }
 }
 
@@ -418,11 +462,10 @@ mod tests {
                 let is_side_wrong = match progress.side {
                     Some(Side::Above) => mean <= rule.threshold,
                     Some(Side::Below) => mean >= rule.threshold,
-                    Some(Side::Near) => (mean - rule.threshold).abs() > 2.0 * rule.mean,
+                    Some(Side::Near) => (mean - rule.threshold).abs() > 2.0 * 0.1,
                     None => progress.settled,
                 };
-                let is_off = (progress.mean.value - mean).abs() > rule.mean
-                    || (progress.epistemic.value - truth).abs() > rule.epistemic;
+                let is_off = (progress.mean.value - mean).abs() > 0.1 || (progress.epistemic.value - truth).abs() > 0.1;
                 wrong += usize::from(progress.settled && (is_side_wrong || is_off));
             }
             // Networks that contradict each other take more samples than the rule allows.
@@ -432,6 +475,56 @@ mod tests {
             if at == 0 {
                 assert!(samples / runs < 200, "a sure item does not take all samples: {samples}");
             }
+        }
+    }
+
+    /// The rule of `--samples auto`, looked at as often as the program does: the side of one half differs from that of
+    /// infinitely many samples, or total or aleatoric part are off by more than the tolerance, in at most one of twenty
+    /// settled items; an item that says its mind settles, and one whose mean is one half never takes a side.
+    #[test]
+    fn a_settled_verdict_is_that_of_many_samples() {
+        let (runs, tolerance) = (400, 0.2);
+        let laws: [Law; 7] = [
+            ("near .95", 0.95, |u| 0.9 + 0.1 * u),
+            ("near .02", 0.02, |u| 0.04 * u),
+            (".5 to .9", 0.7, |u| 0.5 + 0.4 * u),
+            (".3 to .8", 0.55, |u| 0.3 + 0.5 * u),
+            ("squared", 1.0 / 3.0, |u| u * u),
+            ("two networks", 0.55, |u| if u < 0.5 { 0.2 } else { 0.9 }),
+            ("uniform", 0.5, |u| u),
+        ];
+        for (at, (name, mean, draw)) in laws.into_iter().enumerate() {
+            let mut random = ChaCha8Rng::seed_from_u64(500 + at as u64);
+            let total = entropy(&[mean, 1.0 - mean]);
+            let aleatoric = total - information(mean, draw);
+            let (mut wrong, mut settled, mut samples) = (0, 0, 0);
+            for _ in 0..runs {
+                let mut item = Sequential::new(2, StopRule::verdict(tolerance, 400)).unwrap();
+                let progress = loop {
+                    let p = draw(uniform(&mut random));
+                    item.push(&[1.0 - p, p]).unwrap();
+                    if item.samples().is_multiple_of(8) {
+                        let progress = item.progress().unwrap();
+                        if progress.stop {
+                            break progress;
+                        }
+                    }
+                };
+                samples += progress.samples;
+                settled += usize::from(progress.settled);
+                let is_other_side = match progress.side {
+                    Some(Side::Above) => mean <= 0.5,
+                    Some(Side::Below) => mean >= 0.5,
+                    _ => false,
+                };
+                let is_off = (progress.total.value - total).abs() > tolerance
+                    || (progress.aleatoric.value - aleatoric).abs() > tolerance;
+                wrong += usize::from(is_other_side || progress.settled && is_off);
+            }
+            println!("{name}: {} samples on average, {settled} of {runs} settled, {wrong} wrong", samples / runs);
+            assert!(wrong as f64 <= 0.05 * runs as f64, "{name}: {wrong} of {runs} wrong");
+            assert!(at > 2 || settled as f64 >= 0.99 * runs as f64 && samples / runs < 120, "{name}: {samples}");
+            assert!(name != "uniform" || settled as f64 <= 0.05 * runs as f64, "{name}: {settled} took a side");
         }
     }
 
@@ -456,8 +549,10 @@ mod tests {
         for bad in [
             StopRule { class: 2, ..rule() },
             StopRule { threshold: f64::NAN, ..rule() },
-            StopRule { mean: 0.0, ..rule() },
-            StopRule { epistemic: f64::INFINITY, ..rule() },
+            StopRule { mean: Some(0.0), ..rule() },
+            StopRule { epistemic: Some(f64::INFINITY), ..rule() },
+            StopRule { total: Some(0.0), ..rule() },
+            StopRule { aleatoric: Some(f64::NAN), ..rule() },
             StopRule { alpha: 1.0, ..rule() },
             StopRule { least: 1, ..rule() },
             StopRule { least: 9, most: 8, ..rule() },

@@ -13,6 +13,7 @@ use dubito_report::figures::{Figure, TimelineFace, TimelineFrame, timeline_figur
 use dubito_stats::{FrameSums, Scored, StatsError, VideoSums};
 use serde::Serialize;
 
+use crate::anytime::{self, Samples, Settled};
 use crate::inputs::{Inputs, inputs};
 use crate::{Detector, StudyError};
 
@@ -27,7 +28,7 @@ const SIDES: [usize; 2] = [234, 454];
 #[derive(Clone, Debug)]
 pub struct DetectOptions {
     /// Posterior samples of each frame.
-    pub samples: u32,
+    pub samples: Samples,
     /// Seed of the samples.
     pub seed: u64,
     /// Most frames of each file, evenly over it; of a detector of signals at least one run of frames that holds a window.
@@ -53,7 +54,7 @@ impl Default for DetectOptions {
     /// 50 samples of 32 frames of at most 4 faces, at least 4 frames, 48 pixels, 45 degrees and 0.5 nats.
     fn default() -> Self {
         Self {
-            samples: 50,
+            samples: Samples::Fixed(50),
             seed: 0,
             frames: 32,
             min_frames: 4,
@@ -90,7 +91,7 @@ impl Answer {
     }
 }
 
-/// Uncertainty of real against fake, in nats: `total = aleatoric + between_frames + epistemic`.
+/// Uncertainty of real against fake, in nats: `total = aleatoric + between_frames + epistemic`, or `+ between_views`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Doubt {
     /// Entropy of the mean prediction, 0 to ln 2.
@@ -101,6 +102,8 @@ pub struct Doubt {
     pub between_frames: f64,
     /// What the samples disagree about; `None` where all are the same network, which knows no doubt of itself.
     pub epistemic: Option<f64>,
+    /// What the views of a frame disagree about; `None` where samples are no views. It says nothing about the weights.
+    pub between_views: Option<f64>,
     /// Why `epistemic` is `None`.
     pub undefined_because: Option<&'static str>,
 }
@@ -135,6 +138,10 @@ pub struct Face {
     pub p_fake: f64,
     /// Its uncertainty.
     pub uncertainty: Doubt,
+    /// Posterior samples that were drawn.
+    pub samples: u32,
+    /// Of [`Samples::Auto`], how the sampling ended.
+    pub sampling: Option<Settled>,
     /// Why it is said, in a sentence.
     pub reason: String,
     /// Median over the frames of the longer side of its box, in the file's pixels.
@@ -228,6 +235,7 @@ impl Analyst {
             message: format!("{}: tells {} apart, none of them `real`", detector.path().display(), names.join(", ")),
             hint: "give a detector that was trained with --task binary or multiclass".into(),
         })?;
+        options.samples.check()?;
         let range = 0.0..=std::f64::consts::LN_2;
         if !range.contains(&options.abstain_above) {
             return Err(StudyError::Input {
@@ -312,7 +320,6 @@ impl Analyst {
     }
 
     fn face(&self, track: &Clip, inputs: &Inputs<'_>) -> Result<Face, StudyError> {
-        let samples = self.options.samples.max(1) as usize;
         let classes = self.posterior.classes();
         let wrong = |source: StatsError| {
             StudyError::Report(dubito_report::ReportError::Stats {
@@ -321,9 +328,18 @@ impl Analyst {
             })
         };
         // P(fake) of each frame and sample.
-        let drawn = self.detector.draw(self.posterior.as_ref(), inputs, samples as u32, self.options.seed)?;
+        let (posterior, seed) = (self.posterior.as_ref(), self.options.seed);
+        let (drawn, sampling) = match self.options.samples {
+            Samples::Fixed(samples) => (self.detector.draw(posterior, inputs, samples, seed)?, None),
+            Samples::Auto(auto) => {
+                let (drawn, end) = anytime::draw(&self.detector, posterior, inputs, auto, seed)?;
+                (drawn, Some(end))
+            }
+        };
+        let samples = drawn.len() / (inputs.len() * classes).max(1);
         let fake: Vec<f64> =
             drawn.chunks_exact(classes).map(|row| (1.0 - f64::from(row[self.real])).clamp(0.0, 1.0)).collect();
+        let views = self.detector.views().is_some();
         let one_network = fake.chunks_exact(samples).all(|of| of.iter().all(|p| *p == of[0]));
         let mut sums = VideoSums::new(2);
         let mut frames = Vec::with_capacity(inputs.len());
@@ -339,14 +355,14 @@ impl Analyst {
                 time: track.timestamps[i],
                 p_fake: scored.probs[1],
                 p_fake_range: of.iter().fold((1.0, 0.0), |(low, high): (f64, f64), p| (low.min(*p), high.max(*p))),
-                uncertainty: doubt(&scored, one_network),
+                uncertainty: doubt(&scored, one_network, views),
                 bbox: track.boxes[i],
                 yaw: yaw(track, i),
             });
         }
         let scored = sums.finish(0, 0).map_err(wrong)?;
         let p_fake = scored.probs[1];
-        let uncertainty = doubt(&scored, one_network);
+        let uncertainty = doubt(&scored, one_network, views);
         let face_pixels = median(track.boxes.iter().map(|b| f64::from((b[2] - b[0]).max(b[3] - b[1]))));
         let stretched = median(track.transforms.iter().map(|m| f64::from(m[0] * m[4] - m[1] * m[3]).abs().sqrt()));
         let yaws = median(frames.iter().map(|frame| frame.yaw));
@@ -356,7 +372,7 @@ impl Analyst {
             (None, true) => Answer::Fake,
             (None, false) => Answer::Real,
         };
-        let reason = withheld.unwrap_or_else(|| {
+        let mut reason = withheld.unwrap_or_else(|| {
             let (low, high) =
                 frames.iter().fold((1.0f64, 0.0f64), |(low, high), f| (low.min(f.p_fake), high.max(f.p_fake)));
             let what = if self.detector.signal().is_some() { "window" } else { "frame" };
@@ -370,8 +386,24 @@ impl Analyst {
                 uncertainty.total, self.options.abstain_above
             )
         });
+        if let Some(Settled { settled: false, .. }) = sampling {
+            reason += &format!("; {samples} samples did not settle it");
+        }
         let track = track.meta.track;
-        Ok(Face { track, answer, p_fake, uncertainty, reason, face_pixels, stretched, yaw: yaws, frames })
+        let samples = samples as u32;
+        Ok(Face {
+            track,
+            answer,
+            p_fake,
+            uncertainty,
+            samples,
+            sampling,
+            reason,
+            face_pixels,
+            stretched,
+            yaw: yaws,
+            frames,
+        })
     }
 
     /// Why there is no answer, if there is a reason.
@@ -398,6 +430,7 @@ impl Analyst {
         let parts = [
             (doubt.aleatoric, "the frames themselves are unclear to it (aleatoric)"),
             (doubt.between_frames, "it says different things of different frames"),
+            (doubt.between_views.unwrap_or(0.0), "it says different things of views of a frame"),
             (doubt.epistemic.unwrap_or(0.0), "it has not learned enough about faces like this (epistemic)"),
         ];
         let (part, why) = parts.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or(parts[0]);
@@ -434,13 +467,18 @@ fn whole(file: &Path, faces: Vec<Face>, followed: &Followed, blake3: Option<Stri
     Detected { file, status: "ok", answer, p_fake, uncertainty, reason, blake3, faces }
 }
 
-fn doubt(scored: &Scored, one_network: bool) -> Doubt {
+fn doubt(scored: &Scored, one_network: bool, views: bool) -> Doubt {
     Doubt {
         total: scored.total,
         aleatoric: scored.aleatoric,
         between_frames: scored.between_frames,
-        epistemic: (!one_network).then_some(scored.epistemic),
-        undefined_because: one_network.then_some("all samples are the same: one network knows no doubt of itself"),
+        epistemic: (!one_network && !views).then_some(scored.epistemic),
+        between_views: views.then_some(scored.epistemic),
+        undefined_because: match (views, one_network) {
+            (true, _) => Some("samples are views: one network knows no doubt of itself"),
+            (false, true) => Some("all samples are the same: one network knows no doubt of itself"),
+            (false, false) => None,
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! What judges crops: a run of our own, or an ONNX file of somebody else's.
 
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use dubito_data::manifest::{Label, Row};
@@ -9,27 +10,24 @@ use crate::StudyError;
 use crate::inputs::Inputs;
 use crate::lesson::{Known, class_for};
 
-/// Most inputs that go through the network together.
-const BATCH: usize = 32;
-
 /// What judges crops, before its weights are on a device.
 pub enum Detector {
-    /// A folder that `train` wrote.
-    Run(Box<Run>),
+    /// A folder that `train` wrote; the views that its samples are, if they are.
+    Run(Box<Run>, Option<Views>),
     /// An ONNX file.
     Onnx(Box<OnnxDetector>),
 }
 
 impl Detector {
     /// Opens a run's folder, or an ONNX file with the options in the JSON file beside it ([`OnnxOptions::beside`]). With
-    /// `views` an ONNX detector is asked about views of each image, those of the options or [`Views::default`]; a run has
-    /// samples of its own.
+    /// `views` its samples are views of each image, of a run seen by the network that it is on average: [`Views::default`], or
+    /// those of the options.
     ///
     /// # Errors
     /// What is there can't be read or run, or is not there.
     pub fn open(path: &Path, views: bool) -> Result<Self, StudyError> {
         if !path.is_file() {
-            return Ok(Self::Run(Box::new(Run::load(path)?)));
+            return Ok(Self::Run(Box::new(Run::load(path)?), views.then(Views::default)));
         }
         let mut options = OnnxOptions::beside(path)?;
         options.views = views.then(|| options.views.unwrap_or_default());
@@ -39,7 +37,7 @@ impl Detector {
     /// Its architecture, or the ONNX file's name.
     pub fn name(&self) -> String {
         match self {
-            Self::Run(run) => run.config.detector.to_string(),
+            Self::Run(run, _) => run.config.detector.to_string(),
             Self::Onnx(onnx) => onnx.path().file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         }
     }
@@ -47,7 +45,7 @@ impl Detector {
     /// Where it is.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Run(run) => &run.dir,
+            Self::Run(run, _) => &run.dir,
             Self::Onnx(onnx) => onnx.path(),
         }
     }
@@ -55,7 +53,7 @@ impl Detector {
     /// Names of its classes, in the order of the probabilities.
     pub fn class_names(&self) -> Vec<String> {
         match self {
-            Self::Run(run) => run.config.class_names.clone(),
+            Self::Run(run, _) => run.config.class_names.clone(),
             Self::Onnx(_) => ["real", "fake"].map(String::from).to_vec(),
         }
     }
@@ -63,7 +61,7 @@ impl Detector {
     /// Side of its crops in pixels.
     pub fn size(&self) -> u32 {
         match self {
-            Self::Run(run) => run.config.preprocessing.input_size,
+            Self::Run(run, _) => run.config.preprocessing.input_size,
             Self::Onnx(onnx) => onnx.size(),
         }
     }
@@ -72,7 +70,7 @@ impl Detector {
     /// file say.
     pub fn margin(&self) -> Option<f32> {
         match self {
-            Self::Run(run) => Some(run.config.preprocessing.margin),
+            Self::Run(run, _) => Some(run.config.preprocessing.margin),
             Self::Onnx(onnx) => onnx.options().margin,
         }
     }
@@ -80,7 +78,7 @@ impl Detector {
     /// The signal that it looks at in the place of crops, if it does.
     pub fn signal(&self) -> Option<Signal> {
         match self {
-            Self::Run(run) => run.config.preprocessing.signal,
+            Self::Run(run, _) => run.config.preprocessing.signal,
             Self::Onnx(_) => None,
         }
     }
@@ -92,12 +90,15 @@ impl Detector {
     pub fn hash(&self) -> Result<String, StudyError> {
         let signal = self.signal().and_then(|signal| serde_json::to_string(&signal).ok()).unwrap_or_default();
         let (paths, settings) = match self {
-            Self::Run(run) => {
+            Self::Run(run, views) => {
                 let RunConfig { inference, softmax_temperature, .. } = &run.config;
                 let (mut files, mut settings) = (vec![run.dir.join("weights.safetensors")], signal);
                 if let Some(inference) = inference {
                     files.push(run.dir.join("inference.safetensors"));
                     settings += &serde_json::to_string(inference).unwrap_or_default();
+                }
+                if let Some(views) = views {
+                    settings += &format!(" views {}", serde_json::to_string(views).unwrap_or_default());
                 }
                 if let Some(temperature) = softmax_temperature {
                     settings += &format!(" temperature {temperature}");
@@ -123,7 +124,8 @@ impl Detector {
     /// The weights can't be read, or there is no such device.
     pub fn posterior(&self, name: &str) -> Result<Box<dyn Posterior>, StudyError> {
         match self {
-            Self::Run(run) => Ok(run.posterior(&device(name)?)?),
+            Self::Run(run, None) => Ok(run.posterior(&device(name)?)?),
+            Self::Run(run, Some(views)) => Ok(run.views(*views, &device(name)?)?),
             Self::Onnx(onnx) => {
                 if name != "cpu" {
                     let reason = "an ONNX detector runs on the CPU; use `cpu`".to_owned();
@@ -137,7 +139,7 @@ impl Detector {
     /// What an attack attacks: a posterior of this detector, on pixels.
     pub fn victim<'a>(&self, posterior: &'a dyn Posterior) -> Victim<'a> {
         match self {
-            Self::Run(run) => Victim::of_run(run, posterior),
+            Self::Run(run, _) => Victim::of_run(run, posterior),
             Self::Onnx(onnx) => Victim::of_onnx(onnx, posterior),
         }
     }
@@ -155,26 +157,52 @@ impl Detector {
         seed: u64,
     ) -> Result<Vec<f32>, StudyError> {
         let mut values = Vec::with_capacity(inputs.len() * samples as usize * posterior.classes());
-        let one = inputs.bytes.len() / inputs.len().max(1);
-        for bytes in inputs.bytes.chunks((BATCH * one).max(1)) {
+        for bytes in inputs.batches() {
             let batch = match self {
-                Self::Run(run) => run.batch(bytes, posterior.device())?,
+                Self::Run(run, _) => run.batch(bytes, posterior.device())?,
                 Self::Onnx(onnx) => onnx.batch(bytes)?,
             };
             let drawn = posterior.draw(batch, 0..samples, seed)?.into_data().convert::<f32>();
-            values.extend(drawn.try_to_vec::<f32>().map_err(|e| StudyError::Input {
-                message: format!("samples could not be read from the device: {e:?}"),
-                hint: "run again with --device cpu".into(),
-            })?);
+            values.extend(drawn.try_to_vec::<f32>().map_err(|e| unreadable(&e))?);
         }
         Ok(values)
+    }
+
+    /// Samples of inputs that go through the network together, as they come: `sink` gets how many, and their
+    /// probabilities `[items, samples, classes]`, row by row; it says when it has enough.
+    pub(crate) fn stream(
+        &self,
+        posterior: &dyn Posterior,
+        bytes: &[u8],
+        samples: Range<u32>,
+        seed: u64,
+        sink: &mut dyn FnMut(usize, &[f32]) -> Result<ControlFlow<()>, StudyError>,
+    ) -> Result<(), StudyError> {
+        let batch = match self {
+            Self::Run(run, _) => run.batch(bytes, posterior.device())?,
+            Self::Onnx(onnx) => onnx.batch(bytes)?,
+        };
+        let mut told = Ok(ControlFlow::Continue(()));
+        let ended = posterior.stream(batch, samples, seed, &mut |range, chunk| {
+            let drawn = chunk.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|e| unreadable(&e));
+            told = drawn.and_then(|p| sink(range.len(), &p));
+            match told {
+                Ok(ControlFlow::Continue(())) => Ok(()),
+                // The stream ends by it; what it ended for is in `told`.
+                _ => Err(NnError::Stopped { epoch: 0 }),
+            }
+        });
+        match told? {
+            ControlFlow::Continue(()) => Ok(ended?),
+            ControlFlow::Break(()) => Ok(()),
+        }
     }
 
     /// The class of a video for it, and what it knows of its maker ([`class_for`]); nothing is known of what a foreign
     /// detector learned from, so everything counts as seen.
     pub fn class_for(&self, row: &Row) -> (Option<usize>, Known) {
         match self {
-            Self::Run(run) => class_for(&run.config, row),
+            Self::Run(run, _) => class_for(&run.config, row),
             Self::Onnx(_) => (Some(usize::from(row.label == Label::Fake)), Known::Seen),
         }
     }
@@ -182,7 +210,7 @@ impl Detector {
     /// What it was taught, to see whether two are alike.
     pub(crate) fn taught(&self) -> (Vec<String>, dubito_nn::TrainedOn) {
         match self {
-            Self::Run(run) => (run.config.class_names.clone(), run.config.trained_on.clone()),
+            Self::Run(run, _) => (run.config.class_names.clone(), run.config.trained_on.clone()),
             Self::Onnx(_) => (self.class_names(), dubito_nn::TrainedOn::default()),
         }
     }
@@ -190,8 +218,15 @@ impl Detector {
     /// The views that its samples are, if they are.
     pub fn views(&self) -> Option<Views> {
         match self {
-            Self::Run(_) => None,
+            Self::Run(_, views) => *views,
             Self::Onnx(onnx) => onnx.options().views,
         }
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Debug) -> StudyError {
+    StudyError::Input {
+        message: format!("samples could not be read from the device: {error:?}"),
+        hint: "run again with --device cpu".into(),
     }
 }

@@ -23,6 +23,15 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
+    /// Most inputs that go through a network together.
+    pub(crate) const BATCH: usize = 32;
+
+    /// The bytes of as many inputs as go through a network together, one after the other.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &[u8]> {
+        let one = self.bytes.len() / self.len().max(1);
+        self.bytes.chunks((Self::BATCH * one).max(1))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.frames.len()

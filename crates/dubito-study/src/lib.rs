@@ -1,5 +1,6 @@
 //! The study: steps that resume, each of which can be entered from a file and left to a file.
 
+pub mod anytime;
 pub mod attack;
 pub mod audit;
 pub mod bayes;

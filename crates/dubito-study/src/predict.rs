@@ -8,8 +8,10 @@ use dubito_data::manifest::{Label, Row, Status};
 use dubito_report::evaluate::Missing;
 use dubito_report::{PredictionWriter, predictions};
 use dubito_stats::Task;
+use serde::Serialize;
 use serde_json::json;
 
+use crate::anytime::{self, Samples, Settled};
 use crate::crops::not_as_labelled;
 use crate::inputs::inputs;
 use crate::lesson::Known;
@@ -20,12 +22,12 @@ use crate::{Detector, StudyError};
 #[derive(Clone, Debug)]
 pub struct PredictOptions {
     /// Posterior samples of each frame.
-    pub samples: u32,
+    pub samples: Samples,
     /// Seed of the samples: sample t is the same network for every clip.
     pub seed: u64,
     /// `cpu` or `gpu`.
     pub device: String,
-    /// Whether the samples of an ONNX detector are views of each image; without it they are all the same.
+    /// Whether samples are views of each image; without it those of an ONNX detector are all the same.
     pub views: bool,
     /// What the detector is called in the predictions; its architecture (or file) without it.
     pub name: Option<String>,
@@ -41,12 +43,24 @@ pub struct FoldRun {
 }
 
 /// What was predicted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Predicted {
     /// The file of predictions.
     pub path: PathBuf,
     /// Videos of the manifest without a prediction; the file's provenance names them, with the reasons.
     pub missing: usize,
+    /// Of [`Samples::Auto`], how the sampling of each video ended.
+    pub settled: Vec<VideoSettled>,
+}
+
+/// How the sampling of a video ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VideoSettled {
+    /// The video.
+    pub video: String,
+    /// How it ended.
+    #[serde(flatten)]
+    pub end: Settled,
 }
 
 /// What a run's classes are to a file of predictions.
@@ -118,7 +132,7 @@ pub fn find_runs(dir: &Path) -> Result<Vec<FoldRun>, StudyError> {
 /// row for each frame and sample, with the probability of each class that the runs were taught. A fake of none of
 /// these classes has the label `fake`. Where no class is `real`, only fakes of the classes are predicted. The file's
 /// provenance names the generators that the runs never saw (`generators.unseen`) and the videos that have no
-/// prediction, each with its reason (`missing`). What was drawn before for the same weights, clip, samples and seed
+/// prediction, each with its reason (`missing`); of [`Samples::Auto`] how the sampling of each video ended (`samples`). What was drawn before for the same weights, clip, samples and seed
 /// is kept in `out/samples` and not drawn again.
 ///
 /// # Errors
@@ -134,6 +148,7 @@ pub fn predict(
     step: Step,
     on_progress: OnProgress,
 ) -> Result<Predicted, StudyError> {
+    options.samples.check()?;
     let loaded = load_all(runs, options.views)?;
     let Some(task) = loaded.first().map(task_of) else {
         return Err(StudyError::Input {
@@ -164,11 +179,15 @@ pub fn predict(
     let mut provenance = provenance.clone();
     let all: Vec<&Row> = work.iter().flat_map(|(_, rows)| rows.iter().copied()).collect();
     provenance["generators"] = knowledge(&loaded[0], &all);
+    if let Some(views) = loaded[0].views() {
+        provenance["views"] = json!(views);
+    }
     let mut writer = PredictionWriter::create(&path, &task, &provenance)?;
     // What the manifest has no clip of is counted too.
     let gone = rows.iter().filter(|row| row.status != Status::Ok);
     let mut missing: Vec<Missing> =
         gone.map(|row| without_prediction(row, row.status.name(), row.reason.clone().unwrap_or_default())).collect();
+    let mut settled = Vec::new();
     let mut done = 0;
     for (run, rows) in work {
         let weights = run.hash()?;
@@ -182,24 +201,44 @@ pub fn predict(
                 let (status, reason) = found.reason(run.signal());
                 missing.push(without_prediction(row, status, reason));
             }
-            let text = format!("{weights} {name} {} {} {}", options.samples, options.seed, found.len());
+            let text = format!("{weights} {name} {} {} {}", options.samples.key(), options.seed, found.len());
             let key = blake3::hash(text.as_bytes()).to_hex();
             let kept = out.join("samples").join(&key[..2]).join(format!("{}.f32", &key[..32]));
             let width = kept_classes(&task).len();
-            let values = match read_samples(&kept, found.len() * options.samples as usize * width) {
-                Some(values) => values,
-                None => {
-                    let drawn = run.draw(posterior.as_ref(), &found, options.samples, options.seed)?;
-                    let rows = drawn.chunks_exact(posterior.classes());
-                    let values: Vec<f32> = rows.flat_map(|p| &p[kept_classes(&task)]).copied().collect();
-                    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                    dubito_data::write_atomically(&kept, &bytes)?;
+            let of_class = |drawn: Vec<f32>| -> Result<Vec<f32>, StudyError> {
+                let rows = drawn.chunks_exact(posterior.classes());
+                let values: Vec<f32> = rows.flat_map(|p| &p[kept_classes(&task)]).copied().collect();
+                let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                dubito_data::write_atomically(&kept, &bytes)?;
+                Ok(values)
+            };
+            let values = match (options.samples, found.is_empty()) {
+                (Samples::Fixed(samples), _) => match read_samples(&kept, found.len() * samples as usize * width) {
+                    Some(values) => values,
+                    None => of_class(run.draw(posterior.as_ref(), &found, samples, options.seed)?)?,
+                },
+                (Samples::Auto(_), true) => Vec::new(),
+                (Samples::Auto(auto), false) => {
+                    let real = anytime::real_class(run)?;
+                    let size = [found.len(), width];
+                    let (values, end) = match read_whole(&kept, found.len() * width) {
+                        Some(values) => {
+                            let end = anytime::review(&values, size, real, auto, posterior.networks())?;
+                            (values, end)
+                        }
+                        None => {
+                            let (drawn, end) = anytime::draw(run, posterior.as_ref(), &found, auto, options.seed)?;
+                            (of_class(drawn)?, end)
+                        }
+                    };
+                    settled.push(VideoSettled { video: row.video.clone(), end });
                     values
                 }
             };
             let frames = found.frames.iter().map(|&i| clip.frame_index[i]);
             let name = options.name.clone().unwrap_or_else(|| run.name());
-            write_clip(&mut writer, &task, row, frames, &values, options.samples as usize, (run, &name))?;
+            let samples = values.len() / (found.len() * width).max(1);
+            write_clip(&mut writer, &task, row, frames, &values, samples, (run, &name))?;
             done += 1;
             if !on_progress(&Progress { step, done, total, item: row.video.clone() }) {
                 return Err(StudyError::stopped());
@@ -207,8 +246,11 @@ pub fn predict(
         }
     }
     writer.provenance()["missing"] = json!(missing);
+    if let Samples::Auto(auto) = options.samples {
+        writer.provenance()["samples"] = json!({ "rule": auto.rule(), "videos": settled });
+    }
     writer.finish()?;
-    Ok(Predicted { path, missing: missing.len() })
+    Ok(Predicted { path, missing: missing.len(), settled })
 }
 
 /// The entry of a video that has no prediction, for the report.
@@ -248,8 +290,14 @@ pub(crate) fn check_clip(run: &Detector, clip: &Clip) -> Result<(), StudyError> 
 }
 
 pub(crate) fn read_samples(path: &Path, count: usize) -> Option<Vec<f32>> {
+    read_whole(path, count).filter(|values| values.len() == count)
+}
+
+/// Numbers that were kept, one or more times so many.
+fn read_whole(path: &Path, one: usize) -> Option<Vec<f32>> {
     let bytes = std::fs::read(path).ok()?;
-    (bytes.len() == count * 4).then(|| bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    let is_whole = one > 0 && !bytes.is_empty() && bytes.len().is_multiple_of(one * 4);
+    is_whole.then(|| bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
 /// The classes whose probabilities are kept: of two, those of the second are the rest.
@@ -268,7 +316,7 @@ pub(crate) fn write_clip(
 ) -> Result<(), StudyError> {
     let width = kept_classes(task).len();
     let label = run.class_for(row).0.unwrap_or(predictions::OTHER_FAKE);
-    for (frame, drawn) in frames.zip(values.chunks_exact(samples * width)) {
+    for (frame, drawn) in frames.zip(values.chunks_exact((samples * width).max(1))) {
         for (sample, p) in drawn.chunks_exact(width).enumerate() {
             let probs = match *p {
                 [p] => vec![1.0 - f64::from(p), f64::from(p)],

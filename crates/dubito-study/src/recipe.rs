@@ -24,7 +24,7 @@ pub const RECIPES: [(&str, &str); 10] = [
 
 /// Every key of a recipe in the order in which it is written: its section (none at the top), its name, and what it is.
 /// They are the fields of [`TrainConfig`] but for those that the data, the task and the command line give.
-const KEYS: [(&str, &str, &str); 44] = [
+const KEYS: [(&str, &str, &str); 47] = [
     ("", "detector", "the architecture"),
     ("", "width", "channels of the first stage, where there is a choice; without it as published"),
     ("", "init", "first convolution: dct (a bank of frequency filters, for resnet18) or kaiming"),
@@ -51,15 +51,18 @@ const KEYS: [(&str, &str, &str); 44] = [
     ("optimiser", "learning_rate", "the largest; the schedule lowers it"),
     ("optimiser", "weight_decay", "of convolutions and the last layer"),
     ("optimiser", "momentum", "of sgd"),
-    ("schedule", "name", "cosine, constant or step"),
+    ("schedule", "name", "cosine, constant, step, or cyclic: the run is the ensemble of what each cycle ends with"),
     ("schedule", "warm_up", "part of the steps in which the rate first rises"),
     ("schedule", "every", "of step: epochs after which it lowers the rate"),
     ("schedule", "factor", "of step: what it multiplies the rate by"),
+    ("schedule", "cycles", "of cyclic: cycles, a divisor of the epochs"),
     ("loss", "cross_entropy", "weight of the cross-entropy of the classes"),
     ("loss", "label_smoothing", "part of each label that the cross-entropy spreads over all classes"),
     ("loss", "focal", "weight of the focal loss"),
     ("loss", "focal_gamma", "how much the focal loss favours what is not yet learned"),
     ("loss", "real_fake", "weight of the cross-entropy of real against all other classes together"),
+    ("loss", "avuc", "weight of the accuracy versus uncertainty loss: certain where right, uncertain where wrong"),
+    ("loss", "avuc_threshold", "entropy up to which a crop counts as certain, in parts of ln(classes)"),
     ("augment", "flip", "probability of a mirror image"),
     ("augment", "shift", "largest shift, in parts of the side"),
     ("augment", "brightness", "largest change, in parts of the range"),
@@ -292,7 +295,7 @@ pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use dubito_nn::{Architecture, Normalisation, OptimiserName, Signal};
+    use dubito_nn::{Architecture, LossConfig, Normalisation, OptimiserName, ScheduleConfig, Signal};
 
     use super::*;
 
@@ -323,7 +326,10 @@ mod tests {
         let mut fields = BTreeSet::new();
         for signal in [Signal::PPG, Signal::MOTION] {
             let (signal, normalisation) = (Some(signal), Some(Normalisation::default()));
-            let config = TrainConfig { signal, normalisation, ..TrainConfig::default() };
+            // What is left out where it is as usual.
+            let schedule = ScheduleConfig { cycles: 2, ..ScheduleConfig::default() };
+            let loss = LossConfig { avuc: 1.0, avuc_threshold: 0.4, ..LossConfig::default() };
+            let config = TrainConfig { signal, normalisation, schedule, loss, ..TrainConfig::default() };
             for (name, value) in serde_json::to_value(&config).unwrap().as_object().unwrap() {
                 match value.as_object() {
                     _ if ["class_names", "trained_on", "recipe", "seed"].contains(&name.as_str()) => {}

@@ -114,7 +114,7 @@ fn several_classes_and_a_generator_left_out() {
 
     // The folder of runs is all that prediction needs.
     let found = find_runs(&at("runs")).unwrap();
-    let how = PredictOptions { samples: 4, seed: 0, device: "cpu".into(), views: false, name: None };
+    let how = PredictOptions { samples: 4.into(), seed: 0, device: "cpu".into(), views: false, name: None };
     let draw =
         |out: &str| predict(&rows, folder.path(), &found, &at(out), &how, &json!({}), step, &go_on).unwrap().path;
     let predictions = draw("out");
@@ -172,7 +172,7 @@ fn the_source_of_fakes_alone() {
     let options = TrainOptions { config: TrainConfig { epochs: 2, ..options().config }, device: "cpu".into() };
     let out = folder.path().join("runs");
     let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
-    let how = PredictOptions { samples: 2, seed: 0, device: "cpu".into(), views: false, name: None };
+    let how = PredictOptions { samples: 2.into(), seed: 0, device: "cpu".into(), views: false, name: None };
     let path = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap().path;
     let read = Predictions::read(&[path], &Options { bootstrap: None, ..Options::default() }).unwrap();
     assert!(read.classes.is_none());
@@ -215,7 +215,7 @@ fn trained_runs_are_made_bayesian() {
     scale_runs(&tuned, trained, &at("scaled"), 4, 1, "cpu", step, &go_on).unwrap();
 
     let crops = 2 * 6 * FRAMES;
-    let draw = PredictOptions { samples: 4, seed: 0, device: "cpu".into(), views: false, name: None };
+    let draw = PredictOptions { samples: 4.into(), seed: 0, device: "cpu".into(), views: false, name: None };
     let mut files = Vec::new();
     for (out, method) in [
         ("moped", "variational"),
@@ -293,7 +293,7 @@ fn fakecatcher_from_clips_to_a_report() {
     let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
     let run = Run::load(&runs[0].dir).unwrap();
     assert_eq!((run.config.preprocessing.signal, run.config.network.window), (signal, Some(32)));
-    let how = PredictOptions { samples: 3, seed: 0, device: "cpu".into(), views: false, name: None };
+    let how = PredictOptions { samples: 3.into(), seed: 0, device: "cpu".into(), views: false, name: None };
     let found = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap();
     assert_eq!(found.missing, 1);
     let plain = Options { bootstrap: None, ..Options::default() };

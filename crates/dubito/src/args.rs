@@ -323,10 +323,18 @@ pub struct TrainSettings {
     /// The stages up to this one are frozen and computed once: stem, layer1 to layer4, or none
     #[arg(long)]
     pub freeze: Option<String>,
-    /// Train Gaussian weights instead of one network, with steps made noisy in this way. With the prior moped a network
-    /// is trained first (or taken from --weights), then the weights around it
+    /// Train more than one network: Gaussian weights, with steps made noisy in this way (with the prior moped a network
+    /// is trained first, or taken from --weights, then the weights around it); the network under each of --members fixed
+    /// masks from --scope on; an ensemble of what each of --members cycles of the learning rate ends with; or a network
+    /// that says a Dirichlet of the probabilities
     #[arg(long, value_enum, value_name = "HOW")]
-    pub inference: Option<crate::bayes::EstimatorName>,
+    pub inference: Option<crate::bayes::TrainedName>,
+    /// masksembles: masks; snapshots: cycles, a divisor of --epochs
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..))]
+    pub members: u16,
+    /// masksembles: how little the masks overlap, above 1 and at most 6
+    #[arg(long, default_value_t = 2.0)]
+    pub mask_scale: f64,
     /// With --inference: the weights.
     #[command(flatten)]
     pub gaussian: crate::bayes::Gaussian,
@@ -388,7 +396,11 @@ Draw posterior samples for people the detector has never seen.
 --run is the folder that `train` wrote: each of its detectors predicts the fold that it was not trained
 on. Given one detector's folder, that detector predicts every clip, and so does an ONNX
 file. Writes OUT/predictions.parquet, one
-row for each frame and sample.")]
+row for each frame and sample.
+
+--samples auto draws samples of each video until it is known on which side of one half its P(fake) is, and its
+total and aleatoric uncertainty to --tolerance; what is said then is wrong in one of twenty videos at most. Compare
+the epistemic part of such videos by epistemic_jackknife, which does not grow with the number of samples.")]
 pub struct Predict {
     /// The manifest that `extract` wrote
     #[arg(value_name = "MANIFEST")]
@@ -396,9 +408,9 @@ pub struct Predict {
     /// Which detector is asked.
     #[command(flatten)]
     pub which: crate::detect::Which,
-    /// Posterior samples of each frame
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    pub samples: u32,
+    /// How many samples are drawn.
+    #[command(flatten)]
+    pub sampling: crate::detect::Sampling,
     /// Seed of the samples
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

@@ -6,14 +6,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use dubito_data::classes::ClassList;
 use dubito_data::manifest;
 use dubito_nn::{
-    Boundary, Curvature, Estimator, Inference, KlScale, Laplace, Predictive, Prior, Run, Swag, Variational,
+    Boundary, Curvature, Estimator, Evidential, Inference, KlScale, Laplace, Masksembles, Predictive, Prior, Run,
+    ScheduleName, Swag, TrainConfig, Variational,
 };
 use dubito_study::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs, scale_runs};
 use dubito_study::predict::{FoldRun, find_runs};
 use dubito_study::{Step, StudyError};
 use serde_json::json;
 
-use crate::args::Common;
+use crate::args::{Common, TrainSettings};
 use crate::progress::Display;
 
 /// `bayes`
@@ -78,6 +79,53 @@ pub enum EstimatorName {
     Local,
     /// One deviation for all crops, signs of each crop's own.
     Flipout,
+}
+
+/// What `train` makes other than one network.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TrainedName {
+    /// Gaussian weights: one network for all crops of a step
+    Reparameterised,
+    /// Gaussian weights: outputs drawn instead of weights
+    Local,
+    /// Gaussian weights: one deviation for all crops, signs of each crop's own
+    Flipout,
+    /// The network under each of a few fixed masks
+    Masksembles,
+    /// An ensemble of what each cycle of the learning rate ends with
+    Snapshots,
+    /// One network that says a Dirichlet of the probabilities
+    Evidential,
+}
+
+impl TrainedName {
+    /// Puts it into a training's settings.
+    pub fn apply(self, settings: &TrainSettings, config: &mut TrainConfig) -> Result<(), StudyError> {
+        let gaussian = &settings.gaussian;
+        let inference = match self {
+            Self::Reparameterised => gaussian.inference(EstimatorName::Reparameterised)?,
+            Self::Local => gaussian.inference(EstimatorName::Local)?,
+            Self::Flipout => gaussian.inference(EstimatorName::Flipout)?,
+            Self::Masksembles => Inference::Masksembles(Masksembles {
+                scope: Boundary::parse("scope", &gaussian.scope)?,
+                masks: settings.members.into(),
+                scale: settings.mask_scale,
+            }),
+            Self::Evidential => Inference::Evidential(Evidential::default()),
+            Self::Snapshots => {
+                config.schedule.name = ScheduleName::Cyclic;
+                config.schedule.cycles = settings.members.into();
+                return Ok(());
+            }
+        };
+        // Dropout is for the network that Gaussian weights are begun around, where that is trained here.
+        let is_second = matches!(&inference, Inference::Variational(v) if v.is_moped()) && config.weights.is_none();
+        if !is_second {
+            config.dropout = 0.0;
+        }
+        config.inference = Some(inference);
+        Ok(())
+    }
 }
 
 impl Gaussian {

@@ -13,7 +13,7 @@ use dubito_data::manifest::{self, Row};
 use dubito_data::shard;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
-use dubito_nn::{Inference, TrainConfig};
+use dubito_nn::TrainConfig;
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
 use dubito_report::report::write_report_of;
@@ -343,13 +343,8 @@ fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, St
     .collect();
     changes.extend(settings.set.iter().cloned());
     let mut config = TrainConfig { seed, ..recipe::read(&recipe, &changes)? };
-    if let Some(estimator) = settings.inference {
-        let inference = settings.gaussian.inference(estimator)?;
-        // Dropout is for the network that Gaussian weights are begun around, where that is trained here.
-        if matches!(&inference, Inference::Variational(v) if !v.is_moped()) || config.weights.is_some() {
-            config.dropout = 0.0;
-        }
-        config.inference = Some(inference);
+    if let Some(method) = settings.inference {
+        method.apply(settings, &mut config)?;
     }
     Ok(TrainOptions { config, device: settings.device.clone() })
 }
@@ -361,7 +356,7 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let runs = which.runs()?;
     make_folder(common)?;
     let options = PredictOptions {
-        samples: arguments.samples,
+        samples: arguments.sampling.samples(),
         seed: arguments.seed,
         device: arguments.device.clone(),
         views: which.views,
@@ -371,13 +366,22 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let show = |p: &_| display.show(p);
     let how = provenance(arguments.seed, &tools());
     let step = Step::only("predict");
-    let Predicted { path: predictions, missing } =
+    let Predicted { path: predictions, missing, settled } =
         predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
     display.finish();
     if common.json {
-        println!("{}", json!({ "predictions": predictions, "missing": missing }));
+        println!("{}", json!({ "predictions": predictions, "missing": missing, "sampled": settled }));
     } else {
-        println!("{}: {} samples of each frame", predictions.display(), options.samples);
+        println!("{}: {}", predictions.display(), options.samples.in_words());
+        let mut drawn: Vec<u32> = settled.iter().map(|video| video.end.samples).collect();
+        drawn.sort_unstable();
+        if let (Some(least), Some(most)) = (drawn.first(), drawn.last()) {
+            let open = settled.iter().filter(|video| !video.end.settled).count();
+            let (median, all) = (drawn[drawn.len() / 2], drawn.len());
+            println!(
+                "{least} to {most} samples of a video, the median {median}; {open} of {all} are not settled by them"
+            );
+        }
         // The report names each, with its reason.
         if missing > 0 {
             println!("{missing} videos have no prediction: `dubito analyze` says why");

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args};
 use dubito_data::write_atomically;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
+use dubito_study::anytime::{Auto, Samples, Settled};
 use dubito_study::detect::{ABSTAIN_ABOVE, Analyst, DetectOptions, Detected, counts};
 use dubito_study::predict::{FoldRun, find_runs};
 use dubito_study::provenance::provenance;
@@ -24,9 +25,10 @@ pub struct Which {
     /// Somebody else's detector: onnx:FILE; what the file does not say is read from FILE's name with .json
     #[arg(long, value_name = "onnx:FILE", value_parser = onnx_file)]
     pub detector: Option<PathBuf>,
-    /// Draw the samples of an ONNX detector from views of each image (mirrored, shifted, brighter or darker); without
-    /// it they are all the same, and it knows no epistemic uncertainty
-    #[arg(long, requires = "detector")]
+    /// Samples are views of each image (mirrored, shifted, brighter or darker), seen by one network, of a run the one that
+    /// it is on average: what they disagree about is between views, not epistemic. Without it those of an ONNX detector
+    /// are all the same
+    #[arg(long)]
     pub views: bool,
 }
 
@@ -43,6 +45,46 @@ impl Which {
         match (&self.run, &self.detector) {
             (Some(run), _) => find_runs(run),
             (None, file) => Ok(vec![FoldRun { dir: file.clone().unwrap_or_default(), fold: None }]),
+        }
+    }
+}
+
+/// How many samples are drawn.
+#[derive(Debug, Args)]
+pub struct Sampling {
+    /// Posterior samples of each frame, or auto: until verdict and uncertainty of each video are settled
+    #[arg(long, default_value = "50", value_name = "N|auto", value_parser = count)]
+    samples: Count,
+    /// auto: nats (above 0, to 0.693) by which total and aleatoric uncertainty may be off
+    #[arg(long, value_name = "NATS", default_value_t = Auto::default().tolerance)]
+    tolerance: f64,
+    /// auto: samples after which it ends, settled or not
+    #[arg(long, value_name = "N", default_value_t = Auto::default().most)]
+    max_samples: u32,
+}
+
+/// What `--samples` is.
+#[derive(Clone, Copy, Debug)]
+enum Count {
+    Fixed(u32),
+    Auto,
+}
+
+fn count(text: &str) -> Result<Count, String> {
+    match text.parse::<u32>() {
+        Ok(samples @ 1..=10_000) => Ok(Count::Fixed(samples)),
+        _ if text == "auto" => Ok(Count::Auto),
+        _ => Err("expected 1 to 10000, or auto".into()),
+    }
+}
+
+impl Sampling {
+    /// As they are drawn.
+    pub fn samples(&self) -> Samples {
+        let Self { samples, tolerance, max_samples } = *self;
+        match samples {
+            Count::Fixed(samples) => Samples::Fixed(samples),
+            Count::Auto => Samples::Auto(Auto { tolerance, most: max_samples }),
         }
     }
 }
@@ -70,9 +112,9 @@ pub struct Detect {
     /// Folder for a figure and a JSON file of each file
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Posterior samples of each frame
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    samples: u32,
+    /// How many samples are drawn.
+    #[command(flatten)]
+    sampling: Sampling,
     /// Seed of the samples
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -121,8 +163,9 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
             ),
         });
     };
+    let samples = arguments.sampling.samples();
     let options = DetectOptions {
-        samples: arguments.samples,
+        samples,
         seed: arguments.seed,
         frames: arguments.frames as usize,
         min_frames: arguments.min_frames as usize,
@@ -154,7 +197,7 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
             "counts": counts(&found),
             "detector": { "name": detector.name(), "path": detector.path(), "classes": detector.class_names(),
                 "input_size": detector.size(), "hash": detector.hash()?, "views": detector.views() },
-            "settings": { "samples": arguments.samples, "seed": arguments.seed, "frames": arguments.frames,
+            "settings": { "samples": described(samples), "seed": arguments.seed, "frames": arguments.frames,
                 "min_frames": arguments.min_frames, "faces": arguments.faces, "min_face": arguments.min_face,
                 "most_yaw": arguments.most_yaw, "margin": analyst.margin(), "abstain_above": arguments.abstain_above },
             "provenance": provenance(arguments.seed, tools),
@@ -174,6 +217,14 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
     })
 }
 
+/// A number, or the rule.
+fn described(samples: Samples) -> serde_json::Value {
+    match samples {
+        Samples::Fixed(samples) => json!(samples),
+        Samples::Auto(auto) => json!({ "auto": auto, "rule": auto.rule() }),
+    }
+}
+
 fn say(file: &Detected) {
     println!("{}: {}", file.file, file.answer.name());
     println!("  {}", file.reason);
@@ -187,6 +238,21 @@ fn say(file: &Detected) {
              {epistemic}",
             doubt.total, doubt.aleatoric, doubt.between_frames
         );
+        if let Some(between) = doubt.between_views {
+            println!("  of the total, {between:.3} lies between views");
+        }
+    }
+    for face in &file.faces {
+        if let Some(Settled { samples, settled, ranges: Some(ranges) }) = &face.sampling {
+            let [low, high] = ranges.p_fake;
+            let [least, most] = ranges.epistemic;
+            let how = if *settled { "settled after" } else { "not settled by" };
+            println!(
+                "  face {}: {how} {samples} samples; more would give P(fake) {low:.2} to {high:.2}, epistemic {least:.3} to \
+                 {most:.3}",
+                face.track
+            );
+        }
     }
     if file.faces.len() > 1 {
         for face in &file.faces {

@@ -62,8 +62,10 @@ fn every_file_gets_an_answer_and_the_uncertainty_adds_up() {
     let file = &found["files"][0];
     let number = |value: &Value| value.as_f64().unwrap();
     let parts =
-        |of: &Value| -> f64 { ["aleatoric", "between_frames", "epistemic"].iter().map(|k| number(&of[*k])).sum() };
+        |of: &Value| -> f64 { ["aleatoric", "between_frames", "between_views"].iter().map(|k| number(&of[*k])).sum() };
     assert!((number(&file["uncertainty"]["total"]) - parts(&file["uncertainty"])).abs() < 1e-9, "{file}");
+    // Views say nothing about the weights.
+    assert!(file["uncertainty"]["epistemic"].is_null(), "{file}");
     let frames = file["faces"][0]["frames"].as_array().unwrap();
     let mean = frames.iter().map(|frame| number(&frame["p_fake"])).sum::<f64>() / frames.len() as f64;
     assert!((mean - number(&file["p_fake"])).abs() < 1e-6);
@@ -86,6 +88,15 @@ fn every_file_gets_an_answer_and_the_uncertainty_adds_up() {
     let output = dubito(&["detect", files[0], "--detector", &detector, "--json", "--samples", "3"]);
     let doubt = json(&output)["files"][0]["uncertainty"].clone();
     assert!(doubt["epistemic"].is_null() && doubt["undefined_because"].as_str().unwrap().contains("one network"));
+
+    // Until it is settled: how many samples it took, and what more would give.
+    let auto = ["--samples", "auto", "--max-samples", "64"];
+    let output = dubito(&[&["detect", files[0], "--detector", &detector, "--views", "--json"][..], &auto].concat());
+    let face = json(&output)["files"][0]["faces"][0].clone();
+    let sampling = &face["sampling"];
+    assert!(face["samples"] == sampling["samples"] && (16..=64).contains(&face["samples"].as_u64().unwrap()), "{face}");
+    assert!(number(&sampling["ranges"]["p_fake"][0]) <= number(&face["p_fake"]), "{face}");
+    assert!(sampling["settled"].as_bool().unwrap() || face["reason"].as_str().unwrap().contains("did not settle"));
 }
 
 #[test]
@@ -101,6 +112,9 @@ fn a_detector_that_cannot_serve_is_an_error_with_its_name() {
     fails(&["detect", "a.mp4", "--run", "/no/such/run"], 3, "/no/such/run");
     fails(&["detect", "a.mp4", "--detector", &onnx("unknown_operator.onnx")], 3, "Frobnicate");
     fails(&["detect", "a.mp4", "--detector", &onnx("two_logits.onnx"), "--abstain-above", "2"], 3, "ln 2");
+    let auto = ["detect", "a.mp4", "--detector", &onnx("two_logits.onnx"), "--samples", "auto", "--tolerance", "2"];
+    fails(&auto, 3, "--tolerance");
+    fails(&["detect", "a.mp4", "--detector", &onnx("two_logits.onnx"), "--samples", "some"], 2, "auto");
     fails(&["predict", "/no/such/manifest", "--detector", &onnx("two_logits.onnx")], 3, "/no/such/manifest");
 }
 
@@ -128,6 +142,12 @@ fn an_onnx_detector_predicts_a_manifest() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let explained = dubito(&["analyze", out.join("predictions.parquet").to_str().unwrap(), "--explain"]);
     assert!(text(&explained.stdout).contains("sample"), "{}", text(&explained.stdout));
+    // Until each video is settled, from what was drawn and from what was kept.
+    let auto =
+        ["predict", &manifest, "--detector", &onnx("softmax.onnx"), "--views", "--samples", "auto", "--json", "-q"];
+    let [first, again] = [(); 2].map(|()| json(&dubito(&[&auto[..], &["-o", out.to_str().unwrap()]].concat())));
+    assert!((16..=400).contains(&first["sampled"][0]["samples"].as_u64().unwrap()), "{first}");
+    assert_eq!(first, again);
 }
 
 #[test]

@@ -52,8 +52,9 @@ pub fn convert(
             fit(settings, &net, &evidence)?
         }
         Inference::Ensemble(_) => return Err(NnError::setting("members", "two runs or more", 1)),
-        Inference::Swag(_) => {
-            return Err(NnError::setting("inference", "a method that needs no training: train with it", "`swag`"));
+        other @ (Inference::Swag(_) | Inference::Masksembles(_) | Inference::Evidential(_)) => {
+            let found = format!("`{}`", other.name());
+            return Err(NnError::setting("inference", "a method that needs no training: train with it", found));
         }
     };
     write(run, &net, RunConfig { inference: Some(inference), ..run.config.clone() }, Some(&arrays), out)

@@ -30,6 +30,10 @@ impl Posterior for Deterministic {
         self.net.device()
     }
 
+    fn networks(&self) -> Option<u32> {
+        Some(1)
+    }
+
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, _seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
         let [items, ..] = batch.dims();
         let p = activation::softmax(self.net.forward(batch)?, 1);

@@ -118,6 +118,10 @@ impl Posterior for EnsemblePosterior {
         self.members[0].device()
     }
 
+    fn networks(&self) -> Option<u32> {
+        u32::try_from(self.members.len()).ok()
+    }
+
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, _seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
         let [items, ..] = batch.dims();
         let count = self.members.len();

@@ -429,6 +429,10 @@ impl Posterior for LaplacePosterior {
         self.net.device()
     }
 
+    fn networks(&self) -> Option<u32> {
+        (self.predictive == Predictive::Probit).then_some(1)
+    }
+
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
         match self.predictive {
             Predictive::Samples => {

@@ -77,6 +77,10 @@ impl Posterior for McDropoutPosterior {
         self.net.device()
     }
 
+    fn networks(&self) -> Option<u32> {
+        (self.rate == 0.0).then_some(1)
+    }
+
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
         self.net.check_images(&batch)?;
         let [items, ..] = batch.dims();

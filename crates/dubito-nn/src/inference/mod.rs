@@ -4,16 +4,20 @@ mod convert;
 mod deterministic;
 mod eigen;
 mod ensemble;
+mod evidential;
 mod gaussian;
 mod laplace;
+mod masksembles;
 mod mc_dropout;
 mod noise;
 mod scaled;
+mod snapshots;
 mod swag;
 #[cfg(test)]
 mod tests;
 mod training;
 mod variational;
+mod views;
 
 use std::ops::Range;
 use std::path::Path;
@@ -24,15 +28,21 @@ use serde::{Deserialize, Serialize};
 pub use self::convert::{convert, join, scale};
 pub use self::deterministic::Deterministic;
 pub use self::ensemble::{Ensemble, EnsemblePosterior};
+pub(crate) use self::evidential::mean_logits;
+pub use self::evidential::{Evidential, EvidentialPosterior};
 pub use self::laplace::{Curvature, Laplace, LaplacePosterior, Predictive};
+pub(crate) use self::masksembles::FixedMasks;
+pub use self::masksembles::{Masksembles, MasksemblesPosterior};
 pub use self::mc_dropout::McDropoutPosterior;
 pub(crate) use self::noise::{LayerNoise, Noise};
 pub use self::scaled::ScaledPosterior;
 pub(crate) use self::scaled::check_temperature;
+pub(crate) use self::snapshots::Snapshots;
 pub(crate) use self::swag::SwagTraining;
 pub use self::swag::{Swag, SwagPosterior};
 pub(crate) use self::training::VariationalTraining;
 pub use self::variational::{Estimator, KlScale, Prior, Variational, VariationalPosterior};
+pub use self::views::{Views, ViewsPosterior};
 use crate::NnError;
 use crate::detector::{Detector, Pass};
 use crate::dropout::Boundary;
@@ -54,6 +64,12 @@ pub trait Posterior: Send + Sync {
 
     /// The device that batches must be on.
     fn device(&self) -> &Device;
+
+    /// How many different networks there are to draw, where they are few: one of a detector that does not doubt itself, an
+    /// ensemble's members. From there on the samples begin anew.
+    fn networks(&self) -> Option<u32> {
+        None
+    }
 
     /// Hands samples to `sink` chunk by chunk, in order, so that memory does not grow with their
     /// number.
@@ -93,6 +109,10 @@ pub enum Inference {
     Ensemble(Ensemble),
     /// A Gaussian around the weights that training passes through.
     Swag(Swag),
+    /// The network under each of a few masks that it was trained with.
+    Masksembles(Masksembles),
+    /// A Dirichlet of the probabilities, said by one network.
+    Evidential(Evidential),
 }
 
 /// The file in a run's folder that holds what a method adds to the weights.
@@ -106,6 +126,8 @@ impl Inference {
             Self::Laplace(_) => "laplace",
             Self::Ensemble(_) => "ensemble",
             Self::Swag(_) => "swag",
+            Self::Masksembles(_) => "masksembles",
+            Self::Evidential(_) => "evidential",
         }
     }
 
@@ -119,6 +141,8 @@ impl Inference {
             Self::Laplace(settings) => settings.check(network),
             Self::Ensemble(settings) => settings.check(),
             Self::Swag(settings) => settings.check(network),
+            Self::Masksembles(settings) => settings.check(network),
+            Self::Evidential(settings) => settings.check(),
         }
     }
 
@@ -127,7 +151,8 @@ impl Inference {
         match self {
             Self::Variational(settings) => Some(settings.scope),
             Self::Swag(settings) => Some(settings.scope),
-            Self::Laplace(_) | Self::Ensemble(_) => None,
+            Self::Masksembles(settings) => Some(settings.scope),
+            Self::Laplace(_) | Self::Ensemble(_) | Self::Evidential(_) => None,
         }
     }
 
@@ -138,6 +163,8 @@ impl Inference {
             Self::Laplace(settings) => settings.in_words(),
             Self::Ensemble(settings) => settings.in_words(),
             Self::Swag(settings) => settings.in_words(),
+            Self::Masksembles(settings) => settings.in_words(),
+            Self::Evidential(settings) => settings.in_words(),
         }
     }
 
@@ -153,6 +180,8 @@ impl Inference {
             Self::Laplace(settings) => Box::new(LaplacePosterior::new(net, settings, &arrays)?),
             Self::Ensemble(settings) => Box::new(EnsemblePosterior::new(net, settings, &arrays)?),
             Self::Swag(settings) => Box::new(SwagPosterior::new(net, settings, &arrays)?),
+            Self::Masksembles(settings) => Box::new(MasksemblesPosterior::new(net, settings, &arrays)?),
+            Self::Evidential(_) => Box::new(EvidentialPosterior::new(net)),
         })
     }
 

@@ -36,6 +36,10 @@ impl Posterior for ScaledPosterior {
         self.inner.device()
     }
 
+    fn networks(&self) -> Option<u32> {
+        self.inner.networks()
+    }
+
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
         self.inner.stream(batch, samples, seed, &mut |range, p| {
             // Logits but for a constant, which the softmax takes away.

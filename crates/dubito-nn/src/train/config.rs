@@ -9,7 +9,7 @@ use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig};
 use crate::augment::{AugmentConfig, Normalisation};
 use crate::dropout::{Boundary, check_rate};
-use crate::inference::{Inference, Swag, Variational};
+use crate::inference::{Evidential, Inference, Masksembles, Swag, Variational};
 use crate::init::Init;
 use crate::network::Network;
 use crate::optim::{OptimiserConfig, ScheduleConfig, ScheduleName};
@@ -71,7 +71,9 @@ pub struct TrainConfig {
     /// ([`Architecture::preprocessing`]).
     pub normalisation: Option<Normalisation>,
     /// What is to be trained other than one network: Gaussian weights ([`Inference::Variational`]) or SWAG
-    /// ([`Inference::Swag`], which takes a constant schedule and trains to the last epoch). Both take no dropout.
+    /// ([`Inference::Swag`], which takes a constant schedule and trains to the last epoch), or a network under fixed masks
+    /// ([`Inference::Masksembles`]), or one that says a Dirichlet ([`Inference::Evidential`], which has a loss of its own). None
+    /// takes dropout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inference: Option<Inference>,
 }
@@ -139,22 +141,54 @@ impl TrainConfig {
         }
     }
 
+    /// Masksembles' settings, if its masks are trained with.
+    pub(super) fn masksembles(&self) -> Option<&Masksembles> {
+        match &self.inference {
+            Some(Inference::Masksembles(settings)) => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// What an evidential network is trained with, if it is one.
+    pub(super) fn evidential(&self) -> Option<&Evidential> {
+        match &self.inference {
+            Some(Inference::Evidential(settings)) => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// Epochs after each of which a network is kept, if the run is to be their ensemble.
+    pub(super) fn snapshot_every(&self) -> Option<usize> {
+        (self.schedule.name == ScheduleName::Cyclic).then_some(self.epochs / self.schedule.cycles)
+    }
+
     /// Checks what is to be trained other than one network.
     fn check_inference(&self, inference: &Inference, network: &Network) -> Result<(), NnError> {
         inference.check(network)?;
-        let Some(scope) = inference.scope() else {
-            let expected = "`variational` or `swag`: other methods begin with a trained run";
+        let scope = inference.scope();
+        let is_evidential = matches!(inference, Inference::Evidential(_));
+        if scope.is_none() && !is_evidential {
+            let expected =
+                "`variational`, `swag`, `masksembles` or `evidential`: other methods begin with a trained run";
             return Err(NnError::setting("inference", expected, format!("`{}`", inference.name())));
-        };
+        }
+        if is_evidential && self.loss != LossConfig::default() {
+            let expected = "the usual one: an evidential network has a loss of its own";
+            return Err(NnError::setting("loss", expected, self.loss.in_words()));
+        }
         if matches!(inference, Inference::Swag(_)) && self.schedule.name != ScheduleName::Constant {
             let expected = "`constant`: SWAG passes through networks at one rate";
+            return Err(NnError::setting("schedule.name", expected, self.schedule.in_words()));
+        }
+        if self.schedule.name == ScheduleName::Cyclic {
+            let expected = "another one, where the weights themselves are uncertain";
             return Err(NnError::setting("schedule.name", expected, self.schedule.in_words()));
         }
         if self.dropout > 0.0 {
             return Err(NnError::setting("dropout", "0 where the weights themselves are uncertain", self.dropout));
         }
-        match &self.freeze {
-            Some(name) if scope.sites(network).contains(&network.stage_index("freeze", name)?) => {
+        match (&self.freeze, scope) {
+            (Some(name), Some(scope)) if scope.sites(network).contains(&network.stage_index("freeze", name)?) => {
                 let expected = format!("a stage before the scope `{scope}`: what is frozen has no deviations to learn");
                 Err(NnError::setting("freeze", expected, name))
             }
@@ -181,6 +215,10 @@ impl TrainConfig {
         at_least("augment_copies", 1, self.augment_copies)?;
         self.optimiser.check()?;
         self.schedule.check()?;
+        if self.schedule.name == ScheduleName::Cyclic && !self.epochs.is_multiple_of(self.schedule.cycles) {
+            let expected = format!("a divisor of the {} epochs: a network is kept after each cycle", self.epochs);
+            return Err(NnError::setting("schedule.cycles", expected, self.schedule.cycles));
+        }
         self.loss.check(&self.class_names)?;
         self.normalisation().check()?;
         if let Some(signal) = self.signal {

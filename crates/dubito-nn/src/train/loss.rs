@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::NnError;
+use crate::parameter::values_of;
 
 /// The class that is nobody's forgery.
 const REAL: &str = "real";
@@ -25,20 +26,49 @@ pub struct LossConfig {
     /// Weight of the cross-entropy of `real` against all other classes together, 0 or more: for several classes, what
     /// the verdict is about.
     pub real_fake: f32,
+    /// Weight of the accuracy versus uncertainty loss (AvUC, Krishnan and Tickoo 2020), 0 or more: a step's crops are to be
+    /// certain where they are right, and uncertain where they are wrong. The paper takes 3, beside the cross-entropy.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub avuc: f32,
+    /// A crop counts as certain up to this entropy, in parts of the largest one, ln(classes): above 0 and below 1. The others
+    /// do not read it.
+    #[serde(skip_serializing_if = "is_half")]
+    pub avuc_threshold: f32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde asks for
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde asks for
+fn is_half(value: &f32) -> bool {
+    *value == 0.5
 }
 
 impl Default for LossConfig {
     fn default() -> Self {
-        Self { cross_entropy: 1.0, label_smoothing: 0.0, focal: 0.0, focal_gamma: 2.0, real_fake: 0.0 }
+        Self {
+            cross_entropy: 1.0,
+            label_smoothing: 0.0,
+            focal: 0.0,
+            focal_gamma: 2.0,
+            real_fake: 0.0,
+            avuc: 0.0,
+            avuc_threshold: 0.5,
+        }
     }
 }
 
 impl LossConfig {
     /// Checks every field; `real_fake` needs a class `real`.
     pub(super) fn check(&self, class_names: &[String]) -> Result<(), NnError> {
-        for (field, weight) in
-            [("loss.cross_entropy", self.cross_entropy), ("loss.focal", self.focal), ("loss.real_fake", self.real_fake)]
-        {
+        for (field, weight) in [
+            ("loss.cross_entropy", self.cross_entropy),
+            ("loss.focal", self.focal),
+            ("loss.real_fake", self.real_fake),
+            ("loss.avuc", self.avuc),
+        ] {
             if !(weight >= 0.0 && weight.is_finite()) {
                 return Err(NnError::setting(field, "0 or more", weight));
             }
@@ -49,6 +79,9 @@ impl LossConfig {
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(NnError::setting("loss.label_smoothing", "0 or more and less than 1", self.label_smoothing));
+        }
+        if !(self.avuc_threshold > 0.0 && self.avuc_threshold < 1.0) {
+            return Err(NnError::setting("loss.avuc_threshold", "above 0 and below 1", self.avuc_threshold));
         }
         if !(0.0..=10.0).contains(&self.focal_gamma) {
             return Err(NnError::setting("loss.focal_gamma", "0 to 10", self.focal_gamma));
@@ -99,8 +132,38 @@ impl LossConfig {
             }
             terms.push((two * Tensor::from_data(TensorData::new(values, [items, 2]), device)).sum());
         }
+        if self.avuc > 0.0 {
+            terms.push(self.accuracy_versus_uncertainty(&log_p, labels, device) * self.avuc);
+        }
         let sum = terms.into_iter().reduce(|a, b| a + b);
         sum.unwrap_or_else(|| log_p.sum() * 0.0)
+    }
+
+    /// -ln of the part that accurate and certain or inaccurate and uncertain crops have of all (equations 1 and 2 of Krishnan
+    /// and Tickoo 2020): each counts by its confidence, or by what is missing from it, and by tanh of its entropy, or by what
+    /// is missing from that.
+    fn accuracy_versus_uncertainty(&self, log_p: &Tensor<2>, labels: &[usize], device: &Device) -> Tensor<1> {
+        let [items, classes] = log_p.dims();
+        let threshold = self.avuc_threshold * (classes as f32).ln();
+        // Which of the four a crop is, by its numbers: 1 where it is right, and where it is certain.
+        let (mut right, mut certain) = (Vec::with_capacity(items), Vec::with_capacity(items));
+        for (row, &label) in values_of(log_p.clone()).chunks_exact(classes).zip(labels) {
+            let entropy = -row.iter().map(|l| l.exp() * l).sum::<f32>();
+            right.push(f32::from(u8::from(row.iter().all(|&other| other <= row[label]))));
+            certain.push(f32::from(u8::from(entropy <= threshold)));
+        }
+        let column = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [items, 1]), device);
+        let wanted = right.iter().zip(&certain).map(|(r, c)| f32::from(u8::from(r == c))).collect();
+        let (right, certain, wanted) = (column(right), column(certain), column(wanted));
+        let p = log_p.clone().exp();
+        let doubt = (p.clone() * log_p.clone()).sum_dim(1).neg().tanh();
+        let confidence = p.max_dim(1);
+        // x where the flag is 1, 1 - x where it is 0.
+        let either = |flag: Tensor<2>, x: Tensor<2>| (flag.clone() * 2.0 - 1.0) * x + (flag.neg() + 1.0);
+        let counted = either(right, confidence) * either(certain.neg() + 1.0, doubt);
+        const LEAST: f32 = 1e-10;
+        let part = (counted.clone() * wanted).sum() / (counted.sum() + LEAST);
+        -(part + LEAST).log()
     }
 
     /// In words, for a model card.
@@ -113,6 +176,7 @@ impl LossConfig {
             (self.cross_entropy, format!("cross-entropy{smoothed}")),
             (self.focal, format!("focal loss (gamma {})", self.focal_gamma)),
             (self.real_fake, "cross-entropy of real against the rest".to_owned()),
+            (self.avuc, format!("accuracy versus uncertainty (threshold {} of ln(classes))", self.avuc_threshold)),
         ];
         let used = terms.iter().filter(|(weight, _)| *weight > 0.0);
         let said: Vec<String> =
@@ -127,7 +191,6 @@ mod tests {
     use burn::tensor::activation;
 
     use super::*;
-    use crate::parameter::values_of;
 
     /// The value and the gradient of the logits, beside PyTorch's in double precision.
     #[test]
@@ -139,7 +202,7 @@ mod tests {
         let shape = [rows.len(), rows[0].len()];
         let device = Device::flex();
         let cases = golden["cases"].as_array().unwrap();
-        assert_eq!(cases.len(), 7);
+        assert_eq!(cases.len(), 10);
         for case in cases {
             let config: LossConfig = serde_json::from_value(case["loss"].clone()).unwrap();
             let names: Vec<String> = serde_json::from_value(case["class_names"].clone()).unwrap();
@@ -164,7 +227,7 @@ mod tests {
         let device = Device::flex();
         let names = ["a", "real", "b"].map(str::to_owned);
         for focal_gamma in [0.0, 0.5, 2.0] {
-            let config = LossConfig { focal: 1.0, focal_gamma, real_fake: 1.0, ..LossConfig::default() };
+            let config = LossConfig { focal: 1.0, focal_gamma, real_fake: 1.0, avuc: 1.0, ..LossConfig::default() };
             let data = TensorData::new(vec![200.0f32, -200.0, 0.0, -90.0, 90.0, 0.0], [2, 3]);
             let logits = Tensor::<2>::from_data(data, &device).autodiff().require_grad();
             for labels in [[0, 1], [1, 0], [2, 2]] {
@@ -184,6 +247,8 @@ mod tests {
             (LossConfig { cross_entropy: 0.0, ..ok.clone() }, "loss.cross_entropy"),
             (LossConfig { focal: -1.0, ..ok.clone() }, "loss.focal"),
             (LossConfig { label_smoothing: 1.0, ..ok.clone() }, "loss.label_smoothing"),
+            (LossConfig { avuc: f32::INFINITY, ..ok.clone() }, "loss.avuc"),
+            (LossConfig { avuc_threshold: 0.0, ..ok.clone() }, "loss.avuc_threshold"),
             (LossConfig { focal_gamma: f32::NAN, ..ok.clone() }, "loss.focal_gamma"),
         ] {
             assert!(bad.check(&names).unwrap_err().to_string().contains(field));

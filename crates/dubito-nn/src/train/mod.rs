@@ -92,8 +92,8 @@ struct Progress {
 
 impl Progress {
     fn best(&self) -> Option<&EpochRecord> {
-        if self.config.swag().is_some() {
-            // A mean over epochs is best after the last.
+        if self.config.swag().is_some() || self.config.snapshot_every().is_some() {
+            // A mean over epochs is best after the last, and so is what is kept of each cycle.
             return self.history.last();
         }
         self.history.iter().min_by(|a, b| a.valid_loss.total_cmp(&b.valid_loss))

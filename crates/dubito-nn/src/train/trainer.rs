@@ -17,11 +17,12 @@ use crate::NnError;
 use crate::architectures::Preprocessing;
 use crate::detector::{Detector, Pass, Statistics};
 use crate::dropout::Masks;
-use crate::inference::{SwagTraining, VariationalTraining};
+use crate::inference::{FixedMasks, Snapshots, SwagTraining, VariationalTraining, mean_logits};
 use crate::optim::Optimiser;
 use crate::parameter::{Layout, values_of};
 use crate::rng::{Purpose, Stream};
 use crate::run::{RUN_VERSION, RunConfig, write_json};
+use crate::state::StateDict;
 use crate::state::{read_metadata, read_state, write_atomic, write_state, write_state_with};
 
 /// Temperatures that the validation loss is looked for at.
@@ -37,10 +38,17 @@ pub(super) struct Trainer<'a> {
     optimiser: Optimiser,
     variational: Option<VariationalTraining>,
     swag: Option<SwagTraining>,
+    snapshots: Option<Snapshots>,
+    masks: Option<FixedMasks>,
     /// The network that the run is, where it is not the one being trained: SWAG's mean.
     mean: Option<Detector>,
     pub(super) state: Progress,
     fresh: bool,
+}
+
+/// The masks that are trained with, if they are fixed: a function of the seed.
+fn masks_of(config: &TrainConfig, net: &Detector) -> Result<Option<FixedMasks>, NnError> {
+    config.masksembles().map(|settings| FixedMasks::new(settings, net.network(), config.seed)).transpose()
 }
 
 impl<'a> Trainer<'a> {
@@ -69,6 +77,7 @@ impl<'a> Trainer<'a> {
                 }
                 net = Detector::from_state(config.detector, &network, &state, device)?;
             }
+            let masks = masks_of(config, &net)?;
             let variational = config.variational().map(|v| VariationalTraining::begin(v, train.len(), &net));
             let swag = config.swag().map(|s| SwagTraining::begin(s, &net));
             return Ok(Self {
@@ -80,6 +89,8 @@ impl<'a> Trainer<'a> {
                 optimiser: Optimiser::new(&config.optimiser),
                 variational,
                 swag,
+                snapshots: config.snapshot_every().map(|_| Snapshots::default()),
+                masks,
                 mean: None,
                 state: Progress { config: config.clone(), crops, steps: 0, history: Vec::new() },
                 fresh: true,
@@ -101,6 +112,7 @@ impl<'a> Trainer<'a> {
         let variational = config.variational().map(|v| VariationalTraining::resume(v, items, &shapes, &mut arrays));
         let epochs = state.history.len();
         let swag = config.swag().map(|s| SwagTraining::resume(s, epochs, &shapes, &mut arrays));
+        let snapshots = config.snapshot_every().map(|_| Snapshots::resume(&mut arrays));
         Ok(Self {
             config,
             frozen,
@@ -108,6 +120,8 @@ impl<'a> Trainer<'a> {
             device,
             variational: variational.transpose()?,
             swag: swag.transpose()?,
+            snapshots,
+            masks: masks_of(config, &shapes)?,
             net: Detector::from_state(config.detector, &network, &arrays, device)?,
             optimiser,
             mean: None,
@@ -213,6 +227,11 @@ impl<'a> Trainer<'a> {
             calibrate_trained(&mut mean, self.frozen..self.net.network().stages.len(), train, epoch)?;
             self.mean = Some(mean);
         }
+        if let (Some(snapshots), Some(every)) = (&mut self.snapshots, config.snapshot_every())
+            && (epoch + 1).is_multiple_of(every)
+        {
+            snapshots.keep(&self.net);
+        }
         let (valid_loss, valid_accuracy) = self.validate(valid)?;
         if !valid_loss.is_finite() {
             return Err(NnError::Diverged { epoch: epoch + 1, step: steps, loss: valid_loss as f32 });
@@ -256,15 +275,18 @@ impl<'a> Trainer<'a> {
             p.value = p.value.clone().autodiff().require_grad();
         }
         let sites = if config.dropout > 0.0 { config.boundary.sites(self.net.network()) } else { 0..0 };
-        let masks = Masks::for_training(
-            sites,
-            |site| self.net.network().channels(site),
-            config.dropout,
-            config.seed,
-            self.state.steps,
-            labels.len(),
-            self.device,
-        );
+        let masks = match &self.masks {
+            Some(masks) => masks.for_training(labels.len(), self.device),
+            None => Masks::for_training(
+                sites,
+                |site| self.net.network().channels(site),
+                config.dropout,
+                config.seed,
+                self.state.steps,
+                labels.len(),
+                self.device,
+            ),
+        };
         let (seed, step, items) = (config.seed, self.state.steps, labels.len());
         let weights = self.variational.as_ref().map(|v| (v, v.track(&mut tracked, seed, step, items)));
         let noise = weights.as_ref().map(|(_, weights)| &weights.noise);
@@ -272,8 +294,11 @@ impl<'a> Trainer<'a> {
         let mut pass = Pass { statistics: Statistics::Batch(&mut seen), masks: Some(&masks), noise };
         let logits = tracked.run_stages(x, trained.clone(), &mut pass);
         let names = &config.class_names;
-        let log_p = activation::log_softmax(logits.reshape([labels.len(), names.len()]), 1);
-        let mut loss = config.loss.of(log_p, labels, names, self.device);
+        let logits = logits.reshape([labels.len(), names.len()]);
+        let mut loss = match config.evidential() {
+            Some(evidential) => evidential.loss(logits, labels, self.state.history.len(), self.device),
+            None => config.loss.of(activation::log_softmax(logits, 1), labels, names, self.device),
+        };
         let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
             return value;
@@ -332,6 +357,7 @@ impl<'a> Trainer<'a> {
             let stages = self.frozen..self.net.network().stages.len();
             let net = self.mean.as_ref().unwrap_or(&self.net);
             let logits = net.run_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
+            let logits = if self.config.evidential().is_some() { mean_logits(logits) } else { logits };
             let log_p = values_of(activation::log_softmax(logits, 1));
             for (row, &i) in log_p.chunks_exact(classes).zip(items) {
                 let own = row[valid.crops.class(i)];
@@ -351,9 +377,10 @@ impl<'a> Trainer<'a> {
         let mut arrays = self.net.to_state();
         if self.state.best() == self.state.history.last() {
             let path = self.dir.join("weights.safetensors");
-            match &self.mean {
-                Some(mean) => mean.save(&path)?,
-                None => write_state(&path, &arrays)?,
+            match (&self.mean, &self.snapshots) {
+                (_, Some(snapshots)) => snapshots.write(self.dir)?,
+                (Some(mean), None) => mean.save(&path)?,
+                (None, None) => write_state(&path, &arrays)?,
             }
             if let Some(swag) = &self.swag {
                 swag.inference().write_arrays(self.dir, &swag.kept(&self.net))?;
@@ -361,12 +388,22 @@ impl<'a> Trainer<'a> {
             if let Some(variational) = &self.variational {
                 variational.inference().write_arrays(self.dir, &variational.rhos())?;
             }
+            if let (Some(inference), Some(_)) = (&self.config.inference, self.config.evidential()) {
+                // It keeps nothing beside the weights but whose they are.
+                inference.write_arrays(self.dir, &StateDict::new())?;
+            }
+            if let Some(masks) = &self.masks {
+                masks.inference().write_arrays(self.dir, &masks.arrays())?;
+            }
         }
         if let Some(variational) = &self.variational {
             variational.to_state(&mut arrays);
         }
         if let Some(swag) = &self.swag {
             swag.to_state(&self.net, &mut arrays);
+        }
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.to_state(&mut arrays);
         }
         self.optimiser.to_state(&mut arrays);
         let path = self.dir.join("checkpoint.safetensors");
@@ -396,9 +433,14 @@ impl<'a> Trainer<'a> {
             },
             dropout: config.dropout,
             boundary: config.boundary,
-            inference: match (&self.variational, &self.swag) {
+            inference: match (&self.variational, &self.snapshots) {
                 (Some(variational), _) => Some(variational.inference()),
-                (None, swag) => swag.as_ref().map(SwagTraining::inference),
+                (None, Some(snapshots)) => Some(snapshots.inference()),
+                (None, None) => match &self.masks {
+                    Some(masks) => Some(masks.inference()),
+                    None if config.evidential().is_some() => config.inference.clone(),
+                    None => self.swag.as_ref().map(SwagTraining::inference),
+                },
             },
             softmax_temperature: None,
             seed: config.seed,
@@ -467,6 +509,8 @@ mod tests {
             optimiser: Optimiser::new(&config.optimiser),
             variational: None,
             swag: None,
+            snapshots: None,
+            masks: None,
             mean: None,
             state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
             fresh: true,

@@ -1,16 +1,19 @@
-"""Makes training.json: steps of PyTorch's SGD, rates of its schedulers, losses with their gradients.
+"""Makes training.json: steps of PyTorch's SGD, rates of its schedulers, losses with their
+gradients, AvUC by bayesian-torch.
 
-    pip install torch torchvision numpy
+    pip install torch torchvision numpy scikit-learn bayesian-torch
     python training.py
 
 Everything is computed in float64. Numbers are the formula of resnet.py.
 """
 
 import json
+import math
 import pathlib
 import warnings
 
 import torch
+from bayesian_torch.utils.avuc_loss import AvULoss
 
 from resnet import formula
 
@@ -32,6 +35,18 @@ def rates(schedule, steps, epochs):
     """The rate at each step: LinearLR up to the largest at the last step of the warm-up, then what the schedule says."""
     parameter = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.SGD([parameter], lr=0.5)
+    if schedule["name"] == "cyclic":
+        # Equation 2 of Huang et al. 2017, t from 1; PyTorch's restarts are the same at whole numbers.
+        cycle = -(-steps * epochs // schedule["cycles"])
+        restarts = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, T_0=cycle)
+        listed = []
+        for t in range(1, steps * epochs + 1):
+            rate = 0.5 / 2 * (math.cos(math.pi * ((t - 1) % cycle) / cycle) + 1)
+            assert abs(rate - optimiser.param_groups[0]["lr"]) < 1e-12
+            listed.append(rate)
+            optimiser.step()
+            restarts.step()
+        return {"schedule": schedule, "steps_and_epochs": [steps, epochs], "rates": listed}
     warm = max(int(steps * epochs * schedule["warm_up"]), 1)
     scheduler = torch.optim.lr_scheduler
     if schedule["name"] == "cosine":
@@ -66,6 +81,9 @@ def losses():
         (names, {"cross_entropy": 0.0, "real_fake": 1.0}),
         (names[1:3] + names[:1] + names[3:], {"cross_entropy": 0.7, "real_fake": 0.3}),
         (names, {"cross_entropy": 0.5, "label_smoothing": 0.05, "focal": 0.25, "focal_gamma": 3.0, "real_fake": 0.25}),
+        (names, {"cross_entropy": 0.0, "focal": 1e-30, "avuc": 1.0}),
+        (names, {"avuc": 3.0, "avuc_threshold": 0.2}),
+        (names, {"avuc": 0.5, "avuc_threshold": 0.9}),
     ]:
         z = torch.from_numpy(logits).requires_grad_()
         cross_entropy = torch.nn.functional.cross_entropy
@@ -77,6 +95,9 @@ def losses():
         is_real = (labels == real).double()
         binary = torch.nn.functional.binary_cross_entropy(p[:, real], is_real)
         total = total + loss.get("real_fake", 0.0) * binary
+        if loss.get("avuc"):
+            threshold = loss.get("avuc_threshold", 0.5) * math.log(len(class_names))
+            total = total + AvULoss(beta=loss["avuc"])(z, labels, threshold).sum()
         total.backward()
         cases.append({"class_names": class_names, "loss": loss, "value": total.item(), "gradient": z.grad.tolist()})
     return {"logits": logits.tolist(), "labels": labels.tolist(), "cases": cases}
@@ -91,6 +112,8 @@ if __name__ == "__main__":
             rates({"name": "cosine", "warm_up": 0.1}, 4, 5),
             rates({"name": "step", "warm_up": 0.1, "every": 2, "factor": 0.3}, 4, 5),
             rates({"name": "constant", "warm_up": 0.25}, 4, 5),
+            rates({"name": "cyclic", "cycles": 4}, 5, 8),
+            rates({"name": "cyclic", "cycles": 3}, 7, 5),
         ],
         "losses": losses(),
     }

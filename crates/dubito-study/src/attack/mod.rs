@@ -312,7 +312,7 @@ fn check_method(run: &Detector, method: AttackMethod) -> Result<(), StudyError> 
             signal.kind()
         ),
         (None, Detector::Onnx(_)) => "is an ONNX file, a black box without gradients".to_owned(),
-        (None, Detector::Run(_)) => return Ok(()),
+        (None, Detector::Run(..)) => return Ok(()),
     };
     Err(StudyError::Input {
         message: format!("{}: `{method}` needs gradients, and this detector {why}", run.path().display()),

@@ -48,7 +48,7 @@ impl Ready {
             message: format!("{}: {message}", dir.display()),
             hint: "give the folder of a run that `dubito train` wrote, of a detector that looks at crops".into(),
         };
-        let Detector::Run(run) = detector else { return Err(no("an ONNX file has no gradients to make maps of")) };
+        let Detector::Run(run, _) = detector else { return Err(no("an ONNX file has no gradients to make maps of")) };
         if signal.is_some() {
             return Err(no("it looks at a signal in time, which has no pixels of the face to make maps of"));
         }

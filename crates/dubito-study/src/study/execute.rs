@@ -315,7 +315,7 @@ impl Doing<'_> {
                     share_out(&mut rows, &runs);
                 }
                 let options = PredictOptions {
-                    samples: *samples,
+                    samples: (*samples).into(),
                     seed: *seed,
                     device: self.config.device.clone(),
                     views: false,
