@@ -110,7 +110,7 @@ fn attacked_clips_and_what_is_said_of_them() {
     assert_eq!(read(&at("pgd")).unwrap(), found);
 
     // What is said of frames that nobody attacked is what `predict` says of them.
-    let how = PredictOptions { samples: 6, seed: 0, device: "cpu".into(), views: false, name: None };
+    let how = PredictOptions { samples: 6.into(), seed: 0, device: "cpu".into(), views: false, name: None };
     let path = predict(&rows, folder.path(), &runs, &at("plain"), &how, &json!({}), step, &go_on).unwrap().path;
     let plain = Predictions::read(&[path], &Options { bootstrap: None, ..Options::default() }).unwrap().scores;
     let clean = scores(&at("pgd"), "clean");
