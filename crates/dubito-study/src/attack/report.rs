@@ -330,8 +330,11 @@ fn charts(studies: &[Study]) -> Vec<Chart> {
         let points = clean.into_iter().chain(attacked).map(|j| (f64::from(j.condition.epsilon), of(j))).collect();
         Curve { name: name.to_owned(), points }
     };
+    // Where all are of one detector, the section names it and no line of a chart needs to.
+    let several = studies.iter().any(|study| study.title != studies[0].title);
+    let whose = |study: &Study| if several { format!("{}, ", study.title) } else { String::new() };
     let panel = |study: &Study, lines: Vec<Curve>| CurvesPanel {
-        title: format!("{}, {}", study.title, study.attack()),
+        title: format!("{}{}", whose(study), study.attack()),
         lines: lines.into_iter().filter(|line| line.points.len() > 1).collect(),
     };
     let epsilon = || Axis { label: "epsilon / 255".into(), ..Axis::default() };
@@ -350,7 +353,7 @@ fn charts(studies: &[Study]) -> Vec<Chart> {
         .collect();
     let row = |(study, judged, _): &(&Study, &Judged, &[UnseenDoubt; 3])| {
         let Condition { epsilon, variant, .. } = &judged.condition;
-        format!("{}, {} {epsilon}/255, {}", study.title, study.attack(), variant.in_words())
+        format!("{}{} {epsilon}/255, {}", whose(study), study.attack(), variant.in_words())
     };
     let series = (0..3).map(|k| {
         let of = |(_, _, found): &(&Study, &Judged, &[UnseenDoubt; 3])| found[k].detection.auroc.clone();

@@ -112,7 +112,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             let folder = answering.folder.join(title.replace([' ', ','], "-"));
             let how = serde_json::json!({ "attack": options });
             match attack(&rows, store, &runs, &folder, &options, &how, answering.step, answering.on_progress) {
-                Ok(_) => folders.push((title, folder)),
+                Ok(_) => folders.push((role.who(), folder)),
                 Err(error) if super::super::execute::is_stop(&error) => return Err(error),
                 Err(error) => skipped.push(format!("{title}: {error}")),
             }
