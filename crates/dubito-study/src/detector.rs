@@ -10,6 +10,9 @@ use crate::StudyError;
 use crate::inputs::Inputs;
 use crate::lesson::{Known, class_for};
 
+/// What takes samples as they come: how many, and their probabilities; it says when it has enough.
+pub(crate) type Taker<'a> = dyn FnMut(usize, &[f32]) -> Result<ControlFlow<()>, StudyError> + 'a;
+
 /// What judges crops, before its weights are on a device.
 pub enum Detector {
     /// A folder that `train` wrote; the views that its samples are, if they are.
@@ -176,7 +179,7 @@ impl Detector {
         bytes: &[u8],
         samples: Range<u32>,
         seed: u64,
-        sink: &mut dyn FnMut(usize, &[f32]) -> Result<ControlFlow<()>, StudyError>,
+        sink: &mut Taker<'_>,
     ) -> Result<(), StudyError> {
         let batch = match self {
             Self::Run(run, _) => run.batch(bytes, posterior.device())?,
