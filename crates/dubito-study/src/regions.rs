@@ -373,7 +373,7 @@ fn finding(detector: &str, quantity: Quantity, fakes: &[&Item<'_>], bootstrap: &
     let agree = match (covered.0 == alone.0, covered.0 == map.0) {
         (true, true) => "all three ways agree".to_owned(),
         _ => format!(
-            "alone the {} says most ({}), the map is strongest at the {} ({} times the crop's mean)",
+            "shown alone the region `{}` changes most ({}), the map is strongest at `{}` ({} times the crop's mean)",
             alone.0,
             said(&alone.1),
             map.0,
@@ -382,7 +382,7 @@ fn finding(detector: &str, quantity: Quantity, fakes: &[&Item<'_>], bootstrap: &
     };
     let unit = if quantity == Quantity::PFake { "" } else { " nats" };
     Some(format!(
-        "{detector}: of fakes' {}, the {} adds most when it is not covered: {}{unit}{}; {agree}.",
+        "{detector}: of fakes' {}, covering the region `{}` takes most: {}{unit}{}; {agree}.",
         quantity.in_words(),
         covered.0,
         said(&covered.1),
