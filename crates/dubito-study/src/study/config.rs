@@ -584,7 +584,7 @@ mod tests {
 
     #[test]
     fn the_studies_of_the_project_are_read() {
-        for name in ["demo", "forged", "paper"] {
+        for name in ["demo", "small", "forged", "paper"] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../studies").join(format!("{name}.toml"));
             read(&path, &[]).unwrap();
         }

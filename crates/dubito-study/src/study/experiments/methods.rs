@@ -218,8 +218,8 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
             of.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(one, x)| (*one, *x)),
         ) {
             section.findings.push(format!(
-                "{setting} from {low} to {high} takes the mean epistemic uncertainty of {} from {:.4} to {:.4} nats, its AUROC for errors \
-                 from {} to {}.",
+                "{setting} from {low} to {high}: the mean epistemic uncertainty of {} goes from {:.4} to {:.4} nats, its AUROC for \
+                 errors from {} to {}.",
                 first.role.detector,
                 by(first),
                 by(last),
