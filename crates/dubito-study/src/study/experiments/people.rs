@@ -136,7 +136,8 @@ fn groups(one: &Evaluated, what: &str) -> BTreeMap<String, std::collections::BTr
     let units = &one.predictions.scores.units;
     for unit in 0..units.len() {
         let Some(text) = units.text(what, unit) else { continue };
-        let tone = text.trim().trim_start_matches("monk").trim_start_matches([' ', '-', '_']).parse::<u32>().ok();
+        let tone = text.trim().to_lowercase();
+        let tone = tone.trim_start_matches("monk").trim_start_matches([' ', '-', '_']).parse::<u32>().ok();
         let pooled =
             tone.filter(|_| what == "skin_tone").and_then(|tone| TONES.iter().find(|(_, range)| range.contains(&tone)));
         groups.entry(pooled.map_or_else(|| text.to_owned(), |(name, _)| (*name).to_owned())).or_default().insert(unit);
