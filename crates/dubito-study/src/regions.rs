@@ -154,14 +154,7 @@ pub fn regions_section(
     for detector in detectors {
         let mut items = Vec::new();
         for run in &detector.runs {
-            let ready = match Ready::open(&run.dir, &options.draw()) {
-                Ok(ready) => ready,
-                Err(StudyError::Input { message, .. }) => {
-                    skipped.push(message);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
+            let Some(ready) = Ready::open_or_say(&run.dir, &options.draw(), &mut skipped)? else { continue };
             for row in chosen.iter().filter(|row| run.fold.as_ref().is_none_or(|fold| *fold == row.split)) {
                 let name = row.clip.as_deref().unwrap_or_default();
                 let how = MapOptions { replicates: 0, videos: 0, shares: Vec::new(), ..options.clone() };

@@ -283,14 +283,7 @@ pub fn maps_section(
     for detector in detectors {
         let mut items = Vec::new();
         for run in &detector.runs {
-            let ready = match Ready::open(&run.dir, &options.draw()) {
-                Ok(ready) => ready,
-                Err(StudyError::Input { message, .. }) => {
-                    skipped.push(message);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
+            let Some(ready) = Ready::open_or_say(&run.dir, &options.draw(), &mut skipped)? else { continue };
             let held_out = |found: &&Found<'_>| run.fold.as_ref().is_none_or(|fold| *fold == found.row.split);
             let mine: Vec<&Found<'_>> = found.iter().filter(held_out).collect();
             if let Some(other) = mine.iter().find(|found| found.size as usize != ready.size()) {

@@ -37,6 +37,18 @@ pub(crate) struct Ready {
 pub(crate) type Values = [f64; 4];
 
 impl Ready {
+    /// [`Ready::open`]; why a run can't be explained is added to `skipped`, and is no error.
+    pub(crate) fn open_or_say(dir: &Path, draw: &Draw, skipped: &mut Vec<String>) -> Result<Option<Self>, StudyError> {
+        match Self::open(dir, draw) {
+            Ok(ready) => Ok(Some(ready)),
+            Err(StudyError::Input { message, .. }) => {
+                skipped.push(message);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens a run's folder.
     ///
     /// # Errors

@@ -198,7 +198,9 @@ impl Doing<'_> {
             tries += 1;
             let begun = Instant::now();
             std::fs::create_dir_all(&dir).map_err(StudyError::io(&dir))?;
-            let result = catch_unwind(AssertUnwindSafe(|| self.perform(plan, id, &dir, bar))).unwrap_or_else(|panic| {
+            let caught = catch_unwind(AssertUnwindSafe(|| self.perform(plan, id, &dir, bar)));
+            let crashed = caught.is_err();
+            let result = caught.unwrap_or_else(|panic| {
                 let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
                 Err(StudyError::Input {
                     message: format!("the step crashed: {}", said.unwrap_or("no message")),
@@ -226,7 +228,7 @@ impl Doing<'_> {
                 Err(error) => {
                     self.write_failure(&dir, &step.title, &error, tries)?;
                     // What can't be used can't be used a second time either.
-                    if tries >= TRIES || error.exit_code() == 3 && !error.to_string().starts_with("the step crashed") {
+                    if tries >= TRIES || error.exit_code() == 3 && !crashed {
                         return Err(error);
                     }
                 }

@@ -437,6 +437,20 @@ impl Planner<'_> {
         }
     }
 
+    /// What an experiment asks for with each of its detectors, inference methods (`methods` where it names none) and seeds.
+    pub(crate) fn asks(&self, experiment: &ExperimentConfig, methods: &[&str]) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for detector in self.detectors_of(experiment) {
+            for inference in self.inference_of(experiment, methods) {
+                let ask = self.ask(experiment, &detector, &inference);
+                let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
+                let of_seed = |seed| Ask { seed, samples, ..ask.clone() };
+                asks.extend(Self::seeds_of(experiment).into_iter().map(of_seed));
+            }
+        }
+        asks
+    }
+
     /// What is left out, one list after another: those of the experiment, or one generator of each family alone.
     pub(crate) fn left_out(&mut self, experiment: &ExperimentConfig) -> Result<Vec<Vec<String>>, StudyError> {
         if let Some(LeaveOut::Lists(lists)) = &experiment.leave_out {

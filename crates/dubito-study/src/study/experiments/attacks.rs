@@ -73,14 +73,10 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         [] => vec![1.0, 2.0, 4.0, 8.0],
         epsilons => epsilons.to_vec(),
     };
-    let of = |what: &'static str| answering.found.iter().filter(move |(role, _)| role.what == what);
     let mut folders = Vec::new();
     let mut skipped = Vec::new();
-    for (role, dir) in of("runs") {
-        let same = |clips: &&crate::study::Role| {
-            (&clips.detector, &clips.inference, clips.seed) == (&role.detector, &role.inference, role.seed)
-        };
-        let Some((_, store)) = of("clips").find(|(clips, _)| same(&clips)) else {
+    for (role, dir) in answering.of("runs") {
+        let Some(store) = answering.clips_of(role) else {
             skipped.push(format!("{}: its clips are not there", role.who()));
             continue;
         };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::StudyError;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Found, Planner};
+use crate::study::plan::{Found, Planner};
 
 pub(super) const KIND: Kind = Kind {
     name: "binary",
@@ -23,15 +23,18 @@ pub(super) const KIND: Kind = Kind {
 
 /// Predictions of every detector, inference method and seed in the binary task.
 pub(super) fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
+    plan_with(planner, experiment, &["deterministic", "mc_dropout", "variational"])
+}
+
+/// The same, by `methods` where the experiment names none.
+pub(super) fn plan_with(
+    planner: &mut Planner<'_>,
+    experiment: &ExperimentConfig,
+    methods: &[&str],
+) -> Result<Found, StudyError> {
     let mut found = Vec::new();
-    for detector in planner.detectors_of(experiment) {
-        for inference in planner.inference_of(experiment, &["deterministic", "mc_dropout", "variational"]) {
-            for seed in Planner::seeds_of(experiment) {
-                let ask = planner.ask(experiment, &detector, &inference);
-                let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                planner.want(&mut found, &Ask { seed, samples, ..ask });
-            }
-        }
+    for ask in planner.asks(experiment, methods) {
+        planner.want(&mut found, &ask);
     }
     Ok(found)
 }

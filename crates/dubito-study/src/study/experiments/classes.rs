@@ -33,14 +33,8 @@ pub(super) const SOURCE: Kind = Kind {
 
 fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig, task: &str) -> Result<Found, StudyError> {
     let mut found = Vec::new();
-    for detector in planner.detectors_of(experiment) {
-        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
-            for seed in Planner::seeds_of(experiment) {
-                let ask = planner.ask(experiment, &detector, &inference);
-                let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                planner.want(&mut found, &Ask { seed, samples, task: task.to_owned(), ..ask });
-            }
-        }
+    for ask in planner.asks(experiment, &["mc_dropout"]) {
+        planner.want(&mut found, &Ask { task: task.to_owned(), ..ask });
     }
     Ok(found)
 }

@@ -21,16 +21,9 @@ pub(super) const KIND: Kind = Kind {
 
 fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
-    for detector in planner.detectors_of(experiment) {
-        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
-            for seed in Planner::seeds_of(experiment) {
-                let ask = planner.ask(experiment, &detector, &inference);
-                let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                let tests = std::iter::once(ask.data.clone()).chain(experiment.tests.iter().cloned());
-                for test in tests {
-                    planner.want(&mut found, &Ask { seed, samples, test, ..ask.clone() });
-                }
-            }
+    for ask in planner.asks(experiment, &["mc_dropout"]) {
+        for test in std::iter::once(&ask.data).chain(&experiment.tests) {
+            planner.want(&mut found, &Ask { test: test.clone(), ..ask.clone() });
         }
     }
     Ok(found)

@@ -1,8 +1,8 @@
 //! Dose and response: what a detector and its uncertainty do as fakes get easier to see.
 
-use dubito_report::section::{Axis, Chart, ChartKind, Curve, CurvesPanel, Section};
+use dubito_report::section::{Axis, Chart, ChartKind, CurvesPanel, Section};
 
-use super::{Answering, Kind, metric_table, reading, said};
+use super::{Answering, Kind, curves, metric_table, reading, said};
 use crate::StudyError;
 use crate::study::config::ExperimentConfig;
 use crate::study::plan::{Ask, Found, Planner};
@@ -20,19 +20,10 @@ pub(super) const KIND: Kind = Kind {
 
 fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
-    for detector in planner.detectors_of(experiment) {
-        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
-            for seed in Planner::seeds_of(experiment) {
-                let ask = planner.ask(experiment, &detector, &inference);
-                let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                for &strength in &experiment.strengths {
-                    let test = planner.of_strength(&ask.data, strength)?;
-                    planner.want(
-                        &mut found,
-                        &Ask { seed, samples, test, setting: format!("strength = {strength}"), ..ask.clone() },
-                    );
-                }
-            }
+    for ask in planner.asks(experiment, &["mc_dropout"]) {
+        for &strength in &experiment.strengths {
+            let test = planner.of_strength(&ask.data, strength)?;
+            planner.want(&mut found, &Ask { test, setting: format!("strength = {strength}"), ..ask.clone() });
         }
     }
     Ok(found)
@@ -62,15 +53,8 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         ("total", "Total uncertainty by strength", "total", None),
         ("epistemic", "Epistemic uncertainty by strength", "epistemic", None),
     ] {
-        let mut lines: Vec<Curve> = Vec::new();
-        for one in &all {
-            let Some(x) = strength(&one.role) else { continue };
-            let who = one.role.who();
-            match lines.iter_mut().find(|line| line.name == who) {
-                Some(line) => line.points.push((x, one.metric(metric))),
-                None => lines.push(Curve { name: who, points: vec![(x, one.metric(metric))] }),
-            }
-        }
+        let placed = all.iter().filter_map(|one| Some((one, strength(&one.role)?)));
+        let lines = curves(placed, metric);
         section.charts.push(Chart {
             name: name.into(),
             title: title.into(),

@@ -11,7 +11,7 @@ use crate::maps::{Judged, MapOptions, maps_section};
 use crate::predict::find_runs;
 use crate::regions::regions_section;
 use crate::study::config::ExperimentConfig;
-use crate::study::plan::{Ask, Found, Planner};
+use crate::study::plan::{Found, Planner};
 
 pub(super) const SOURCE: Kind = Kind {
     name: "source_from_uncertainty",
@@ -53,17 +53,13 @@ fn pictures(experiment: &ExperimentConfig) -> f64 {
 
 /// Predictions of the binary task: what is told from them was not taught.
 fn plan_source(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
-    let experiment = match experiment.inference.is_empty() {
-        true => ExperimentConfig { inference: vec!["mc_dropout".into()], ..experiment.clone() },
-        false => experiment.clone(),
-    };
-    super::binary::plan(planner, &experiment)
+    super::binary::plan_with(planner, experiment, &["mc_dropout"])
 }
 
 fn source(answering: &Answering<'_>) -> Result<Section, StudyError> {
     let about = answering.section(String::new());
     let (mut paths, mut names) = (Vec::new(), Vec::new());
-    for (role, dir) in answering.found.iter().filter(|(role, _)| role.what == "predictions") {
+    for (role, dir) in answering.of("predictions") {
         paths.push(dir.join("predictions.parquet"));
         names.push(role.who());
     }
@@ -94,13 +90,8 @@ pub(super) fn named(section: Section, about: Section) -> Section {
 /// Runs and their clips, one after the other.
 pub(super) fn plan_runs(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
-    for detector in planner.detectors_of(experiment) {
-        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
-            for seed in Planner::seeds_of(experiment) {
-                let ask = planner.ask(experiment, &detector, &inference);
-                planner.want_runs(&mut found, &Ask { seed, ..ask });
-            }
-        }
+    for ask in planner.asks(experiment, &["mc_dropout"]) {
+        planner.want_runs(&mut found, &ask);
     }
     Ok(found)
 }
@@ -119,8 +110,7 @@ fn looking(answering: &Answering<'_>, maps: bool) -> Result<Section, StudyError>
         ..usual
     };
     // Detectors that look at the same clips are judged together; the first set of clips that has any is the experiment's.
-    let of = |what: &'static str| answering.found.iter().filter(move |(role, _)| role.what == what);
-    let Some((_, store)) = of("clips").next() else {
+    let Some((_, store)) = answering.of("clips").next() else {
         return Err(StudyError::Input {
             message: "there are no clips to look at".into(),
             hint: "the step that cuts them failed: `dubito study plan` shows why".into(),
@@ -129,12 +119,8 @@ fn looking(answering: &Answering<'_>, maps: bool) -> Result<Section, StudyError>
     let rows = manifest::read(&store.join("manifest.parquet"))?;
     let mut judged = Vec::new();
     let mut elsewhere = Vec::new();
-    for (role, dir) in of("runs") {
-        let same = of("clips").any(|(clips, path)| {
-            path == store
-                && (&clips.detector, &clips.inference, clips.seed) == (&role.detector, &role.inference, role.seed)
-        });
-        match same {
+    for (role, dir) in answering.of("runs") {
+        match answering.clips_of(role) == Some(store) {
             true => judged.push(Judged { name: role.who(), runs: find_runs(dir)? }),
             false => {
                 elsewhere.push(format!("{}: it looks at other clips; give it an experiment of its own", role.who()))

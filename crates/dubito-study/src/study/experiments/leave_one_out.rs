@@ -26,15 +26,9 @@ pub(super) const KIND: Kind = Kind {
 fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let left_out = planner.left_out(experiment)?;
     let mut found = Vec::new();
-    for detector in planner.detectors_of(experiment) {
-        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
-            for seed in Planner::seeds_of(experiment) {
-                for leave_out in &left_out {
-                    let ask = planner.ask(experiment, &detector, &inference);
-                    let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                    planner.want(&mut found, &Ask { seed, samples, leave_out: leave_out.clone(), ..ask });
-                }
-            }
+    for ask in planner.asks(experiment, &["mc_dropout"]) {
+        for leave_out in &left_out {
+            planner.want(&mut found, &Ask { leave_out: leave_out.clone(), ..ask.clone() });
         }
     }
     Ok(found)

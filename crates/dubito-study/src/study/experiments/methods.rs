@@ -1,8 +1,8 @@
 //! Inference methods side by side, and ablations: what one setting changes while all others stay.
 
-use dubito_report::section::{Axis, Chart, ChartKind, Curve, CurvesPanel, Section, Value};
+use dubito_report::section::{Axis, Chart, ChartKind, CurvesPanel, Section, Value};
 
-use super::{Answering, Evaluated, Kind, best, dots, metric_table, reading, row_name, said};
+use super::{Answering, Evaluated, Kind, best, curves, dots, metric_table, reading, row_name, said};
 use crate::StudyError;
 use crate::study::config::{ExperimentConfig, InferenceConfig};
 use crate::study::plan::{Ask, Found, Planner};
@@ -181,23 +181,9 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
             ("epistemic", "epistemic (nats)"),
             ("misclassification_auroc_epistemic", "epistemic finds errors"),
         ];
-        let panel = |(metric, title): (&str, &str)| {
-            let mut lines: Vec<Curve> = Vec::new();
-            for (one, x) in &of {
-                let name = one.role.who();
-                let at = match lines.iter().position(|line| line.name == name) {
-                    Some(at) => at,
-                    None => {
-                        lines.push(Curve { name, points: Vec::new() });
-                        lines.len() - 1
-                    }
-                };
-                lines[at].points.push((*x, one.metric(metric)));
-            }
-            for line in &mut lines {
-                line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            }
-            CurvesPanel { title: title.into(), lines }
+        let panel = |(metric, title): (&str, &str)| CurvesPanel {
+            title: title.into(),
+            lines: curves(of.iter().copied(), metric),
         };
         for each in panels {
             section.charts.push(Chart {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use dubito_media::Tools;
 use dubito_report::evaluate::{Group, Options, metrics_from_scores};
-use dubito_report::section::{Axis, Chart, ChartKind, Section, Source, Table, Value};
+use dubito_report::section::{Axis, Chart, ChartKind, Curve, Section, Source, Table, Value};
 use dubito_report::{Level, Metrics, Predictions};
 use dubito_stats::{Bootstrap, Estimate};
 use serde_json::json;
@@ -140,9 +140,20 @@ impl Answering<'_> {
         }
     }
 
+    /// What was found as `predictions`, `runs` or `clips`.
+    pub(crate) fn of(&self, what: &'static str) -> impl Iterator<Item = &(Role, PathBuf)> {
+        self.found.iter().filter(move |(role, _)| role.what == what)
+    }
+
+    /// The clips that runs judge.
+    pub(crate) fn clips_of(&self, runs: &Role) -> Option<&PathBuf> {
+        let whose = |role: &Role| (role.detector.clone(), role.inference.clone(), role.seed);
+        self.of("clips").find(|(clips, _)| whose(clips) == whose(runs)).map(|(_, dir)| dir)
+    }
+
     /// Reads and evaluates all predictions, one after another. Those that can't be are added to `skipped`.
     pub(crate) fn evaluated(&self, skipped: &mut Vec<String>, options: &Options) -> Result<Vec<Evaluated>, StudyError> {
-        let of_predictions: Vec<_> = self.found.iter().filter(|(role, _)| role.what == "predictions").collect();
+        let of_predictions: Vec<_> = self.of("predictions").collect();
         let mut all = Vec::new();
         for (k, (role, dir)) in of_predictions.iter().enumerate() {
             match evaluate(dir, options) {
@@ -288,6 +299,20 @@ pub(crate) fn dots(
             reference: reference.map(|(name, value)| (name.to_owned(), value)),
         },
     }
+}
+
+/// A line of a metric for each detector, method and seed, from left to right by what is said of each.
+pub(crate) fn curves<'a>(placed: impl IntoIterator<Item = (&'a Evaluated, f64)>, metric: &str) -> Vec<Curve> {
+    let mut lines: Vec<Curve> = Vec::new();
+    for (one, x) in placed {
+        let (name, point) = (one.role.who(), (x, one.metric(metric)));
+        match lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.points.push(point),
+            None => lines.push(Curve { name, points: vec![point] }),
+        }
+    }
+    lines.iter_mut().for_each(|line| line.points.sort_by(|a, b| a.0.total_cmp(&b.0)));
+    lines
 }
 
 /// A shaded matrix of a metric for each of `all` and each generator, `real` first.

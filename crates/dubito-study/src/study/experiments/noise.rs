@@ -19,16 +19,10 @@ pub(super) const KIND: Kind = Kind {
 
 fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let mut found = Vec::new();
-    for detector in planner.detectors_of(experiment) {
-        for inference in planner.inference_of(experiment, &["mc_dropout"]) {
-            for seed in Planner::seeds_of(experiment) {
-                let ask = planner.ask(experiment, &detector, &inference);
-                let samples = experiment.samples.first().copied().unwrap_or(ask.samples);
-                for turned in std::iter::once(0.0).chain(experiment.shares.iter().copied()) {
-                    let setting = format!("{:.0} % of labels turned", 100.0 * turned);
-                    planner.want(&mut found, &Ask { seed, samples, turned, setting, ..ask.clone() });
-                }
-            }
+    for ask in planner.asks(experiment, &["mc_dropout"]) {
+        for turned in std::iter::once(0.0).chain(experiment.shares.iter().copied()) {
+            let setting = format!("{:.0} % of labels turned", 100.0 * turned);
+            planner.want(&mut found, &Ask { turned, setting, ..ask.clone() });
         }
     }
     Ok(found)
