@@ -29,6 +29,16 @@ impl Estimate {
     pub fn undefined(reason: impl Into<String>) -> Self {
         Self { value: None, low: None, high: None, undefined_because: Some(reason.into()) }
     }
+
+    /// With so many decimals, for a sentence: `0.412 (0.350 to 0.471)`, `0.412 (no interval)`, or `undefined (REASON)`.
+    pub fn in_words(&self, decimals: usize) -> String {
+        let number = |value: f64| format!("{value:.decimals$}");
+        match (self.value, self.low.zip(self.high)) {
+            (Some(value), Some((low, high))) => format!("{} ({} to {})", number(value), number(low), number(high)),
+            (Some(value), None) => format!("{} (no interval)", number(value)),
+            (None, _) => format!("undefined ({})", self.undefined_because.as_deref().unwrap_or("no reason given")),
+        }
+    }
 }
 
 /// One scored unit (a frame or a video), reduced over its samples; see

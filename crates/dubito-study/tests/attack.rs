@@ -1,12 +1,12 @@
 //! From clips through trained runs to attacked frames and what a report says of them.
 #![allow(clippy::unwrap_used)]
 
+mod clips;
+
 use std::path::{Path, PathBuf};
 
 use dubito_data::classes::ClassList;
-use dubito_data::clip::{Clip, ClipMeta, POINTS};
 use dubito_data::manifest::{Label, Row, Status};
-use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{Attack, AttackMethod, AttackObjective, OptimiserConfig, TrainConfig};
 use dubito_report::section::{ChartKind, Value};
 use dubito_report::{Options, Predictions, Scores};
@@ -17,25 +17,9 @@ use dubito_study::train::{TrainOptions, train_rounds};
 use dubito_study::{Lesson, Progress, Step};
 use serde_json::json;
 
-const SIZE: usize = 32;
-const FRAMES: usize = 5;
+use clips::clip;
 
-/// Noise; a fake's is tinted.
-fn clip(video: &str, seed: u64, tint: [f32; 3]) -> Clip {
-    let mut stream = Stream::new(Purpose::Other, seed, 0, 0);
-    let frames = (0..FRAMES * SIZE * SIZE * 3).map(|i| (stream.range(90.0, 130.0) + tint[i % 3]) as u8).collect();
-    Clip {
-        meta: ClipMeta { video: video.into(), size: SIZE as u32, ..ClipMeta::default() },
-        windows: vec![0; FRAMES],
-        frame_index: (0..FRAMES as u64).map(|i| 3 * i).collect(),
-        timestamps: (0..FRAMES).map(|i| i as f64 / 25.0).collect(),
-        boxes: vec![[0.0; 4]; FRAMES],
-        transforms: vec![[0.0; 6]; FRAMES],
-        presence: vec![1.0; FRAMES],
-        landmarks: vec![[0.0; 3]; FRAMES * POINTS],
-        frames,
-    }
-}
+const FRAMES: usize = 5;
 
 /// Three folds of two people, of each a real video and a fake; and a video without a face.
 fn store(folder: &Path) -> Vec<Row> {
@@ -44,7 +28,7 @@ fn store(folder: &Path) -> Vec<Row> {
         for (generator, tint) in [("real", [0.0; 3]), ("faceswap", [14.0, 0.0, -14.0])] {
             let video = format!("p{person}-{generator}");
             let name = format!("{video}.safetensors");
-            clip(&video, rows.len() as u64, tint).write(&folder.join(&name)).unwrap();
+            clip(&video, rows.len() as u64, tint, FRAMES).write(&folder.join(&name)).unwrap();
             let fold = format!("fold{}", person / 2 + 1);
             rows.push(Row {
                 label: if generator == "real" { Label::Real } else { Label::Fake },

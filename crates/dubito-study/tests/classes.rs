@@ -1,10 +1,12 @@
 //! From clips to a report with several classes and a generator left out: what each step writes is all that the next needs.
 #![allow(clippy::unwrap_used)]
 
+mod clips;
+
 use std::path::Path;
 
 use dubito_data::classes::ClassList;
-use dubito_data::clip::{Clip, ClipMeta, POINTS};
+use dubito_data::clip::{Clip, ClipMeta};
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
@@ -21,26 +23,9 @@ use dubito_study::train::{TrainOptions, train_rounds};
 use dubito_study::{Lesson, Progress, Step, report};
 use serde_json::json;
 
-const SIZE: usize = 32;
-const FRAMES: usize = 4;
+use clips::{SIZE, clip};
 
-/// Noise; a fake's is tinted, by each generator in another colour.
-fn clip(video: &str, seed: u64, tint: [f32; 3]) -> Clip {
-    let mut stream = Stream::new(Purpose::Other, seed, 0, 0);
-    let frames =
-        (0..FRAMES * SIZE * SIZE * 3).map(|i| (stream.range(90.0, 130.0) + tint[i % 3]) as u8).collect::<Vec<u8>>();
-    Clip {
-        meta: ClipMeta { video: video.into(), size: SIZE as u32, ..ClipMeta::default() },
-        windows: vec![0; FRAMES],
-        frame_index: (0..FRAMES as u64).map(|i| 3 * i).collect(),
-        timestamps: (0..FRAMES).map(|i| i as f64 / 25.0).collect(),
-        boxes: vec![[0.0; 4]; FRAMES],
-        transforms: vec![[0.0; 6]; FRAMES],
-        presence: vec![1.0; FRAMES],
-        landmarks: vec![[0.0; 3]; FRAMES * POINTS],
-        frames,
-    }
-}
+const FRAMES: usize = 4;
 
 /// Three folds of two people, of each a real video, and of three generators a null control and a fake.
 fn store(folder: &Path) -> Vec<Row> {
@@ -50,7 +35,7 @@ fn store(folder: &Path) -> Vec<Row> {
         let mut add = |generator: &str, control: Option<&str>, tint: [f32; 3]| {
             let video = format!("p{person}-{generator}-{}", control.unwrap_or_default());
             let name = format!("{video}.safetensors");
-            clip(&video, 100 * person + rows.len() as u64, tint).write(&folder.join(&name)).unwrap();
+            clip(&video, 100 * person + rows.len() as u64, tint, FRAMES).write(&folder.join(&name)).unwrap();
             let fold = format!("fold{}", person / 2 + 1);
             rows.push(Row {
                 label: if generator == "real" { Label::Real } else { Label::Fake },

@@ -6,7 +6,7 @@ use dubito_stats::Estimate;
 use plotters::prelude::*;
 
 use super::axis::{Plot, Span};
-use super::pen::{DOTTED, Legend, Look, Pen, Place, Remarks, Sample, clean};
+use super::pen::{DOTTED, Legend, Look, Pen, Place, Remarks, Sample};
 use super::{Sketch, defined, interval, panel_height, panels, reason, written};
 use crate::figures::{GREY, SOLID, WIDTH};
 use crate::section::{Axis, CurvesPanel};
@@ -118,8 +118,7 @@ impl Sketch for Curves<'_> {
         self.legend.draw(pen, 0.0)?;
         for (panel, (plot, corners)) in self.panels.iter().zip(&self.plots) {
             if panel.lines.iter().all(|line| line.points.iter().all(|point| defined(&point.1).is_none())) {
-                let title = if panel.title.is_empty() { String::new() } else { format!("{}: ", clean(&panel.title)) };
-                pen.nothing(corners.0, corners.1, &format!("{title}no line has a value"))?;
+                pen.nothing_in(*corners, &panel.title, "no line has a value")?;
                 continue;
             }
             plot.draw(pen, &panel.title, self.labels)?;

@@ -233,6 +233,12 @@ impl<'a, DB: DrawingBackend> Pen<'a, DB> {
         let lines = font.wrapped(&format!("Nothing to draw: {why}"), high.0 - low.0 - 20.0, 4);
         self.lines(&lines, ((low.0 + high.0) / 2.0, (low.1 + high.1) / 2.0), font, HPos::Center)
     }
+
+    /// The same of a panel, after its title where it has one.
+    pub fn nothing_in(&self, (low, high): (Place, Place), title: &str, why: &str) -> Result<(), String> {
+        let title = if title.is_empty() { String::new() } else { format!("{}: ", clean(title)) };
+        self.nothing(low, high, &format!("{title}{why}"))
+    }
 }
 
 /// A line cut into its dashes.

@@ -81,8 +81,7 @@ impl Sketch for Scatter<'_> {
         for (panel, (plot, corners)) in self.panels.iter().zip(&self.plots) {
             let count: usize = panel.groups.iter().map(|group| group.1.len()).sum();
             if count + panel.labels.len() == 0 {
-                let title = if panel.title.is_empty() { String::new() } else { format!("{}: ", clean(&panel.title)) };
-                pen.nothing(corners.0, corners.1, &format!("{title}there are no points"))?;
+                pen.nothing_in(*corners, &panel.title, "there are no points")?;
                 continue;
             }
             plot.draw(pen, &panel.title, self.labels)?;

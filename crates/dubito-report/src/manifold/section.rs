@@ -94,13 +94,9 @@ fn method(fakes: &Fakes, sets: &[FeatureSet], options: &ManifoldOptions) -> Stri
     )
 }
 
-/// `0.412 (0.350 to 0.471)`.
+/// An estimate in a sentence.
 fn words(estimate: &Estimate) -> String {
-    match (estimate.value, estimate.low.zip(estimate.high)) {
-        (Some(value), Some((low, high))) => format!("{value:.3} ({low:.3} to {high:.3})"),
-        (Some(value), None) => format!("{value:.3} (no interval)"),
-        (None, _) => format!("undefined ({})", estimate.undefined_because.clone().unwrap_or_default()),
-    }
+    estimate.in_words(3)
 }
 
 /// The interval is above a number, below it, or holds it.

@@ -84,11 +84,7 @@ impl Of<'_> {
 
 /// A number with its interval, in words.
 pub(crate) fn said(estimate: &Estimate) -> String {
-    match (estimate.value, estimate.low.zip(estimate.high), &estimate.undefined_because) {
-        (Some(value), Some((low, high)), _) => format!("{value:.4} ({low:.4} to {high:.4})"),
-        (Some(value), None, _) => format!("{value:.4} (no interval)"),
-        (None, _, why) => format!("undefined ({})", why.as_deref().unwrap_or("no reason is known")),
-    }
+    estimate.in_words(4)
 }
 
 fn label(name: &Name) -> String {

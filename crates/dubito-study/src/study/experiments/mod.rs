@@ -228,11 +228,7 @@ pub(crate) fn generators(all: &[Evaluated]) -> Vec<String> {
 
 /// A number with its interval, in words: `0.81 (0.74 to 0.88)`.
 pub(crate) fn said(estimate: &Estimate) -> String {
-    match (estimate.value, estimate.low.zip(estimate.high)) {
-        (Some(value), Some((low, high))) => format!("{value:.3} ({low:.3} to {high:.3})"),
-        (Some(value), None) => format!("{value:.3} (no interval)"),
-        (None, _) => format!("undefined ({})", estimate.undefined_because.as_deref().unwrap_or("no reason given")),
-    }
+    estimate.in_words(3)
 }
 
 /// Whether an interval lies above a value: `None` where there is no interval.
