@@ -98,7 +98,7 @@ fn answer(request: Request, net: &Detector, device: &Device) -> Result<f64, Box<
                 TrainConfig { detector, epochs: 1, batch, freeze, augment_copies: 1, ..TrainConfig::default() };
             let (some, other) = (noise(crops, size, 0)?, noise(1, size, 1)?);
             let dir = tempfile::tempdir()?;
-            let report = train(&config, &some, &other, dir.path(), device, &mut |_| ControlFlow::Continue(()))?;
+            let report = train(&config, &some, &other, None, dir.path(), device, &mut |_| ControlFlow::Continue(()))?;
             let rate = report.images_per_second.ok_or("no epoch was trained")?;
             Ok((crops / batch * batch) as f64 / rate)
         }

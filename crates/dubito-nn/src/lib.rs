@@ -59,5 +59,5 @@ pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use signal::Signal;
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};
 pub use train::{
-    CropError, Crops, EpochRecord, LossConfig, MemoryCrops, TrainConfig, TrainProgress, TrainReport, train,
+    CropError, Crops, EpochRecord, LossConfig, MemoryCrops, TrainConfig, TrainProgress, TrainReport, Trunk, train,
 };

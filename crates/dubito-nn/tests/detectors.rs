@@ -96,7 +96,7 @@ fn a_few_steps_lower_the_loss_and_two_runs_are_the_same_to_the_bit() {
         let make = || {
             let dir = tempfile::tempdir().unwrap();
             let go_on = &mut |_| ControlFlow::Continue(());
-            let report = train(&config, &crops(0), &crops(1), dir.path(), &Device::flex(), go_on).unwrap();
+            let report = train(&config, &crops(0), &crops(1), None, dir.path(), &Device::flex(), go_on).unwrap();
             (dir, report)
         };
         let (dir, report) = make();

@@ -9,7 +9,7 @@ use dubito_nn::rng::{Purpose, Stream};
 use dubito_nn::{
     AugmentConfig, Boundary, CropError, Crops, EpochRecord, Estimator, Evidential, Inference, Laplace, LossConfig,
     Masksembles, MemoryCrops, NnError, OptimiserConfig, OptimiserName, Prior, Run, ScheduleConfig, ScheduleName, Swag,
-    TrainConfig, TrainProgress, TrainReport, Variational, Views, read_state, train,
+    TrainConfig, TrainProgress, TrainReport, Trunk, Variational, Views, read_state, train,
 };
 
 const SIZE: usize = 32;
@@ -61,7 +61,7 @@ fn run(
     dir: &Path,
     progress: &mut dyn FnMut(TrainProgress) -> ControlFlow<()>,
 ) -> Result<TrainReport, NnError> {
-    train(config, &crops(64, 1, 0), &crops(32, 2, 1), dir, &Device::flex(), progress)
+    train(config, &crops(64, 1, 0), &crops(32, 2, 1), None, dir, &Device::flex(), progress)
 }
 
 fn go_on(_: TrainProgress) -> ControlFlow<()> {
@@ -248,7 +248,7 @@ fn what_cannot_be_trained_on_is_refused_with_a_reason() {
     let device = Device::flex();
     let (good, valid) = (crops(16, 1, 0), crops(8, 2, 1));
     let attempt = |config: &TrainConfig, a: &dyn Crops, b: &dyn Crops| {
-        train(config, a, b, &dir.path().join("run"), &device, &mut go_on).unwrap_err().to_string()
+        train(config, a, b, None, &dir.path().join("run"), &device, &mut go_on).unwrap_err().to_string()
     };
     let ok = config();
     assert!(attempt(&ok, &good, &good).contains("identity 0 is in the training and the validation"));
@@ -507,4 +507,97 @@ fn gaussian_weights_that_make_no_sense_are_refused() {
     // A checkpoint of another method is not gone on from.
     run(&TrainConfig { epochs: 1, ..config() }, &dir.path().join("run"), &mut go_on).unwrap();
     assert!(refused(&TrainConfig { epochs: 1, ..head() }).contains("another configuration"));
+}
+
+#[test]
+fn a_shared_trunk_comes_to_the_same_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    run(&TrainConfig { epochs: 1, ..config() }, &at("first"), &mut go_on).unwrap();
+    let config = TrainConfig {
+        epochs: 2,
+        freeze: Some("layer2".to_owned()),
+        weights: Some(at("first").join("weights.safetensors")),
+        ..config()
+    };
+    assert!(Trunk::is_shared(&config));
+    run(&config, &at("own"), &mut go_on).unwrap();
+
+    // The trunk's maps are of a larger set, in another order; a crop is known by its key.
+    let (learned, valid) = (crops(64, 1, 0), crops(32, 2, 1));
+    let all = Keyed { of: vec![&valid, &learned], first: vec![1000, 0] };
+    let device = Device::flex();
+    let mut counts = Vec::new();
+    let told = &mut |done, total| {
+        counts.push((done, total));
+        ControlFlow::Continue(())
+    };
+    Trunk::compute(&config, &all, &at("trunk"), &device, told).unwrap();
+    assert_eq!(counts.last(), Some(&(2 * 96, 2 * 96)));
+    let trunk = Trunk::open(&at("trunk")).unwrap();
+    let valid = Keyed { of: vec![&valid], first: vec![1000] };
+    let shared = |config: &TrainConfig, name: &str| {
+        train(config, &learned, &valid, Some(&trunk), &at(name), &device, &mut go_on)
+    };
+    shared(&config, "shared").unwrap();
+    let bytes = |name: &str| std::fs::read(at(name).join("weights.safetensors")).unwrap();
+    assert_eq!(bytes("own"), bytes("shared"));
+
+    // Other settings would have made other maps.
+    let error = shared(&TrainConfig { seed: 4, ..config.clone() }, "other").unwrap_err().to_string();
+    assert!(error.contains("seed"), "{error}");
+    // What is there is not made again; what is cut short is refused.
+    Trunk::compute(&config, &all, &at("trunk"), &device, &mut |_, _| ControlFlow::Break(())).unwrap();
+    let file = at("trunk").join("trunk.f16");
+    std::fs::write(&file, &std::fs::read(&file).unwrap()[..100]).unwrap();
+    assert!(Trunk::open(&at("trunk")).unwrap_err().to_string().contains("100 bytes"));
+    let random = TrainConfig { weights: None, ..config };
+    assert!(Trunk::compute(&random, &all, &at("none"), &device, &mut |_, _| ControlFlow::Continue(())).is_err());
+}
+
+/// Sets one after the other, their keys counted from a number each.
+struct Keyed<'a> {
+    of: Vec<&'a MemoryCrops>,
+    first: Vec<u64>,
+}
+
+impl Keyed<'_> {
+    fn find(&self, mut i: usize) -> (usize, usize) {
+        let mut set = 0;
+        while i >= self.of[set].len() {
+            i -= self.of[set].len();
+            set += 1;
+        }
+        (set, i)
+    }
+}
+
+impl Crops for Keyed<'_> {
+    fn len(&self) -> usize {
+        self.of.iter().map(|set| set.len()).sum()
+    }
+
+    fn size(&self) -> u32 {
+        self.of[0].size()
+    }
+
+    fn class(&self, i: usize) -> usize {
+        let (set, i) = self.find(i);
+        self.of[set].class(i)
+    }
+
+    fn group(&self, i: usize) -> u32 {
+        let (set, i) = self.find(i);
+        self.of[set].group(i)
+    }
+
+    fn key(&self, i: usize) -> u64 {
+        let (set, i) = self.find(i);
+        self.first[set] + i as u64
+    }
+
+    fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {
+        let (set, i) = self.find(i);
+        self.of[set].read(i, out)
+    }
 }

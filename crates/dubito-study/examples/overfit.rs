@@ -93,7 +93,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let set = |person| FirstOfEach { sets: &sets, person };
     let dir = tempfile::tempdir()?;
     let device = dubito_nn::device("cpu")?;
-    let report = dubito_nn::train(&config, &set(0), &set(1), dir.path(), &device, &mut |_| ControlFlow::Continue(()))?;
+    let report =
+        dubito_nn::train(&config, &set(0), &set(1), None, dir.path(), &device, &mut |_| ControlFlow::Continue(()))?;
     println!("{} clips, {detector}", sets.len());
     for record in report.history.iter().filter(|r| r.epoch % 5 == 0 || r.epoch == 1) {
         let (epoch, by_batch, by_running) = (record.epoch, record.train_loss, record.valid_loss);

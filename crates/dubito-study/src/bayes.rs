@@ -102,7 +102,17 @@ pub fn convert_runs(
                 let config = fine_tuning(&base, inference, &run)?;
                 let options = TrainOptions { config, device: options.device.clone() };
                 let only = Some(name.as_str());
-                made.extend(train_rounds(clips.rows, clips.store, out, &options, &lesson, only, step, on_progress)?);
+                made.extend(train_rounds(
+                    clips.rows,
+                    clips.store,
+                    out,
+                    &options,
+                    &lesson,
+                    only,
+                    None,
+                    step,
+                    on_progress,
+                )?);
                 continue;
             }
             (Inference::Laplace(_), None) => {

@@ -29,6 +29,12 @@ struct Taught {
     class: usize,
     source: u32,
     person: u32,
+    /// Of its path in the store.
+    hash: u64,
+}
+
+fn hash_of(path: &str) -> u64 {
+    blake3::hash(path.as_bytes()).as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Frames of clips in a store, read through memory maps when they are asked for. Opening looks into the first clip alone:
@@ -57,15 +63,38 @@ impl StoreCrops {
             let index = if real.is_empty() { Vec::new() } else { Clip::read(&store.join(clip))?.frame_index };
             let forged = |i: &usize| index.get(*i).is_none_or(|frame| !real.contains(frame));
             items.extend((0..frames.len()).filter(forged).map(|i| (clips.len() as u32, i as u32)));
-            clips.push(Taught { frames, class, source, person });
+            clips.push(Taught { frames, class, source, person, hash: hash_of(clip) });
         }
+        let taught = rows.iter().find(|r| r.clip.is_some() && lesson.class_of(r).is_some());
+        Self::of(clips, items, taught.copied(), store)
+    }
+
+    /// Every frame of every clip of a manifest, whatever it shows; classes and people mean nothing.
+    ///
+    /// # Errors
+    /// As [`StoreCrops::open`].
+    pub(crate) fn all(rows: &[Row], store: &Path) -> Result<Self, StudyError> {
+        let (mut clips, mut items) = (Vec::new(), Vec::new());
+        for row in rows {
+            let Some(clip) = &row.clip else { continue };
+            let frames = ClipFrames::open(&store.join(clip), row.frames)?;
+            items.extend((0..frames.len() as u32).map(|i| (clips.len() as u32, i)));
+            clips.push(Taught { frames, class: 0, source: 0, person: 0, hash: hash_of(clip) });
+        }
+        Self::of(clips, items, rows.iter().find(|row| row.clip.is_some()), store)
+    }
+
+    fn of(clips: Vec<Taught>, items: Vec<(u32, u32)>, row: Option<&Row>, store: &Path) -> Result<Self, StudyError> {
         let first: &Taught = clips.first().ok_or_else(|| StudyError::Input {
-            message: format!("{}: none of the {} rows has a clip to learn from", store.display(), rows.len()),
+            message: format!("{}: none of the rows has a clip to learn from", store.display()),
             hint: "run `dubito extract` first; or does the task take none of them?".into(),
         })?;
         let size = first.frames.size()?;
-        let path = rows.iter().find(|r| lesson.class_of(r).is_some()).and_then(|r| r.clip.as_ref());
-        let margin = path.map(|clip| Clip::read(&store.join(clip))).transpose()?.map_or(0.0, |clip| clip.meta.margin);
+        let margin = row
+            .and_then(|row| row.clip.as_ref())
+            .map(|clip| Clip::read(&store.join(clip)))
+            .transpose()?
+            .map_or(0.0, |clip| clip.meta.margin);
         Ok(Self { clips, size, margin, items })
     }
 
@@ -93,6 +122,11 @@ impl Crops for StoreCrops {
 
     fn group(&self, i: usize) -> u32 {
         self.clip(i).person
+    }
+
+    fn key(&self, i: usize) -> u64 {
+        // Frames of one clip lie apart by an odd number, so that no two have the same key.
+        self.clip(i).hash.wrapping_add(u64::from(self.items[i].1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
     fn margin(&self) -> Option<f32> {

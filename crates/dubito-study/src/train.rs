@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
-use dubito_nn::{Crops, EpochRecord, Inference, NnError, Run, Signal, TrainConfig};
+use dubito_nn::{Crops, EpochRecord, Inference, NnError, Run, Signal, TrainConfig, Trunk};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,8 @@ impl TrainOptions {
 
 /// Trains a detector for each round of cross-fitting (or for `only` that fold) in `out/FOLD`, on the
 /// videos that the lesson teaches. A finished one whose data and settings are the same is kept; a stopped
-/// one goes on. After each epoch the learning curves are written beside it.
+/// one goes on. After each epoch the learning curves are written beside it. What a frozen trunk of given weights makes of the
+/// crops is taken from the folder `trunk` ([`frozen_trunk`]); without one it is computed once for all folds and thrown away.
 ///
 /// # Errors
 /// Those of [`split::rounds`] and of training.
@@ -53,6 +54,7 @@ pub fn train_rounds(
     options: &TrainOptions,
     lesson: &Lesson,
     only: Option<&str>,
+    trunk: Option<&Path>,
     step: Step,
     on_progress: OnProgress,
 ) -> Result<Vec<FoldRun>, StudyError> {
@@ -75,15 +77,27 @@ pub fn train_rounds(
         },
         device: options.device.clone(),
     };
+    let of_these = out.join("trunk");
+    let finished = rounds.iter().all(|round| out.join(&round.fold).join("config.json").is_file());
+    let trunk = match trunk {
+        _ if !Trunk::is_shared(&options.config) => None,
+        None if finished => None,
+        None => {
+            let half = Step { share: step.share / 2.0, ..step };
+            frozen_trunk(rows, store, &of_these, &options.config, &options.device, half, on_progress)?;
+            Some(Trunk::open(&of_these)?)
+        }
+        Some(dir) => Some(Trunk::open(dir)?),
+    };
     // The folds are independent, and small networks leave cores idle: they are trained side by side.
     let parts: Vec<AtomicUsize> = rounds.iter().map(|_| AtomicUsize::new(0)).collect();
     let total = rounds.len() * PARTS;
-    rounds
+    let runs = rounds
         .par_iter()
         .enumerate()
         .map(|(k, round)| {
             let dir = out.join(&round.fold);
-            train_round(rows, store, &dir, round, options, lesson, &mut |done, of, epoch| {
+            train_round(rows, store, &dir, round, options, lesson, trunk.as_ref(), &mut |done, of, epoch| {
                 parts[k].store(done * PARTS / of.max(1), Ordering::Relaxed);
                 let done = parts.iter().map(|p| p.load(Ordering::Relaxed)).sum();
                 on_progress(&Progress { step, done, total, item: format!("{}, epoch {epoch}", round.fold) })
@@ -91,9 +105,43 @@ pub fn train_rounds(
             parts[k].store(PARTS, Ordering::Relaxed);
             Ok(FoldRun { dir, fold: Some(round.fold.clone()) })
         })
-        .collect()
+        .collect::<Result<_, StudyError>>()?;
+    if of_these.is_dir() {
+        std::fs::remove_dir_all(&of_these).map_err(StudyError::io(&of_these))?;
+    }
+    Ok(runs)
 }
 
+/// What the frozen trunk of given weights makes of all clips of a manifest, whatever is learned from them, into the folder
+/// `dir`: trainings on any part of them share it.
+///
+/// # Errors
+/// The settings freeze nothing or give no weights; a clip can't be read.
+pub(crate) fn frozen_trunk(
+    rows: &[Row],
+    store: &Path,
+    dir: &Path,
+    config: &TrainConfig,
+    device: &str,
+    step: Step,
+    on_progress: OnProgress,
+) -> Result<(), StudyError> {
+    let crops = StoreCrops::all(rows, store)?;
+    let device = dubito_nn::device(device)?;
+    let told = &mut |done, total| {
+        let item = "frozen stages".to_owned();
+        match on_progress(&Progress { step, done, total, item }) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    };
+    match Trunk::compute(config, &crops, dir, &device, told) {
+        Err(NnError::Stopped { .. }) => Err(StudyError::stopped()),
+        other => Ok(other?),
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // one call, each argument a different thing
 fn train_round(
     rows: &[Row],
     store: &Path,
@@ -101,6 +149,7 @@ fn train_round(
     round: &Round,
     options: &TrainOptions,
     lesson: &Lesson,
+    trunk: Option<&Trunk>,
     told: &mut dyn FnMut(usize, usize, usize) -> bool,
 ) -> Result<(), StudyError> {
     let config = &options.config;
@@ -136,12 +185,12 @@ fn train_round(
         Some(inference @ Inference::Variational(settings)) if config.weights.is_none() && settings.is_moped() => {
             let first = dir.join("trained");
             let plain = TrainConfig { inference: None, ..config.clone() };
-            train_into(&plain, crops, fold, &first, device, &mut |done, of, epoch| told(done, 2 * of, epoch))?;
+            train_into(&plain, crops, trunk, fold, &first, device, &mut |done, of, epoch| told(done, 2 * of, epoch))?;
             let config = fine_tuning(config, inference, &Run::load(&first)?)?;
             let second = &mut |done, of, epoch| told(done + of, 2 * of, epoch);
-            train_into(&config, crops, fold, dir, device, second)
+            train_into(&config, crops, None, fold, dir, device, second)
         }
-        _ => train_into(config, crops, fold, dir, device, told),
+        _ => train_into(config, crops, trunk, fold, dir, device, told),
     }
 }
 
@@ -162,6 +211,7 @@ pub(crate) fn open_crops(
 fn train_into(
     config: &TrainConfig,
     [train, valid]: [&dyn Crops; 2],
+    trunk: Option<&Trunk>,
     fold: &str,
     dir: &Path,
     device: &str,
@@ -170,7 +220,7 @@ fn train_into(
     dubito_data::write_atomically(&dir.join("recipe.toml"), recipe::to_toml(config).as_bytes())?;
     let device = dubito_nn::device(device)?;
     let mut drawn = Ok(());
-    let trained = dubito_nn::train(config, train, valid, dir, &device, &mut |p| {
+    let trained = dubito_nn::train(config, train, valid, trunk, dir, &device, &mut |p| {
         if p.saved {
             drawn = draw(dir, fold, config);
         }

@@ -78,7 +78,7 @@ fn attacked_clips_and_what_is_said_of_them() {
     let config =
         TrainConfig { epochs: 8, batch: 10, width: Some(8), optimiser, patience: 0, seed: 1, ..TrainConfig::default() };
     let train = TrainOptions { config, device: "cpu".into() };
-    train_rounds(&rows, folder.path(), &at("runs"), &train, &lesson, None, step, &go_on).unwrap();
+    train_rounds(&rows, folder.path(), &at("runs"), &train, &lesson, None, None, step, &go_on).unwrap();
     let runs = find_runs(&at("runs")).unwrap();
     let run = |out: &str, options: &AttackOptions| {
         attack(&rows, folder.path(), &runs, &at(out), options, &json!({ "made": "here" }), step, &go_on)

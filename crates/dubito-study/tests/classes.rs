@@ -81,7 +81,8 @@ fn several_classes_and_a_generator_left_out() {
     let step = Step::only("test");
     let lesson = Lesson::of(&rows, &ClassList::default(), "multiclass", &["fsgan".to_owned()]).unwrap();
     assert_eq!(lesson.class_names, ["real", "faceswap", "wav2lip"]);
-    let train = || train_rounds(&rows, folder.path(), &at("runs"), &options(), &lesson, None, step, &go_on).unwrap();
+    let train =
+        || train_rounds(&rows, folder.path(), &at("runs"), &options(), &lesson, None, None, step, &go_on).unwrap();
     let runs = train();
     assert_eq!(runs.len(), 3);
     let run = Run::load(&runs[0].dir).unwrap();
@@ -138,7 +139,7 @@ fn several_classes_and_a_generator_left_out() {
     let other = Lesson::of(&rows, &ClassList::default(), "multiclass", &[]).unwrap();
     let quick = TrainOptions { config: TrainConfig { epochs: 1, ..self::options().config }, device: "cpu".into() };
     let fold = Some("fold1");
-    train_rounds(&rows, folder.path(), &at("runs"), &quick, &other, fold, step, &go_on).unwrap();
+    train_rounds(&rows, folder.path(), &at("runs"), &quick, &other, fold, None, step, &go_on).unwrap();
     let error =
         predict(&rows, folder.path(), &find_runs(&at("runs")).unwrap(), &at("mixed"), &how, &json!({}), step, &go_on)
             .unwrap_err()
@@ -156,7 +157,7 @@ fn the_source_of_fakes_alone() {
     let lesson = Lesson::of(&rows, &ClassList::default(), "source", &[]).unwrap();
     let options = TrainOptions { config: TrainConfig { epochs: 2, ..options().config }, device: "cpu".into() };
     let out = folder.path().join("runs");
-    let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
+    let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, None, step, &go_on).unwrap();
     let how = PredictOptions { samples: 2.into(), seed: 0, device: "cpu".into(), views: false, name: None };
     let path = predict(&rows, folder.path(), &runs, folder.path(), &how, &json!({}), step, &go_on).unwrap().path;
     let read = Predictions::read(&[path], &Options { bootstrap: None, ..Options::default() }).unwrap();
@@ -177,7 +178,7 @@ fn trained_runs_are_made_bayesian() {
     let train = |out: &str, seed: u64, inference: Option<Inference>| {
         let config = TrainConfig { epochs: 2, seed, inference, ..options().config };
         let options = TrainOptions { config, device: "cpu".into() };
-        train_rounds(&rows, folder.path(), &at(out), &options, &lesson, None, step, &go_on).unwrap()
+        train_rounds(&rows, folder.path(), &at(out), &options, &lesson, None, None, step, &go_on).unwrap()
     };
     let runs = train("runs", 1, None);
     let found = find_runs(&at("runs")).unwrap();
@@ -275,7 +276,7 @@ fn fakecatcher_from_clips_to_a_report() {
     let config = TrainConfig { detector, signal, width: Some(4), dropout: 0.2, ..options().config };
     let options = TrainOptions { config, device: "cpu".into() };
     let out = folder.path().join("runs");
-    let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, step, &go_on).unwrap();
+    let runs = train_rounds(&rows, folder.path(), &out, &options, &lesson, None, None, step, &go_on).unwrap();
     let run = Run::load(&runs[0].dir).unwrap();
     assert_eq!((run.config.preprocessing.signal, run.config.network.window), (signal, Some(32)));
     let how = PredictOptions { samples: 3.into(), seed: 0, device: "cpu".into(), views: false, name: None };

@@ -134,7 +134,7 @@ fn trained(rows: &[Row], folder: &Path) -> Vec<FoldRun> {
     let options = TrainOptions { config, device: "cpu".into() };
     let lesson = Lesson::of(rows, &ClassList::default(), "binary", &[]).unwrap();
     let out = folder.join("runs");
-    train_rounds(rows, folder, &out, &options, &lesson, None, Step::only("test"), &|_: &Progress| true).unwrap();
+    train_rounds(rows, folder, &out, &options, &lesson, None, None, Step::only("test"), &|_: &Progress| true).unwrap();
     find_runs(&out).unwrap()
 }
 

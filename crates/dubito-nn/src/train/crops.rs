@@ -37,6 +37,11 @@ pub trait Crops: Sync {
     /// Identity of crop `i`; training and validation must not share one.
     fn group(&self, i: usize) -> u32;
 
+    /// What tells crop `i` from all others of its data set, whichever part of that this is: its augmentation is drawn by it.
+    fn key(&self, i: usize) -> u64 {
+        i as u64
+    }
+
     /// What the crops show around the face on each side, in parts of its size; none where it is not known.
     fn margin(&self) -> Option<f32> {
         None

@@ -8,6 +8,7 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::crops::Crops;
+use super::trunk::Trunk;
 use crate::NnError;
 use crate::augment::{AugmentConfig, Normalisation};
 use crate::detector::{Detector, Pass, Statistics};
@@ -21,17 +22,21 @@ pub(super) struct Maps<'a> {
     pub(super) normalisation: Normalisation,
     pub(super) seed: u64,
     pub(super) device: Device,
-    pub(super) cache: Option<Cache>,
+    pub(super) cache: Option<Cache<'a>>,
 }
 
-/// Feature maps of the last frozen stage in half precision, `[copies * items, h, w, channels]`.
-pub(super) struct Cache {
-    shape: [usize; 3],
-    copies: usize,
-    values: Vec<f16>,
+/// Feature maps of the last frozen stage in half precision.
+pub(super) enum Cache<'a> {
+    /// Those of these crops, `[copies * items, h, w, channels]`.
+    Own { shape: [usize; 3], copies: usize, values: Vec<f16> },
+    /// Those of a whole data set, and the place of each of these crops among them.
+    Shared { trunk: &'a Trunk, places: Vec<usize> },
 }
 
-impl Maps<'_> {
+/// What takes the shape of a map and the maps of some crops.
+type Write<'a> = dyn FnMut([usize; 3], &[f32]) -> Result<(), NnError> + 'a;
+
+impl<'a> Maps<'a> {
     /// Pictures `[items, channels, h, w]`; variant 0 is the crop itself. A signal has no other variant.
     pub(super) fn images(&self, items: &[usize], variant: impl Fn(usize) -> u32 + Sync) -> Result<Tensor<4>, NnError> {
         let shape @ [h, w, channels] = self.crops.shape();
@@ -41,7 +46,7 @@ impl Maps<'_> {
             let mut crop = vec![0; one];
             self.crops.read(i, &mut crop).map_err(|e| NnError::Crop { index: i, reason: e.to_string() })?;
             let variant = variant(i);
-            let mut stream = Stream::new(Purpose::Augment, self.seed, variant, i as u32);
+            let mut stream = Stream::new(Purpose::Augment, self.seed, variant, self.crops.key(i) as u32);
             let augment = self.augment.filter(|_| variant > 0);
             match channels {
                 3 => self.normalisation.planes(&crop, h, augment.map(|config| (config, &mut stream)), out),
@@ -58,14 +63,23 @@ impl Maps<'_> {
         let Some(cache) = &self.cache else {
             return self.images(items, |_| epoch as u32 + 1);
         };
-        let one: usize = cache.shape.iter().product();
+        let (shape, copies) = match cache {
+            Cache::Own { shape, copies, .. } => (*shape, *copies),
+            Cache::Shared { trunk, .. } => (trunk.shape(), trunk.copies()),
+        };
+        let one: usize = shape.iter().product();
         let mut values = vec![0.0f32; items.len() * one];
         for (out, &i) in values.chunks_exact_mut(one).zip(items) {
-            let copy = self.variant(i, epoch, cache.copies);
-            let from = (copy * self.crops.len() + i) * one;
-            cache.values[from..from + one].convert_to_f32_slice(out);
+            let copy = if self.augment.is_some() { self.variant(i, epoch, copies) } else { 0 };
+            match cache {
+                Cache::Own { values, .. } => {
+                    let from = (copy * self.crops.len() + i) * one;
+                    values[from..from + one].convert_to_f32_slice(out);
+                }
+                Cache::Shared { trunk, places } => trunk.read(copy, places[i], out)?,
+            }
         }
-        let [h, w, c] = cache.shape;
+        let [h, w, c] = shape;
         let shape = [items.len(), h, w, c];
         Ok(Tensor::from_data(TensorData::new(values, shape), &self.device))
     }
@@ -73,11 +87,35 @@ impl Maps<'_> {
     /// Which cached variant of crop `i` an epoch takes: each in turn, from one drawn at random. Were it
     /// a function of the index alone, whether a crop is augmented could give away its class.
     fn variant(&self, i: usize, epoch: usize, copies: usize) -> usize {
-        let first = Stream::new(Purpose::Order, self.seed, u32::MAX, i as u32).below(copies as u32);
+        let first = Stream::new(Purpose::Order, self.seed, u32::MAX, self.crops.key(i) as u32).below(copies as u32);
         (first as usize + epoch) % copies
     }
 
-    /// Runs every crop's variants through the frozen stages once.
+    /// Runs every crop's variants through the frozen stages once, one variant of all crops after the other; `write` is
+    /// given the shape of a map and the maps of some crops.
+    pub(super) fn run(
+        &self,
+        net: &Detector,
+        frozen: usize,
+        copies: usize,
+        write: &mut Write<'_>,
+        done: &mut dyn FnMut(usize) -> Result<(), NnError>,
+    ) -> Result<(), NnError> {
+        let n = self.crops.len();
+        for copy in 0..copies {
+            for from in (0..n).step_by(CHUNK) {
+                let items: Vec<usize> = (from..n.min(from + CHUNK)).collect();
+                let images = self.images(&items, |_| copy as u32)?;
+                let maps = net.run_stages(images, 0..frozen, &mut Pass::inference(None));
+                let [_, h, w, c] = maps.dims();
+                write([h, w, c], &values_of(maps))?;
+                done(items.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what the frozen stages make of every crop's variants.
     pub(super) fn fill(
         &mut self,
         net: &Detector,
@@ -85,24 +123,27 @@ impl Maps<'_> {
         copies: usize,
         done: &mut dyn FnMut(usize) -> Result<(), NnError>,
     ) -> Result<(), NnError> {
-        let n = self.crops.len();
-        let mut cache = Cache { shape: [0; 3], copies, values: Vec::new() };
-        for copy in 0..copies {
-            for from in (0..n).step_by(CHUNK) {
-                let items: Vec<usize> = (from..n.min(from + CHUNK)).collect();
-                let images = self.images(&items, |_| copy as u32)?;
-                let maps = net.run_stages(images, 0..frozen, &mut Pass::inference(None));
-                let [_, h, w, c] = maps.dims();
-                cache.shape = [h, w, c];
-                cache.values.reserve_exact(if from == 0 { n * h * w * c } else { 0 });
-                let values = values_of(maps);
-                let start = cache.values.len();
-                cache.values.resize(start + values.len(), f16::ZERO);
-                cache.values[start..].convert_from_f32_slice(&values);
-                done(items.len())?;
+        let (mut shape, mut values) = ([0; 3], Vec::new());
+        let all = copies * self.crops.len();
+        let mut write = |of: [usize; 3], maps: &[f32]| {
+            shape = of;
+            if values.is_empty() {
+                values.reserve_exact(all * of.iter().product::<usize>());
             }
-        }
-        self.cache = Some(cache);
+            let start = values.len();
+            values.resize(start + maps.len(), f16::ZERO);
+            values[start..].convert_from_f32_slice(maps);
+            Ok(())
+        };
+        self.run(net, frozen, copies, &mut write, done)?;
+        self.cache = Some(Cache::Own { shape, copies, values });
+        Ok(())
+    }
+
+    /// Takes what the frozen stages make of these crops from those of the whole data set.
+    pub(super) fn share(&mut self, trunk: &'a Trunk) -> Result<(), NnError> {
+        let places = (0..self.crops.len()).map(|i| trunk.place(self.crops.key(i))).collect::<Result<_, _>>()?;
+        self.cache = Some(Cache::Shared { trunk, places });
         Ok(())
     }
 }

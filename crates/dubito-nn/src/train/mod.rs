@@ -7,6 +7,7 @@ mod loss;
 mod maps;
 mod strata;
 mod trainer;
+mod trunk;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -20,6 +21,7 @@ pub use self::crops::{CropError, Crops, MemoryCrops};
 pub use self::loss::LossConfig;
 pub(crate) use self::strata::balanced_weights;
 use self::trainer::Trainer;
+pub use self::trunk::Trunk;
 use crate::NnError;
 
 /// How far a training is.
@@ -112,7 +114,8 @@ impl Progress {
 /// configuration and data after an interruption, training goes on from there to the same weights, bit
 /// for bit. The epoch with the lowest validation loss is kept as the run ([`crate::Run`]):
 /// `weights.safetensors`, `config.json`, `history.json`, `model_card.md`. A folder whose run is
-/// finished is left as it is and reported.
+/// finished is left as it is and reported. Where `trunk` is given, what the frozen stages make of the crops is read there
+/// instead of being computed; without frozen stages it is nothing.
 ///
 /// # Errors
 /// [`NnError::Setting`] and [`NnError::Data`] before anything is written; [`NnError::Crop`],
@@ -122,6 +125,7 @@ pub fn train(
     config: &TrainConfig,
     train: &dyn Crops,
     valid: &dyn Crops,
+    trunk: Option<&Trunk>,
     dir: &Path,
     device: &Device,
     progress: &mut dyn FnMut(TrainProgress) -> ControlFlow<()>,
@@ -132,7 +136,7 @@ pub fn train(
     let mut trainer = Trainer::begin(config, frozen, train, valid, dir, device)?;
     let mut rate = None;
     if !trainer.state.done() {
-        let (train_maps, valid_maps) = trainer.trunk(train, valid, progress)?;
+        let (train_maps, valid_maps) = trainer.trunk(train, valid, trunk, progress)?;
         while !trainer.state.done() {
             rate = Some(trainer.epoch(&train_maps, &valid_maps, progress)?);
         }

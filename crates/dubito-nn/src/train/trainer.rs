@@ -12,6 +12,7 @@ use super::config::TrainConfig;
 use super::crops::Crops;
 use super::maps::{CHUNK, Maps, calibrate_batch_norm, calibrate_trained};
 use super::strata::Strata;
+use super::trunk::Trunk;
 use super::{EpochRecord, Progress, TrainProgress};
 use crate::NnError;
 use crate::architectures::Preprocessing;
@@ -51,6 +52,22 @@ fn masks_of(config: &TrainConfig, net: &Detector) -> Result<Option<FixedMasks>, 
     config.masksembles().map(|settings| FixedMasks::new(settings, net.network(), config.seed)).transpose()
 }
 
+/// The network that training begins with: random, or the weights given with a last layer for these classes.
+pub(super) fn untrained(config: &TrainConfig, device: &Device) -> Result<Detector, NnError> {
+    let network = config.network();
+    let net = Detector::new(config.detector, &network, config.init, config.seed, device)?;
+    let Some(weights) = &config.weights else { return Ok(net) };
+    let mut state = read_state(weights)?;
+    let own = net.to_state();
+    for part in ["weight", "bias"] {
+        let name = format!("{}.{part}", config.detector.classifier());
+        if state.get(&name).map(|a| &a.shape) != own.get(&name).map(|a| &a.shape) {
+            state.extend(own.get_key_value(&name).map(|(k, v)| (k.clone(), v.clone())));
+        }
+    }
+    Detector::from_state(config.detector, &network, &state, device)
+}
+
 impl<'a> Trainer<'a> {
     /// From the checkpoint in `dir` where there is one, else from the start.
     pub(super) fn begin(
@@ -65,18 +82,7 @@ impl<'a> Trainer<'a> {
         let crops = [train.len(), valid.len()];
         let path = dir.join("checkpoint.safetensors");
         if !path.exists() {
-            let mut net = Detector::new(config.detector, &network, config.init, config.seed, device)?;
-            if let Some(weights) = &config.weights {
-                let mut state = read_state(weights)?;
-                let own = net.to_state();
-                for part in ["weight", "bias"] {
-                    let name = format!("{}.{part}", config.detector.classifier());
-                    if state.get(&name).map(|a| &a.shape) != own.get(&name).map(|a| &a.shape) {
-                        state.extend(own.get_key_value(&name).map(|(k, v)| (k.clone(), v.clone())));
-                    }
-                }
-                net = Detector::from_state(config.detector, &network, &state, device)?;
-            }
+            let net = untrained(config, device)?;
             let masks = masks_of(config, &net)?;
             let variational = config.variational().map(|v| VariationalTraining::begin(v, train.len(), &net));
             let swag = config.swag().map(|s| SwagTraining::begin(s, &net));
@@ -130,11 +136,13 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// What goes into the trained stages, of both sets; frozen stages are calibrated and run here.
+    /// What goes into the trained stages, of both sets; frozen stages are calibrated and run here, unless their maps are
+    /// given.
     pub(super) fn trunk<'c>(
         &mut self,
         train: &'c dyn Crops,
         valid: &'c dyn Crops,
+        shared: Option<&'c Trunk>,
         progress: &mut dyn FnMut(TrainProgress) -> ControlFlow<()>,
     ) -> Result<(Maps<'c>, Maps<'c>), NnError>
     where
@@ -151,7 +159,11 @@ impl<'a> Trainer<'a> {
         };
         let mut train_maps = maps(train, Some(&config.augment));
         let mut valid_maps = maps(valid, None);
-        if self.frozen > 0 {
+        if let Some(shared) = shared.filter(|_| self.frozen > 0) {
+            shared.check(config, &self.net, self.frozen)?;
+            train_maps.share(shared)?;
+            valid_maps.share(shared)?;
+        } else if self.frozen > 0 {
             if self.fresh && config.weights.is_none() {
                 calibrate_batch_norm(&mut self.net, 0..self.frozen, &train_maps)?;
             }

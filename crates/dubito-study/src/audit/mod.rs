@@ -458,7 +458,7 @@ fn network(
     let folder = tempfile::tempdir_in(out).map_err(StudyError::io(out))?;
     let device = dubito_nn::device("cpu")?;
     let go_on = &mut |_| ControlFlow::Continue(());
-    dubito_nn::train(&config, &set(&train)?, &set(&valid)?, folder.path(), &device, go_on)?;
+    dubito_nn::train(&config, &set(&train)?, &set(&valid)?, None, folder.path(), &device, go_on)?;
     let run = Run::load(folder.path())?;
     let posterior = run.posterior(&device)?;
     let mut scores = Vec::new();

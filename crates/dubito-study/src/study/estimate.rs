@@ -1,7 +1,7 @@
 //! About how long steps take: rates measured on two cores of a virtual machine, corrected by what a study has measured
 //! itself.
 
-use dubito_nn::{Architecture, TrainConfig};
+use dubito_nn::{Architecture, TrainConfig, Trunk};
 
 /// How much a data step is expected to leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,6 +46,11 @@ fn side(size: Size) -> f64 {
     (f64::from(size.side.max(32)) / 112.0).powi(2)
 }
 
+/// A frozen trunk's pass over each variant of every input.
+pub(crate) fn trunk(config: &TrainConfig, size: Size) -> f64 {
+    size.inputs() * config.augment_copies as f64 / 3.0 * crop_seconds(config) * side(size)
+}
+
 /// Training of every fold: two thirds of the inputs, all epochs (stopping early is not counted on).
 pub(crate) fn train(config: &TrainConfig, size: Size) -> f64 {
     // Signals are pictures of windows, each of many frames.
@@ -53,6 +58,7 @@ pub(crate) fn train(config: &TrainConfig, size: Size) -> f64 {
     // A frozen trunk runs forward once for each variant of a crop; what lies behind it is a part of the network.
     let passes = match config.freeze.as_deref() {
         None => config.epochs as f64,
+        Some(_) if Trunk::is_shared(config) => 0.15 * config.epochs as f64,
         Some("stem") => 0.4 * config.epochs as f64,
         Some(_) => config.augment_copies as f64 / 3.0 + 0.15 * config.epochs as f64,
     };

@@ -25,7 +25,7 @@ use crate::demo::{data_progress, relative_to};
 use crate::predict::{FoldRun, PredictOptions, find_runs, predict};
 use crate::progress::{OnProgress, Progress, Step as Bar};
 use crate::simulate::simulate;
-use crate::train::{TrainOptions, train_rounds};
+use crate::train::{TrainOptions, frozen_trunk, train_rounds};
 use crate::{Lesson, StudyError};
 
 /// How often a step is tried.
@@ -271,12 +271,17 @@ impl Doing<'_> {
                 let rows = relative_to(rows, dir);
                 Ok(manifest::write(&dir.join("manifest.parquet"), &rows, &how().to_string())?)
             }
+            Action::Trunk { config } => {
+                frozen_trunk(&clips_in(&need(0))?, &need(0), dir, config, &self.config.device, bar, progress)
+            }
             Action::Train { config, task, leave_out, turned } => {
                 let mut rows = clips_in(&need(0))?;
                 turn_labels(&mut rows, *turned, config.seed);
                 let lesson = Lesson::of(&rows, &self.classes_of(plan, step.needs[0])?, task, leave_out)?;
                 let options = TrainOptions { config: (**config).clone(), device: self.config.device.clone() };
-                train_rounds(&rows, &need(0), dir, &options, &lesson, None, bar, progress).map(drop)
+                let trunk = (step.needs.len() > 1).then(|| need(1));
+                let trunk = trunk.as_deref();
+                train_rounds(&rows, &need(0), dir, &options, &lesson, None, trunk, bar, progress).map(drop)
             }
             Action::Dropout { rate, boundary } => {
                 for FoldRun { dir: from, fold } in find_runs(&need(0))? {

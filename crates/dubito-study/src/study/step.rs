@@ -45,7 +45,12 @@ pub enum Action {
         /// How.
         options: ExtractOptions,
     },
-    /// Trains a detector for each fold of people. Needs clips.
+    /// Runs all clips, and their augmented variants, through the frozen stages of given weights. Needs clips.
+    Trunk {
+        /// The settings of those that train what lies behind.
+        config: Box<TrainConfig>,
+    },
+    /// Trains a detector for each fold of people. Needs clips, and their maps where a trunk of given weights is frozen.
     Train {
         /// The settings.
         config: Box<TrainConfig>,
@@ -109,6 +114,7 @@ impl Action {
             Self::Simulate { .. } => "simulate",
             Self::Forge { .. } => "forge",
             Self::Extract { .. } => "extract",
+            Self::Trunk { .. } => "trunk",
             Self::Train { .. } => "train",
             Self::Dropout { .. } => "dropout",
             Self::Convert { .. } => "convert",
