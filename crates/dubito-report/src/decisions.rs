@@ -324,8 +324,7 @@ fn decide(fit: &Part, judge: &Part, options: &Options) -> Result<Decisions, Stat
 /// The doubts that the scores have; without samples the epistemic part is 0 and decides nothing.
 fn doubts(part: &Part) -> Vec<(&'static str, Doubt)> {
     let mut doubts = vec![("total", Doubt::Total), ("max_probability", Doubt::MaxProbability)];
-    let undivided = part.level == Level::Video && part.set.videos_undivided.is_some();
-    if part.set.samples != 1 && !undivided {
+    if part.set.samples != 1 && part.set.without_epistemic(part.level).is_none() {
         doubts.push(("epistemic", Doubt::Epistemic));
     }
     doubts

@@ -418,11 +418,24 @@ fn groups_of(
             let unknown = metrics.iter_mut().filter(|(name, _)| undivided(name));
             unknown.for_each(|(_, estimate)| *estimate = Estimate::undefined(reason));
         }
+        if let (true, Some(reason)) = (set.views, set.without_epistemic(level)) {
+            let of_views: Vec<(String, Estimate)> = metrics
+                .iter_mut()
+                .filter(|(name, _)| name.contains("epistemic"))
+                .map(|(name, e)| {
+                    (name.replace("epistemic", BETWEEN_VIEWS), std::mem::replace(e, Estimate::undefined(reason)))
+                })
+                .collect();
+            metrics.extend(of_views);
+        }
         let missing = missing.iter().filter(|m| selection.holds_missing(m)).count();
         Group { by: by(selection), level, items, videos, missing, metrics }
     };
     Ok(selections.par_iter().zip(tallies).zip(metrics).map(group).collect())
 }
+
+/// What the epistemic part is called in the names of metrics where samples are views.
+const BETWEEN_VIEWS: &str = "between_views";
 
 /// How many items of a group there are, of how many videos, and how many of them are called what they are not.
 struct Tally {

@@ -88,8 +88,8 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
     // What a video's doubt cannot be divided into is not drawn, rather than drawn as 0.
     let kinds = kinds_of(set, top);
     let undivided = kinds.len() < KINDS.len();
-    let left_out = |what: &str| match (undivided, set.videos_undivided) {
-        (true, Some(reason)) => format!(" The epistemic {what} is left out for videos: {reason}."),
+    let left_out = |what: &str| match (undivided, set.without_epistemic(top)) {
+        (true, Some(reason)) => format!(" The epistemic {what} is left out: {reason}."),
         _ => String::new(),
     };
     let top_items: Vec<(usize, Scored)> =
@@ -324,7 +324,7 @@ fn rejection(scores: &Scores, level: Level) -> CurvePanel {
         points: kept_accuracy(&doubt, &errors),
     };
     let mut lines = vec![by("total", BLUE, SOLID, doubt(items.total()))];
-    if level != Level::Video || set.videos_undivided.is_none() {
+    if set.without_epistemic(level).is_none() {
         lines.push(by("epistemic", ORANGE, (7, 4), doubt(items.epistemic())));
     }
     lines.push(by("best possible", GREY, (2, 3), errors.clone()));
@@ -796,7 +796,7 @@ static KINDS: [Kind; 3] =
 
 /// The kinds of doubt that are known on a level.
 fn kinds_of(set: &ScoreSet, level: Level) -> &'static [Kind] {
-    if level == Level::Video && set.videos_undivided.is_some() { &KINDS[..2] } else { &KINDS }
+    if set.without_epistemic(level).is_some() { &KINDS[..2] } else { &KINDS }
 }
 
 /// A panel for each kind of doubt, a row for each group, a box and its marks in each.

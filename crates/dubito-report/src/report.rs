@@ -268,8 +268,9 @@ fn write_tables(folder: &Path, scores: &Scores, metrics: &Metrics, input: &Repor
             cells.extend(all.probs(i).iter().map(f64::to_string));
             let undivided = level == Level::Video && set.videos_undivided.is_some();
             cells.extend([all.total()[i], all.aleatoric()[i]].map(|part| part.to_string()));
-            let divided = [all.between_frames()[i], all.epistemic()[i]];
-            cells.extend(divided.map(|part| if undivided { String::new() } else { part.to_string() }));
+            let told = |known: bool, part: f64| if known { part.to_string() } else { String::new() };
+            cells.push(told(!undivided, all.between_frames()[i]));
+            cells.push(told(set.without_epistemic(level).is_none(), all.epistemic()[i]));
             table.row(cells);
         }
         table.write(&folder.join(name))?;

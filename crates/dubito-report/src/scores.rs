@@ -161,9 +161,20 @@ pub struct ScoreSet {
     /// Why the split of a video's doubt into between-frames and epistemic is not known; `between_frames`
     /// and `epistemic` of [`videos`](Self::videos) are then 0 and mean nothing.
     pub videos_undivided: Option<&'static str>,
+    /// Whether samples are views of each picture by one network, not networks: what they disagree about lies between
+    /// views and is not epistemic.
+    pub views: bool,
 }
 
+/// Why views have no epistemic part.
+const VIEWS: &str = "samples are views of each picture by one network: what they disagree about lies between views";
+
 impl ScoreSet {
+    /// Why there is no epistemic part on a level, where there is none.
+    pub fn without_epistemic(&self, level: Level) -> Option<&'static str> {
+        self.views.then_some(VIEWS).or(self.videos_undivided.filter(|_| level == Level::Video))
+    }
+
     /// The scored items or videos.
     pub fn of(&self, level: Level) -> &Items {
         if level == Level::Video { &self.videos } else { &self.items }
@@ -286,6 +297,12 @@ fn is_any_time(tables: &[Table]) -> bool {
     parquet.filter_map(|table| crate::input::provenance(&table.path).ok()?).any(|it| it["samples"]["rule"].is_object())
 }
 
+/// Whether a Parquet file of ours says that its samples are views (`views` of its provenance).
+fn has_views(tables: &[Table]) -> bool {
+    let parquet = tables.iter().filter(|table| table.format == Format::Parquet);
+    parquet.filter_map(|table| crate::input::provenance(&table.path).ok()?).any(|it| it["views"].is_object())
+}
+
 /// One example worth showing, chosen by [`Scores::examples`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notable {
@@ -361,7 +378,7 @@ impl Scores {
         let task = first.task.clone();
         let is_reading_classes = layouts.iter().all(|layout| layout.real.is_some() && layout.classes == first.classes);
         let classes = (request.view == View::RealFake && is_reading_classes).then(|| first.classes.classes.clone());
-        let (facts, any_time) = (kept, is_any_time(&tables));
+        let (facts, any_time, views) = (kept, is_any_time(&tables), has_views(&tables));
         let finish = Finish {
             task,
             classes,
@@ -374,6 +391,7 @@ impl Scores {
             not_learned,
             missing,
             any_time,
+            views,
         };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
@@ -632,6 +650,8 @@ struct Finish {
     missing: Vec<Missing>,
     /// Whether an item may have the first of its detector's samples only.
     any_time: bool,
+    /// Whether samples are views.
+    views: bool,
 }
 
 /// A number for each item that depends on what is said of it, and not on its row: so that the bootstrap
@@ -918,6 +938,7 @@ impl Finish {
             samples: least.min(most) as usize,
             most_samples: most as usize,
             videos_undivided: None,
+            views: self.views,
         })
     }
 

@@ -124,7 +124,8 @@ impl Sides<'_> {
         if level != Level::Video || set.videos_undivided.is_none() {
             // Of one sample the epistemic part is 0 by construction, and frames have no frames.
             columns.extend((level == Level::Video).then(|| ("between_frames", self.items.between_frames())));
-            columns.extend((set.samples != 1).then(|| ("epistemic", self.items.epistemic())));
+            let known = set.samples != 1 && !set.views;
+            columns.extend(known.then(|| ("epistemic", self.items.epistemic())));
         }
         let mut doubts = BTreeMap::new();
         for (name, column) in columns {

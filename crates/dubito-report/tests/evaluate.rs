@@ -311,3 +311,42 @@ fn videos_may_have_as_many_samples_as_they_took() {
     let error = of(&rows(Some(3)), rule).unwrap_err().to_string();
     assert!(error.contains("sample"), "{error}");
 }
+
+/// Views of one network are no posterior: what they disagree about has its own name.
+#[test]
+fn the_spread_of_views_is_not_called_epistemic() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |provenance: serde_json::Value| {
+        let path = folder.path().join("p.parquet");
+        let mut writer = PredictionWriter::create(&path, &dubito_stats::Task::binary(), &provenance).unwrap();
+        for (video, sample) in (0..8u64).flat_map(|v| (0..5u64).map(move |s| (v, s))) {
+            let fake = (sample + 2 * video) as f64 / 20.0;
+            let row = Row {
+                item: format!("v{video}"),
+                label: (video % 2) as usize,
+                probs: vec![1.0 - fake, fake],
+                sample,
+                video: Some(format!("v{video}")),
+                ..Row::default()
+            };
+            writer.push(&row).unwrap();
+        }
+        writer.finish().unwrap();
+        let scores = Scores::read(&[path], &options()).unwrap();
+        dubito_report::evaluate::metrics_from_scores(&scores, &[], serde_json::json!({}), &options()).unwrap()
+    };
+    let (networks, views) = (of(serde_json::Value::Null), of(serde_json::json!({ "views": { "flip": 0.5 } })));
+    for (level, group) in [Level::Frame, Level::Video].map(|level| (level, views.group(&[], level).unwrap())) {
+        let plain = networks.group(&[], level).unwrap();
+        assert!(plain.metrics.keys().all(|name| !name.contains("views")));
+        for (of_networks, of_views) in [
+            ("epistemic", "between_views"),
+            ("misclassification_auroc_epistemic", "misclassification_auroc_between_views"),
+        ] {
+            assert_eq!(group.metric(of_views).value, plain.metric(of_networks).value);
+            assert!(plain.metric(of_networks).value.is_some());
+            let none = group.metric(of_networks);
+            assert!(none.value.is_none() && none.undefined_because.unwrap().contains("views"));
+        }
+    }
+}
