@@ -1,7 +1,7 @@
 //! Every generator on a drawn face: what it changes, what it leaves, and that it does so again.
 #![allow(clippy::unwrap_used)]
 
-use dubito_data::forge::{Face, Forger, Generator};
+use dubito_data::forge::{Face, Forger, Generator, Strength, Traces};
 use dubito_face::{FACE_OVAL, LIPS_INNER, LIPS_OUTER, MEAN_FACE};
 use image::{GrayImage, RgbImage};
 
@@ -110,6 +110,24 @@ fn strength_makes_a_fake_easier_to_see() {
         let (weak, strong) = (seen(0.0), seen(1.0));
         assert!(strong > weak, "{generator}: {weak} at 0, {strong} at 1");
     }
+}
+
+#[test]
+fn a_single_trace_is_set_alone() {
+    let [(own, own_meshes), (other, other_meshes)] = pair();
+    let (target, donor) = (Face::new(&own, own_meshes, &[]), Face::new(&other, other_meshes, &[]));
+    let same = |s: f32| Traces { resolution: Some(s), blend: Some(s), colour: Some(s) };
+    for generator in [Generator::Faceswap, Generator::Deepfakes, Generator::Faceshifter, Generator::Fsgan] {
+        let made = |traces: Traces| {
+            Forger::new(generator, &target, Some(&donor), Strength { whole: 0.2, traces }, 7).frame(3).unwrap()
+        };
+        let plain = made(Traces::default());
+        assert_eq!(made(same(0.2)), plain, "{generator}");
+        let each = Traces::NAMES.map(|name| made(Traces::default().with(name, 1.0).unwrap()));
+        assert!(each.iter().all(|one| *one != plain), "{generator}");
+        assert!(each[0] != each[1] && each[1] != each[2] && each[0] != each[2], "{generator}");
+    }
+    assert_eq!(Traces::default().with("sharpness", 1.0), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use dubito_data::follow::Sampling;
-use dubito_data::forge::Generator;
+use dubito_data::forge::{Generator, Traces};
 use dubito_data::shard::Shard;
 
 /// Measures how far a deepfake detector can be trusted.
@@ -130,6 +130,9 @@ pub struct ForgeSettings {
     /// How easily the fakes are seen, from 0 (hardest) to 1 [default: each generator's standard]
     #[arg(long, value_parser = unit_interval)]
     pub strength: Option<f32>,
+    /// Strength of a single trace, `resolution=S`, `blend=S` or `colour=S`, while all others stay; repeatable
+    #[arg(long = "trace", value_name = "TRACE=S", value_parser = trace)]
+    pub traces: Vec<(String, f32)>,
     /// Null controls of each target: of so many generators, which take turns [default: all]
     #[arg(long)]
     pub controls: Option<u16>,
@@ -526,6 +529,16 @@ fn unit_interval(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
         _ => Err("expected a number from 0 to 1".into()),
+    }
+}
+
+/// A trace of the forge and its strength.
+fn trace(text: &str) -> Result<(String, f32), String> {
+    let expected = || format!("expected {}=S, S from 0 to 1", Traces::NAMES.join("=S, "));
+    let (name, strength) = text.split_once('=').ok_or_else(expected)?;
+    match Traces::NAMES.contains(&name) {
+        true => Ok((name.to_owned(), unit_interval(strength)?)),
+        false => Err(expected()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dubito_data::classes::ClassList;
 use dubito_data::extract::{ExtractOptions, extract_each};
 use dubito_data::follow::{Quality, Sampling};
-use dubito_data::forge::{self, ForgeOptions, Generator};
+use dubito_data::forge::{self, ForgeOptions, Generator, Traces};
 use dubito_data::identities;
 use dubito_data::manifest::{self, Row};
 use dubito_data::shard;
@@ -161,6 +161,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     let folder = identities::index(faces, &tools)?;
     warn(&folder.warnings);
     make_folder(common)?;
+    let traces = settings.traces.iter().try_fold(Traces::default(), |traces, (name, s)| traces.with(name, *s));
     let options = ForgeOptions {
         seed: settings.seed,
         frames: settings.frames as usize,
@@ -173,6 +174,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
         },
         controls: settings.controls.map_or(Generator::ALL.len(), usize::from),
         strength: settings.strength,
+        traces: traces.unwrap_or_default(),
         quantiser: (!settings.raw).then_some(settings.crf),
     };
     let display = Display::new(common.quiet);
@@ -300,7 +302,7 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
         println!("classes: {}", lesson.class_names.join(", "));
         lesson.notes.iter().for_each(|note| println!("{note}"));
     }
-    let runs = train_rounds(&rows, &store, &common.out, &options, &lesson, fold, Step::only("train"), &show)?;
+    let runs = train_rounds(&rows, &store, &common.out, &options, &lesson, fold, None, Step::only("train"), &show)?;
     display.finish();
     if common.json {
         let dirs: Vec<_> = runs.iter().map(|r| json!({ "fold": r.fold, "run": r.dir })).collect();

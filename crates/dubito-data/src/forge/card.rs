@@ -39,6 +39,9 @@ fn card(rows: &[Row], options: &ForgeOptions, origin: &str) -> String {
     let folds: BTreeSet<&str> = made.iter().map(|r| r.split.as_str()).collect();
     let encoders: BTreeSet<&str> = made.iter().filter_map(|r| r.encoder.as_deref()).collect();
     let left_out = rows.len() - made.len();
+    let of_traces = [options.traces.resolution, options.traces.blend, options.traces.colour];
+    let traces = super::Traces::NAMES.iter().zip(of_traces).filter_map(|(name, s)| Some(format!(", of {name} {}", s?)));
+    let traces: String = traces.collect();
     let mut text = format!(
         "# Data set card\n\n\
          Counterfeits that Dubito forged from {origin}, to measure detectors and their uncertainty by. **They measure \
@@ -52,7 +55,7 @@ fn card(rows: &[Row], options: &ForgeOptions, origin: &str) -> String {
         made.len(),
         options.frames,
         options.seed,
-        options.strength.map_or("standard".into(), |s| s.to_string()),
+        options.strength.map_or("standard".into(), |s| s.to_string()) + &traces,
         encoders.iter().copied().collect::<Vec<_>>().join(" and "),
     );
     let mut kinds: BTreeMap<(u8, String), Vec<&Row>> = BTreeMap::new();

@@ -4,6 +4,7 @@ use dubito_face::{
     FACE_OVAL, LEFT_EYE, LEFT_EYEBROW, LIPS_OUTER, MEAN_FACE, RIGHT_EYE, RIGHT_EYEBROW, Similarity, TRIANGLES,
 };
 use image::{GrayImage, RgbImage, imageops};
+use serde::{Deserialize, Serialize};
 
 use super::blend::{self, Blend};
 use super::generators::{Face, Generator};
@@ -28,11 +29,72 @@ const COMPONENTS: usize = 12;
 /// Largest width in pixels at which a mouth is drawn, after Wav2Lip; and never more than half its width.
 const MOUTH_PIXELS: f32 = 96.0;
 
+/// Strengths of single traces of a forgery, 0 (hardest to see) to 1, where they differ from that of the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// How coarsely the face is drawn.
+    pub resolution: Option<f32>,
+    /// How plainly its edge shows.
+    pub blend: Option<f32>,
+    /// How much of its difference in colour is left.
+    pub colour: Option<f32>,
+}
+
+impl Traces {
+    /// Names of the traces.
+    pub const NAMES: [&str; 3] = ["resolution", "blend", "colour"];
+
+    /// Whether all are as strong as the whole.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The same with the trace of this name at a strength; `None` where there is no such trace.
+    pub fn with(mut self, name: &str, strength: f32) -> Option<Self> {
+        match name {
+            "resolution" => self.resolution = Some(strength),
+            "blend" => self.blend = Some(strength),
+            "colour" => self.colour = Some(strength),
+            _ => return None,
+        }
+        Some(self)
+    }
+}
+
+/// How easily a fake is seen: 0 is the hardest, 1 the easiest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Strength {
+    /// Of all that is not named below: expressions, how smooth a texture is, a decoder's pattern.
+    pub whole: f32,
+    /// Of single traces.
+    pub traces: Traces,
+}
+
+impl From<f32> for Strength {
+    fn from(whole: f32) -> Self {
+        Self { whole, traces: Traces::default() }
+    }
+}
+
+impl Strength {
+    fn resolution(self) -> f32 {
+        self.traces.resolution.unwrap_or(self.whole)
+    }
+
+    fn blend(self) -> f32 {
+        self.traces.blend.unwrap_or(self.whole)
+    }
+
+    fn colour(self) -> f32 {
+        self.traces.colour.unwrap_or(self.whole)
+    }
+}
+
 /// A generator at work on one pair of faces.
 pub struct Forger<'a> {
     generator: Generator,
-    /// 0 is the hardest to see, 1 the easiest.
-    strength: f32,
+    strength: Strength,
     target: &'a Face<'a>,
     /// The other person; without one, a null control is made.
     donor: Option<&'a Face<'a>>,
@@ -56,16 +118,18 @@ impl<'a> Forger<'a> {
         generator: Generator,
         target: &'a Face<'a>,
         donor: Option<&'a Face<'a>>,
-        strength: f32,
+        strength: impl Into<Strength>,
         seed: u64,
     ) -> Self {
+        let strength = strength.into();
         use Generator::{Face2face, Fsgan, FsganWav2lip, Neuraltextures, Wav2lip};
         let shown = donor.filter(|donor| !donor.is_empty());
         let chosen = shown.map_or_else(Vec::new, |donor| alike(target, donor));
         let spoken = shown.map_or_else(Vec::new, |donor| in_turn(target, donor));
         let mut shapes = target.meshes.clone();
         if let Some(donor) = shown {
-            let drive = if matches!(generator, Wav2lip | FsganWav2lip) { 1.0 } else { between(strength, 0.5, 1.0) };
+            let drive =
+                if matches!(generator, Wav2lip | FsganWav2lip) { 1.0 } else { between(strength.whole, 0.5, 1.0) };
             match generator {
                 Face2face => shapes = reenacted(target, donor, &spoken, drive, &EXPRESSION),
                 Neuraltextures | Wav2lip | FsganWav2lip => {
@@ -75,7 +139,7 @@ impl<'a> Forger<'a> {
             }
         }
         let proportions = match (generator, shown) {
-            (Fsgan | FsganWav2lip, Some(donor)) => proportioned(target, donor, between(strength, 0.2, 0.8)),
+            (Fsgan | FsganWav2lip, Some(donor)) => proportioned(target, donor, between(strength.whole, 0.2, 0.8)),
             _ => Vec::new(),
         };
         let textures = Vec::new();
@@ -96,16 +160,16 @@ impl<'a> Forger<'a> {
     fn paint(&self) -> Vec<Plane> {
         use Generator::{Deepfakes, Faceshifter, FaceswapGan, Fsgan, FsganWav2lip, Neuraltextures};
         let side = match self.generator {
-            Deepfakes => between(self.strength, 112.0, 64.0),
+            Deepfakes => between(self.strength.resolution(), 112.0, 64.0),
             FaceswapGan => 128.0,
-            Neuraltextures => between(self.strength, 144.0, 72.0),
-            Faceshifter => between(self.strength, 160.0, 80.0),
-            Fsgan | FsganWav2lip => between(self.strength, 176.0, 112.0),
+            Neuraltextures => between(self.strength.resolution(), 144.0, 72.0),
+            Faceshifter => between(self.strength.resolution(), 160.0, 80.0),
+            Fsgan | FsganWav2lip => between(self.strength.resolution(), 176.0, 112.0),
             _ => return Vec::new(),
         } as u32;
         let Some(donor) = self.donor else { return textures(self.target, side) };
         // Frames that a texture is learned from; the more, the smoother.
-        let neighbours = between(self.strength, 2.0, 8.0) as usize;
+        let neighbours = between(self.strength.whole, 2.0, 8.0) as usize;
         match self.generator {
             Deepfakes => {
                 let (own, other) = (textures(self.target, side), textures(donor, side));
@@ -118,7 +182,7 @@ impl<'a> Forger<'a> {
             }
             FaceswapGan => {
                 let other = textures(donor, side);
-                self.chosen.iter().map(|&j| other[j].decoded(4, between(self.strength, 0.0, 0.05))).collect()
+                self.chosen.iter().map(|&j| other[j].decoded(4, between(self.strength.whole, 0.0, 0.05))).collect()
             }
             Faceshifter => {
                 // An identity is told from several frames: the mean of those that are shaped alike.
@@ -137,7 +201,7 @@ impl<'a> Forger<'a> {
                 // What a frame shows of the donor, filled up with what all its frames show.
                 let other = textures(donor, side);
                 let Some(mean) = mean_texture(donor.usable().iter().map(|&j| &other[j])) else { return other };
-                let share = between(self.strength, 0.2, 0.7);
+                let share = between(self.strength.whole, 0.2, 0.7);
                 self.chosen.iter().map(|&j| other[j].zip(&mean, |own, mean| own + share * (mean - own))).collect()
             }
         }
@@ -158,26 +222,26 @@ impl<'a> Forger<'a> {
             return None;
         }
         let (own, mesh) = (self.target.frames.get(i)?, self.target.meshes.get(i)?);
-        let s = self.strength;
+        let (s, blended, coloured) = (self.strength.whole, self.strength.blend(), self.strength.colour());
         let mut canvas = Canvas { image: own.clone(), mask: GrayImage::new(own.width(), own.height()) };
         match self.generator {
             Faceswap => {
                 let (texture, from) = self.donors_frame(&self.chosen, i);
-                let blend = Blend::Feathered(between(s, 0.14, 0.015));
-                let (pixels, colour) = (between(s, 176.0, 96.0), between(s, 1.0, 0.3));
+                let blend = Blend::Feathered(between(blended, 0.14, 0.015));
+                let (pixels, colour) = (between(self.strength.resolution(), 176.0, 96.0), between(coloured, 1.0, 0.3));
                 canvas.paste((texture, from), mesh, &FACE_OVAL, pixels, blend, colour)?;
             }
             Faceshifter => {
                 let texture = self.textures.get(i)?;
                 let from = mean_points(texture.width());
-                let blend = Blend::Bands(between(s, 0.0, 0.9));
-                canvas.paste((texture, &from), mesh, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
+                let blend = Blend::Bands(between(blended, 0.0, 0.9));
+                canvas.paste((texture, &from), mesh, &FACE_OVAL, f32::INFINITY, blend, between(coloured, 1.0, 0.6))?;
             }
             Deepfakes | FaceswapGan => {
                 let texture = self.textures.get(i)?;
-                let blend = Blend::Soft(between(s, 0.09, 0.03));
+                let blend = Blend::Soft(between(blended, 0.09, 0.03));
                 let from = mean_points(texture.width());
-                canvas.paste((texture, &from), mesh, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
+                canvas.paste((texture, &from), mesh, &FACE_OVAL, f32::INFINITY, blend, between(coloured, 1.0, 0.6))?;
             }
             Fsgan | FsganWav2lip => {
                 let texture = self.textures.get(i)?;
@@ -185,9 +249,9 @@ impl<'a> Forger<'a> {
                     Some(_) => self.proportions.get(i)?.as_ref()?,
                     None => mesh,
                 };
-                let blend = Blend::Gradient(between(s, 1.0, 0.6));
+                let blend = Blend::Gradient(between(blended, 1.0, 0.6));
                 let from = mean_points(texture.width());
-                canvas.paste((texture, &from), shape, &FACE_OVAL, f32::INFINITY, blend, between(s, 1.0, 0.6))?;
+                canvas.paste((texture, &from), shape, &FACE_OVAL, f32::INFINITY, blend, between(coloured, 1.0, 0.6))?;
                 if self.generator == FsganWav2lip {
                     self.mouth(i, shape, &mut canvas)?;
                 }
@@ -196,7 +260,7 @@ impl<'a> Forger<'a> {
                 let shape = &self.shapes[i];
                 let light = if self.donor.is_some() { between(s, 0.3, 0.9) } else { 0.0 };
                 let (texture, from) = smoothly_lit(own, mesh, light)?;
-                let blend = Blend::Feathered(between(s, 0.12, 0.05));
+                let blend = Blend::Feathered(between(blended, 0.12, 0.05));
                 canvas.paste((&texture, &from), shape, &FACE_OVAL, 176.0, blend, 0.0)?;
                 if self.donor.is_some() {
                     let j = likest(shape, self.target, &LIPS_OUTER, 1).first().copied().unwrap_or(i);
@@ -207,14 +271,14 @@ impl<'a> Forger<'a> {
             Neuraltextures => {
                 let texture = self.textures.get(i)?;
                 let from = mean_points(texture.width());
-                let blend = Blend::Feathered(between(s, 0.14, 0.02));
+                let blend = Blend::Feathered(between(blended, 0.14, 0.02));
                 canvas.paste(
                     (texture, &from),
                     &self.shapes[i],
                     &LOWER_FACE,
                     f32::INFINITY,
                     blend,
-                    between(s, 1.0, 0.6),
+                    between(coloured, 1.0, 0.6),
                 )?;
             }
             Generator::Wav2lip => self.mouth(i, mesh, &mut canvas)?,
@@ -234,22 +298,28 @@ impl<'a> Forger<'a> {
     /// Draws the lower face again, small, with the lips in the other speaker's position and the other's mouth between
     /// them. `mesh` is the face that is on the canvas now.
     fn mouth(&self, i: usize, mesh: &Mesh, canvas: &mut Canvas) -> Option<()> {
-        let s = self.strength;
         let moved = self.shapes[i].iter().zip(&self.target.meshes[i]);
         let shape: Mesh =
             mesh.iter().zip(moved).map(|(p, (to, from))| [0, 1, 2].map(|k| p[k] + to[k] - from[k])).collect();
         let across = LOWER_FACE.map(|k| shape[k as usize][0]);
         let across = across.iter().copied().fold(f32::MIN, f32::max) - across.iter().copied().fold(f32::MAX, f32::min);
-        let pixels = MOUTH_PIXELS.min(across / 2.0) * between(s, 1.0, 0.5);
+        let pixels = MOUTH_PIXELS.min(across / 2.0) * between(self.strength.resolution(), 1.0, 0.5);
         let before = canvas.image.clone();
-        let blend = Blend::Feathered(between(s, 0.12, 0.015));
+        let blend = Blend::Feathered(between(self.strength.blend(), 0.12, 0.015));
         canvas.paste((&before, mesh), &shape, &LOWER_FACE, pixels, blend, 0.0)?;
         let (texture, from) = self.donors_frame(&self.spoken, i);
         // The lips are a part of the lower face: drawn at the same scale.
         let lips = LIPS_OUTER.map(|k| shape[k as usize][0]);
         let lips = lips.iter().copied().fold(f32::MIN, f32::max) - lips.iter().copied().fold(f32::MAX, f32::min);
         let pixels = pixels * lips / across.max(1.0);
-        canvas.paste((texture, from), &shape, &LIPS_OUTER, pixels, Blend::Feathered(0.15), between(s, 1.0, 0.5))
+        canvas.paste(
+            (texture, from),
+            &shape,
+            &LIPS_OUTER,
+            pixels,
+            Blend::Feathered(0.15),
+            between(self.strength.colour(), 1.0, 0.5),
+        )
     }
 
     /// Lays the target's own face, changed a little, over itself. What is changed, and how much, is drawn once for
@@ -260,7 +330,7 @@ impl<'a> Forger<'a> {
             let bits = hash.as_bytes().first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
             (f64::from(bits) / f64::from(u32::MAX)) as f32 * 2.0 - 1.0
         };
-        let amount = between(self.strength, 0.3, 1.0);
+        let amount = between(self.strength.whole, 0.3, 1.0);
         let gain = ["red", "green", "blue"].map(|c| 1.0 + 0.12 * amount * draw(c));
         let (mut changed, from) = smoothly_lit(own, mesh, (amount * draw("sharpness")).max(0.0))?;
         for pixel in changed.pixels_mut() {

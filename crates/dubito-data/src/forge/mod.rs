@@ -23,7 +23,7 @@ use dubito_media::{Codec, EncodeSettings, Encoded, RgbImage, Tools, Writer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use forger::Forger;
+pub use forger::{Forger, Strength, Traces};
 pub use generators::{Face, Generator};
 use pyramid::Plane;
 
@@ -59,6 +59,9 @@ pub struct ForgeOptions {
     pub controls: usize,
     /// How easily the fakes are seen, 0 to 1; each generator's standard strength without it.
     pub strength: Option<f32>,
+    /// Strengths of single traces, where they differ from that of the whole.
+    #[serde(default, skip_serializing_if = "Traces::is_empty")]
+    pub traces: Traces,
     /// `None` for lossless, otherwise the quantiser: CRF through FFmpeg, constant QP through the
     /// embedded encoder.
     pub quantiser: Option<u8>,
@@ -75,6 +78,7 @@ impl Default for ForgeOptions {
             generators: Generator::ALL.to_vec(),
             controls: Generator::ALL.len(),
             strength: None,
+            traces: Traces::default(),
             quantiser: Some(23),
         }
     }
@@ -364,7 +368,10 @@ fn forge_target(
             let own = format!("{} {}", target.track.meta.blake3, target.source.name);
             let frames = format!("{} {}", options.frames, options.every);
             let cell = output.row.cell.clone().unwrap_or_default();
-            let settings = serde_json::to_string(&(strength, options.quantiser, options.seed)).unwrap_or_default();
+            let mut settings = serde_json::to_string(&(strength, options.quantiser, options.seed)).unwrap_or_default();
+            if !options.traces.is_empty() {
+                settings += &serde_json::to_string(&options.traces).unwrap_or_default();
+            }
             out.join("records").join(format!("{}.json", key(&[&name, &own, donor, &frames, &cell, &settings])))
         };
         if let Some(row) = read_record(&record, out) {
@@ -387,7 +394,8 @@ fn forge_target(
         let forger = output.generator.map(|generator| {
             let seed =
                 u64::from_le_bytes(blake3::hash(name.as_bytes()).as_bytes().first_chunk().copied().unwrap_or_default());
-            Forger::new(generator, &own, donor.as_ref(), strength.unwrap_or_default(), seed ^ options.seed)
+            let strength = Strength { whole: strength.unwrap_or_default(), traces: options.traces };
+            Forger::new(generator, &own, donor.as_ref(), strength, seed ^ options.seed)
         });
         let row = write_output(output, &name, target, own.frames, forger.as_ref(), out, options, tools)?;
         let json = serde_json::to_vec(&row).unwrap_or_default();
