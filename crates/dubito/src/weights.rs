@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use dubito_nn::{OnnxOptions, Run, device, write_atomic};
+use dubito_nn::{Inference, OnnxOptions, Run, device, write_atomic};
 use dubito_study::StudyError;
 use dubito_weights::{Cleaned, Fit, Weights as Found, clean, fits, write_state, write_state_with};
 use serde_json::{Value, json};
@@ -165,6 +165,13 @@ fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
         });
     }
     let run = Run::load(from)?;
+    if let Some(Inference::Evidential(_)) = run.config.inference {
+        return Err(StudyError::Input {
+            message: format!("{}: an evidential network says the parameters of a Dirichlet, no logits", from.display()),
+            hint: "whoever reads the ONNX file would take a softmax of them; export the weights alone: -o FILE.safetensors"
+                .into(),
+        });
+    }
     let detector = run.detector(&device("cpu")?)?;
     let config = serde_json::to_string(&run.config).unwrap_or_default();
     let [h, w, _] = run.config.preprocessing.shape();
