@@ -54,12 +54,13 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Give each estimate that has a value its interval, or the reason why it has none.
+    /// Give each estimate that has a value its interval, or the reason why it has none; the parameters are taken as
+    /// they are, [`metrics_of`](crate::metrics_of) and its like check them.
     ///
     /// `clusters` is the cluster of each item; `metrics` gives the
     /// value of every metric where item `i` counts `weights[i]` times; `estimates` are their values on the
     /// items as they are.
-    pub(crate) fn intervals(
+    pub fn intervals(
         &self,
         clusters: &[u32],
         metrics: &(dyn Fn(&[u32]) -> Vec<Option<f64>> + Sync),

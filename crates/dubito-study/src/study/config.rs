@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dubito_data::extract::ExtractOptions;
 use dubito_data::follow::Sampling;
-use dubito_data::forge::{ForgeOptions, Generator};
+use dubito_data::forge::{ForgeOptions, Generator, Traces};
 use dubito_nn::{Boundary, Inference};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -123,6 +123,9 @@ pub struct ForgeConfig {
     pub controls: usize,
     /// How easily the fakes are seen, 0 to 1; each generator's standard without it.
     pub strength: Option<f32>,
+    /// Strengths of single traces: `resolution`, `blend`, `colour`.
+    #[serde(skip_serializing_if = "Traces::is_empty")]
+    pub traces: Traces,
     /// Quantiser of the videos, 1 to 51.
     pub crf: u8,
     /// Lossless videos instead.
@@ -132,7 +135,17 @@ pub struct ForgeConfig {
 impl Default for ForgeConfig {
     fn default() -> Self {
         let ForgeOptions { frames, every, generators, .. } = ForgeOptions::default();
-        Self { frames, every, donors: 1, generators, controls: 2, strength: None, crf: 23, raw: false }
+        Self {
+            frames,
+            every,
+            donors: 1,
+            generators,
+            controls: 2,
+            strength: None,
+            traces: Traces::default(),
+            crf: 23,
+            raw: false,
+        }
     }
 }
 
@@ -147,6 +160,7 @@ impl ForgeConfig {
             generators: self.generators.clone(),
             controls: self.controls,
             strength: self.strength,
+            traces: self.traces,
             quantiser: (!self.raw).then_some(self.crf),
         }
     }
@@ -322,10 +336,16 @@ pub struct ExperimentConfig {
     pub frames: Option<usize>,
     /// Strengths of the forge.
     pub strengths: Vec<f32>,
+    /// Single traces of the forge that take these strengths while all else stays: `resolution`, `blend`, `colour`; the
+    /// whole fake does without it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<String>,
     /// Videos of each generator.
     pub videos: Option<usize>,
     /// Shares of labels that are turned.
     pub shares: Vec<f32>,
+    /// The inference method that is chosen before anything is known of how it does.
+    pub chosen: Option<String>,
 }
 
 /// What is left out of training.

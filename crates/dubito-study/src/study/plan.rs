@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use dubito_data::classes::ClassList;
-use dubito_data::forge::DATASET;
+use dubito_data::forge::{DATASET, Traces};
 use dubito_data::manifest::{self, Label, Row};
-use dubito_nn::TrainConfig;
+use dubito_nn::{TrainConfig, Trunk};
 
 use super::config::{CROPS, ClipsConfig, DataConfig, ExperimentConfig, InferenceConfig, LeaveOut, StudyConfig};
 use super::estimate::{self, Size};
@@ -168,11 +168,11 @@ impl Planner<'_> {
         self.derived.get(name).unwrap_or_else(|| &self.config.data[name])
     }
 
-    /// A data set like this one, forged at another strength.
+    /// A data set like this one, forged at another strength: the whole fake, or one trace of it.
     ///
     /// # Errors
-    /// Its videos are forged already.
-    pub(crate) fn of_strength(&mut self, name: &str, strength: f32) -> Result<String, StudyError> {
+    /// Its videos are forged already; no such trace.
+    pub(crate) fn of_strength(&mut self, name: &str, trace: Option<&str>, strength: f32) -> Result<String, StudyError> {
         let mut data = self.data(name).clone();
         if data.manifest.is_some() {
             return Err(StudyError::Input {
@@ -186,8 +186,16 @@ impl Planner<'_> {
                 hint: "0 is hardest to see, 1 easiest".into(),
             });
         }
-        data.forge.strength = Some(strength);
-        let derived = format!("{name} at strength {strength}");
+        match trace {
+            None => data.forge.strength = Some(strength),
+            Some(trace) => {
+                data.forge.traces = data.forge.traces.with(trace, strength).ok_or_else(|| StudyError::Input {
+                    message: format!("no trace {trace:?} of the forge"),
+                    hint: format!("`traces` are some of {}", Traces::NAMES.join(", ")),
+                })?;
+            }
+        }
+        let derived = format!("{name} at {} {strength}", trace.unwrap_or("strength"));
         self.derived.insert(derived.clone(), data);
         Ok(derived)
     }
@@ -283,6 +291,31 @@ impl Planner<'_> {
         self.plan.add(format!("extract {name} {view}"), action, needs, size, size.inputs() * estimate::EXTRACT)
     }
 
+    /// The step that leaves what a frozen trunk makes of clips, where it is the same for all that is trained behind it.
+    fn trunk(&mut self, ask: &Ask, clips: StepId, config: &TrainConfig) -> Result<Option<StepId>, StudyError> {
+        if !Trunk::is_shared(config) {
+            return Ok(None);
+        }
+        let size = self.plan.steps[clips].size;
+        // What comes behind the trunk changes nothing in it.
+        let of = TrainConfig {
+            detector: config.detector,
+            width: config.width,
+            weights: config.weights.clone(),
+            freeze: config.freeze.clone(),
+            augment: config.augment.clone(),
+            augment_copies: config.augment_copies,
+            normalisation: config.normalisation,
+            seed: config.seed,
+            dropout: 0.0,
+            ..TrainConfig::default()
+        };
+        let title = format!("frozen stages of {} on {}, seed {}", ask.detector, ask.data, config.seed);
+        let seconds = estimate::trunk(config, size);
+        let action = Action::Trunk { config: Box::new(of) };
+        self.plan.add(title, action, vec![clips], size, seconds).map(Some)
+    }
+
     /// The step that leaves the runs that an experiment asks for, and the clips that they were trained on.
     pub(crate) fn runs(&mut self, ask: &Ask) -> Result<(StepId, StepId), StudyError> {
         let view = self.config.detector[&ask.detector].clips.clone();
@@ -299,13 +332,14 @@ impl Planner<'_> {
                 title += &format!(", {} of the labels turned", ask.turned);
             }
             title += &format!(", seed {seed}");
+            let needs = [Some(clips), planner.trunk(ask, clips, &config)?].into_iter().flatten().collect();
             let action = Action::Train {
                 config: Box::new(config),
                 task: ask.task.clone(),
                 leave_out: ask.leave_out.clone(),
                 turned: ask.turned,
             };
-            planner.plan.add(title, action, vec![clips], size, seconds)
+            planner.plan.add(title, action, needs, size, seconds)
         };
         let size = self.plan.steps[clips].size;
         let title = |of: &Self, first: StepId| format!("{} of {}", ask.inference.0, of.plan.steps[first].title);

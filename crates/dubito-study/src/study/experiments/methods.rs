@@ -183,7 +183,7 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
         ];
         let panel = |(metric, title): (&str, &str)| CurvesPanel {
             title: title.into(),
-            lines: curves(of.iter().copied(), metric),
+            lines: curves(of.iter().copied(), |one| one.role.who(), metric),
         };
         for each in panels {
             section.charts.push(Chart {

@@ -12,6 +12,7 @@ mod matrix;
 mod methods;
 mod noise;
 mod people;
+mod quality;
 
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,7 @@ pub static KINDS: &[Kind] = &[
     calibration::KIND,
     attacks::KIND,
     methods::INFERENCE,
+    quality::KIND,
     methods::ABLATION,
     doubts::SOURCE,
     doubts::REGIONS,
@@ -297,11 +299,15 @@ pub(crate) fn dots(
     }
 }
 
-/// A line of a metric for each detector, method and seed, from left to right by what is said of each.
-pub(crate) fn curves<'a>(placed: impl IntoIterator<Item = (&'a Evaluated, f64)>, metric: &str) -> Vec<Curve> {
+/// A line of a metric for each name (detector, method and seed, or more), from left to right by what is said of each.
+pub(crate) fn curves<'a>(
+    placed: impl IntoIterator<Item = (&'a Evaluated, f64)>,
+    name: impl Fn(&Evaluated) -> String,
+    metric: &str,
+) -> Vec<Curve> {
     let mut lines: Vec<Curve> = Vec::new();
     for (one, x) in placed {
-        let (name, point) = (one.role.who(), (x, one.metric(metric)));
+        let (name, point) = (name(one), (x, one.metric(metric)));
         match lines.iter_mut().find(|line| line.name == name) {
             Some(line) => line.points.push(point),
             None => lines.push(Curve { name, points: vec![point] }),
