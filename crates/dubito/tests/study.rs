@@ -33,6 +33,12 @@ method = "laplace"
 
 [experiment.multiclass]
 
+[experiment.ablation]
+detectors = ["small"]
+recipe = { dropout = [0.1, 0.4], "signal.omega" = [32] }
+frames = [2, 4]
+crf = [23, 40]
+
 [experiment.leave_one_out]
 leave_out = [["wav2lip"], ["fsgan"]]
 "#;
@@ -83,7 +89,7 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     assert!(outcome.failed.iter().all(|(title, _)| title.contains("fsgan")), "{:?}", outcome.failed);
     let found = sections(&config, &plan, &out);
     let names: Vec<&str> = found.iter().map(|section| section.name.as_str()).collect();
-    assert_eq!(names, ["binary", "multiclass", "leave_one_out", "inference"]);
+    assert_eq!(names, ["binary", "multiclass", "leave_one_out", "inference", "ablation"]);
     for section in &found {
         assert!(
             !section.findings.is_empty() && !section.tables.is_empty() && !section.charts.is_empty(),
@@ -98,6 +104,14 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     let left_out = &found[2];
     assert!(left_out.skipped.iter().any(|why| why.contains("fsgan")), "{:?}", left_out.skipped);
     assert_eq!(left_out.tables[0].rows.len(), 1);
+    let ablation = &found[4];
+    assert_eq!(ablation.tables[0].rows.len(), 6);
+    let names: Vec<&str> = ablation.charts.iter().map(|chart| chart.name.as_str()).collect();
+    for name in ["dropout_auroc", "frames_epistemic", "crf_total"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    assert!(ablation.findings.iter().any(|said| said.starts_with("crf from 23 to 40: the AUROC of small")));
+    assert!(ablation.skipped.iter().any(|why| why.contains("signal.omega = 32")), "{:?}", ablation.skipped);
     assert!(out.join("report.html").is_file());
 
     // Again: nothing is done twice, what failed is tried anew.

@@ -134,7 +134,14 @@ impl Answering<'_> {
             title: self.kind.title.to_owned(),
             question: self.kind.question.to_owned(),
             method,
-            skipped: self.absent.iter().map(|(role, why)| format!("{} ({}): {why}", role.who(), role.what)).collect(),
+            skipped: self
+                .absent
+                .iter()
+                .map(|(role, why)| {
+                    let setting = if role.setting.is_empty() { String::new() } else { format!(", {}", role.setting) };
+                    format!("{}{setting} ({}): {why}", role.who(), role.what)
+                })
+                .collect(),
             sources: sources.collect(),
             ..Section::default()
         }
