@@ -1,11 +1,13 @@
 //! Leave one generator family out: what a detector makes of fakes whose making it never saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use dubito_report::scores::{predicted, real_class};
 use dubito_report::section::{Axis, Chart, ChartKind, ScatterPanel, Section, Table, Value};
 use dubito_report::unseen::Unseen;
-use dubito_stats::Estimate;
-use dubito_stats::unseen::correlation;
+use dubito_report::{Level, Origin};
+use dubito_stats::unseen::{correlation, rank_correlation};
+use dubito_stats::{Bootstrap, Estimate};
 
 use super::{Answering, Evaluated, Kind, above, reading, said};
 use crate::StudyError;
@@ -56,10 +58,72 @@ impl Without<'_> {
         found.map_or_else(|| Estimate::undefined("the predictions have no such uncertainty"), |d| of(d).clone())
     }
 
+    /// Its unseen fakes.
+    fn fakes(&self) -> Vec<Fake> {
+        let scores = &self.one.predictions.scores;
+        let (Some(set), Some(real)) = (scores.sets.first(), real_class(&scores.task)) else { return Vec::new() };
+        let level = if scores.has_videos { Level::Video } else { Level::Item };
+        let divided = set.samples != 1 && !(scores.has_videos && set.videos_undivided.is_some());
+        let all = scores.scored(set, level).into_iter().filter_map(|(unit, scored)| {
+            let Origin::Generator(generator) = scores.units.origin(unit) else { return None };
+            let person = scores.units.text("identity", unit).unwrap_or(scores.units.name(unit));
+            scores.not_learned.unseen.contains(generator).then(|| Fake {
+                person: person.to_owned(),
+                caught: predicted(&scored) != real,
+                total: scored.total,
+                epistemic: divided.then_some(scored.epistemic),
+            })
+        });
+        all.collect()
+    }
+
     fn caught(&self) -> Estimate {
         let all = self.unseen.generators.first();
         all.map_or_else(|| Estimate::undefined("there are no unseen fakes"), |all| all.caught.clone())
     }
+}
+
+/// A fake by a generator that was left out.
+struct Fake {
+    person: String,
+    caught: bool,
+    total: f64,
+    epistemic: Option<f64>,
+}
+
+/// Numbers of people, the same for every detector.
+#[derive(Default)]
+struct People(BTreeMap<String, u32>);
+
+impl People {
+    fn number(&mut self, name: &str) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(name.to_owned()).or_insert(next)
+    }
+}
+
+fn doubt_of(name: &str) -> fn(&Fake) -> Option<f64> {
+    if name == "total" { |fake| Some(fake.total) } else { |fake| fake.epistemic }
+}
+
+/// Rank correlation of a doubt with the share caught over detectors, methods and families left out (seeds are no further
+/// families), with an interval over people.
+fn over_people(of: &[&Without<'_>], doubt: fn(&Fake) -> Option<f64>, bootstrap: &Bootstrap) -> Estimate {
+    let (mut people, mut pairs) = (People::default(), BTreeMap::new());
+    let (mut doubts, mut caught, mut groups, mut persons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for f in of {
+        let next = pairs.len() as u32;
+        let group = *pairs.entry((f.who(), f.left_out())).or_insert(next);
+        for fake in f.fakes() {
+            let Some(doubt) = doubt(&fake) else { continue };
+            doubts.push(doubt);
+            caught.push(f64::from(u8::from(fake.caught)));
+            groups.push(group);
+            persons.push(people.number(&fake.person));
+        }
+    }
+    rank_correlation(&doubts, &caught, &groups, &persons, bootstrap)
+        .unwrap_or_else(|error| Estimate::undefined(error.to_string()))
 }
 
 fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
@@ -176,18 +240,20 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
                 continue;
             }
             let Ok(found) = correlation(&doubts, &caught, answering.study.1) else { continue };
+            let rho = over_people(of, doubt_of(name), &answering.bootstrap());
             rows.push(vec![
                 Value::Text(who.clone()),
                 name.into(),
                 Value::Count(points.len() as u64),
-                found.spearman.value.clone().into(),
+                rho.clone().into(),
                 found.spearman.p_value.clone().into(),
             ]);
-            if let Some(rho) = found.spearman.value.value {
+            if rho.value.is_some() {
                 section.findings.push(format!(
-                    "{who}: over {} families left out, the rank correlation of mean {name} uncertainty with the share caught is {rho:.2} \
-                     (p = {}); negative is what would warn.",
+                    "{who}: over {} families left out, the rank correlation of mean {name} uncertainty with the share caught is {} \
+                     (p = {} over families); negative is what would warn.",
                     points.len(),
+                    said(&rho),
                     found.spearman.p_value.value.map_or("undefined".to_owned(), |p| format!("{p:.3}")),
                 ));
             }
@@ -198,13 +264,36 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             labels: points.iter().map(|(name, p)| ([p[1], p[0]], name.clone())).collect(),
         });
     }
+    if by_who.len() > 1 {
+        let all: Vec<&Without<'_>> = by_who.values().flatten().copied().collect();
+        let pairs: BTreeSet<_> = all.iter().map(|f| (f.who(), f.left_out())).collect();
+        for name in ["total", "epistemic"] {
+            let rho = over_people(&all, doubt_of(name), &answering.bootstrap());
+            if rho.value.is_some() {
+                section.findings.push(format!(
+                    "Over {} pairs of detector (with its method) and family left out, the rank correlation of mean {name} uncertainty \
+                     with the share caught is {}.",
+                    pairs.len(),
+                    said(&rho),
+                ));
+            }
+            rows.push(vec![
+                "all together".into(),
+                name.into(),
+                pairs.len().into(),
+                rho.into(),
+                Estimate::undefined("a family comes once for each detector, so pairs can't be exchanged").into(),
+            ]);
+        }
+    }
     section.tables.push(Table {
         name: "correlation".into(),
         title: "Does uncertainty follow failure from family to family?".into(),
-        caption: "Rank correlation (Spearman) over families, the mean of the seeds for each, of mean uncertainty on unseen fakes with the \
-                  share of them that is caught; p by all pairings."
+        caption: "Rank correlation (Spearman) over families, seeds together, of mean uncertainty on unseen fakes with the share of \
+                  them that is caught; all together: over detector, method and family. Its interval draws people: how sure it is for \
+                  these families. p by all pairings of them: whether so few could pair so by chance."
             .into(),
-        columns: ["detector", "uncertainty", "families", "rank correlation", "p"].map(str::to_owned).into(),
+        columns: ["detector", "uncertainty", "families (pairs)", "rank correlation", "p"].map(str::to_owned).into(),
         rows,
     });
     section.charts.push(Chart {
