@@ -41,6 +41,7 @@ crf = [23, 40]
 
 [experiment.leave_one_out]
 leave_out = [["wav2lip"], ["fsgan"]]
+self_blends = true
 "#;
 
 fn open(folder: &Path, changes: &[&str]) -> (StudyConfig, Plan) {
@@ -104,6 +105,12 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     let left_out = &found[2];
     assert!(left_out.skipped.iter().any(|why| why.contains("fsgan")), "{:?}", left_out.skipped);
     assert_eq!(left_out.tables[0].rows.len(), 1);
+    // Trained with self-blended faces: apart, on the same videos.
+    let table = |name: &str| left_out.tables.iter().find(|table| table.name == name).unwrap();
+    assert_eq!(table("left_out_self_blends").rows.len(), 1);
+    assert_eq!(table("left_out_self_blends").rows[0][2], table("left_out").rows[0][2], "as many unseen fakes");
+    assert_eq!(table("self_blends").rows.len(), 1);
+    assert!(left_out.charts.iter().any(|chart| chart.name == "caught_self_blends"));
     let ablation = &found[4];
     assert_eq!(ablation.tables[0].rows.len(), 6);
     let names: Vec<&str> = ablation.charts.iter().map(|chart| chart.name.as_str()).collect();

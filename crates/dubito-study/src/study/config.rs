@@ -304,6 +304,8 @@ pub struct ExperimentConfig {
     /// Generators left out together, or `each` for one family after another; experiments that ask for one training leave out
     /// the first list.
     pub leave_out: Option<LeaveOut>,
+    /// Whether every training with a family left out is done again with self-blended faces among the fakes.
+    pub self_blends: Option<bool>,
     /// Posterior samples: several of them for an ablation.
     pub samples: Vec<u32>,
     /// Dropout rates of posterior samples.

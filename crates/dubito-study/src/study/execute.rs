@@ -273,10 +273,11 @@ impl Doing<'_> {
                 let rows = relative_to(rows, dir);
                 Ok(manifest::write(&dir.join("manifest.parquet"), &rows, &how().to_string())?)
             }
-            Action::Train { config, task, leave_out, turned } => {
+            Action::Train { config, task, leave_out, turned, .. } => {
                 let mut rows = clips_in(&need(0))?;
                 turn_labels(&mut rows, *turned, config.seed)?;
-                let lesson = Lesson::of(&rows, &self.classes_of(plan, step.needs[0])?, task, leave_out)?;
+                let classes = self.classes_of(plan, step.needs[0], id)?;
+                let lesson = Lesson::of(&rows, &classes, task, leave_out)?;
                 let options = TrainOptions { config: (**config).clone(), device: self.config.device.clone() };
                 train_rounds(&rows, &need(0), dir, &options, &lesson, None, bar, progress).map(drop)
             }
@@ -298,7 +299,7 @@ impl Doing<'_> {
             }
             Action::Convert { inference, epochs, seed } => {
                 let rows = clips_in(&need(1))?;
-                let classes = self.classes_of(plan, step.needs[1])?;
+                let classes = self.classes_of(plan, step.needs[1], step.needs[0])?;
                 let clips = TrainedClips { rows: &rows, store: &need(1), classes: &classes };
                 let options = ConvertOptions {
                     inference: inference.clone(),
@@ -364,8 +365,12 @@ impl Doing<'_> {
         Tools { ffmpeg: None, ..self.tools.clone() }
     }
 
-    /// The class list of the data set that clips are of.
-    fn classes_of(&self, plan: &Plan, clips: StepId) -> Result<ClassList, StudyError> {
+    /// The class list of the data set that clips are of, for the training `trained` on them.
+    fn classes_of(&self, plan: &Plan, clips: StepId, trained: StepId) -> Result<ClassList, StudyError> {
+        if matches!(plan.steps[trained].action, Action::Train { self_blends: true, .. }) {
+            // These are forged here, and go by the program's list.
+            return Ok(ClassList::default().without_resemblance());
+        }
         let Action::Extract { manifest, .. } = &plan.steps[clips].action else { return Ok(ClassList::default()) };
         let data = self.config.data.values().find(|data| data.manifest.is_some() && data.manifest == *manifest);
         let list = data.and_then(|data| data.classes.as_deref());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use dubito_data::classes::ClassList;
-use dubito_data::forge::DATASET;
+use dubito_data::forge::{DATASET, Generator};
 use dubito_data::manifest::{self, Label, Row};
 use dubito_nn::TrainConfig;
 
@@ -33,6 +33,8 @@ pub(crate) struct Ask {
     pub(crate) samples: u32,
     /// Share of labels that are turned before training.
     pub(crate) turned: f32,
+    /// Whether self-blended faces stay in training, though they resemble whatever is left out.
+    pub(crate) self_blends: bool,
     /// What is changed in the detector's recipe.
     pub(crate) recipe: Vec<Change>,
     /// The clips that it looks at: the detector's, or a view of [`Planner::of_frames`].
@@ -238,6 +240,18 @@ impl Planner<'_> {
         self.forged_otherwise(name, &format!("at crf {crf}"), |forge| (forge.crf, forge.raw) = (crf, false))
     }
 
+    /// A data set like this one, with self-blended faces among its fakes.
+    ///
+    /// # Errors
+    /// Its videos are forged already.
+    pub(crate) fn with_self_blends(&mut self, name: &str) -> Result<String, StudyError> {
+        self.forged_otherwise(name, "with self-blends", |forge| {
+            if !forge.generators.contains(&Generator::SelfBlended) {
+                forge.generators.push(Generator::SelfBlended);
+            }
+        })
+    }
+
     /// A view like the one that is asked for, with another number of frames of each video.
     ///
     /// # Errors
@@ -390,6 +404,7 @@ impl Planner<'_> {
                 task: ask.task.clone(),
                 leave_out: ask.leave_out.clone(),
                 turned: ask.turned,
+                self_blends: ask.self_blends,
             };
             planner.plan.add(title, action, vec![clips], size, seconds)
         };
@@ -523,6 +538,7 @@ impl Planner<'_> {
             seed: 0,
             samples: self.config.samples,
             turned: 0.0,
+            self_blends: false,
             recipe: Vec::new(),
             view: self.config.detector[detector].clips.clone(),
             setting: String::new(),
@@ -661,6 +677,38 @@ mod tests {
         let cut: Vec<&str> =
             plan.steps.iter().filter(|s| s.action.name() == "extract").map(|step| step.title.as_str()).collect();
         assert!(cut.contains(&"extract a crops of 2 frames"), "{cut:?}");
+    }
+
+    #[test]
+    fn self_blends_are_trained_with_and_not_tested_on() {
+        let text = BASE.to_owned()
+            + "[experiment.leave_one_out]\nleave_out = [[\"faceswap\"], [\"wav2lip\"]]\nself_blends = true\n";
+        let plan = plan(&config(&text), false).unwrap();
+        let id = *plan.experiments[0].1.as_ref().unwrap();
+        let Action::Section { roles, .. } = &plan.steps[id].action else { panic!() };
+        let said: Vec<(&str, &str, &str)> =
+            roles.iter().map(|role| (role.left_out[0].as_str(), role.setting.as_str(), role.test.as_str())).collect();
+        let blends = "with self-blends";
+        assert_eq!(
+            said,
+            [("faceswap", "", "a"), ("wav2lip", "", "a"), ("faceswap", blends, "a"), ("wav2lip", blends, "a")]
+        );
+        let with_blends = plan.steps.iter().filter(|step| match &step.action {
+            Action::Train { self_blends, .. } => {
+                // The clips of the other forge.
+                let clips = &plan.steps[step.needs[0]];
+                let forge = &plan.steps[clips.needs[0]].action;
+                let Action::Forge { options, .. } = forge else { panic!() };
+                assert_eq!(options.generators.contains(&Generator::SelfBlended), *self_blends);
+                *self_blends
+            }
+            Action::Predict { others, .. } => {
+                assert!(!others, "each person is judged by the run that did not learn from them");
+                false
+            }
+            _ => false,
+        });
+        assert_eq!(with_blends.count(), 2);
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub enum Action {
         leave_out: Vec<String>,
         /// Share of the videos whose label is turned before training.
         turned: f32,
+        /// Whether self-blended faces stay, though they resemble whatever is left out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        self_blends: bool,
     },
     /// The same runs, their samples drawn by another dropout. Needs runs.
     Dropout {
