@@ -121,6 +121,18 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     assert!(ablation.skipped.iter().any(|why| why.contains("signal.omega = 32")), "{:?}", ablation.skipped);
     assert!(out.join("report.html").is_file());
 
+    // What is to be said of the videos is kept by the steps that forged them, and said once.
+    let forges = plan.steps.iter().filter(|step| step.title.starts_with("forge"));
+    let kept: Vec<_> = forges.map(|step| out.join(&step.folder).join("warnings.json")).collect();
+    assert_eq!(kept.len(), 3, "as it is, with another quantiser, with self-blends");
+    assert!(kept.iter().all(|path| path.is_file()) && study::warnings(&plan, &out).is_empty());
+    for path in &kept {
+        std::fs::write(path, r#"["a.mp4 shows the same frames as b.mp4"]"#).unwrap();
+    }
+    assert_eq!(study::warnings(&plan, &out), ["a.mp4 shows the same frames as b.mp4"]);
+    sections(&config, &plan, &out);
+    assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("a.mp4 shows the same frames"));
+
     // Again: nothing is done twice, what failed is tried anew.
     let again = run(&config, &plan, &out, None);
     assert_eq!((again.done, again.kept), (0, outcome.done));

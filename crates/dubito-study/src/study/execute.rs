@@ -30,6 +30,8 @@ use crate::simulate::simulate;
 use crate::train::{TrainOptions, train_rounds};
 use crate::{Lesson, StudyError};
 
+/// What the user should know of the videos that were forged: a list of sentences in the folder of that step.
+pub(crate) const WARNINGS: &str = "warnings.json";
 /// How often a step is tried.
 const TRIES: u32 = 2;
 /// How long another shard may be silent before it counts as gone.
@@ -261,6 +263,7 @@ impl Doing<'_> {
                     None => (need(0), self.embedded()),
                 };
                 let folder = identities::index(&faces, &tools)?;
+                write_json(&dir.join(WARNINGS), &folder.warnings)?;
                 let rows = forge(&folder, dir, options, &tools, &FaceModels::cpu()?, &data_progress(bar, progress))?;
                 Ok(manifest::write(&dir.join("manifest.parquet"), &rows, &how().to_string())?)
             }
