@@ -359,11 +359,11 @@ mod tests {
             (words.collect::<Vec<_>>(), shades, drawn.ends)
         };
         let (words, shades, ends) = shown(Scale::Common(None));
-        assert_eq!(words, ["0.20 0.50 0.90", "0.0002 0.0005 0.0009", "0.00 0.00 0.00"]);
+        assert_eq!(words, ["0.20 0.50 0.90", "0.00020 0.00050 0.00090", "0.00 0.00 0.00"]);
         assert!(shades[0][2] == 1.0 && shades[1].iter().all(|shade| *shade < 0.01));
         assert_eq!(ends, Some(("0.00".into(), "0.90".into())));
         let (words, shades, ends) = shown(Scale::ByRow);
-        assert_eq!(words[..2], ["0.20 0.50 0.90", "0.0002 0.0005 0.0009"]);
+        assert_eq!(words[..2], ["0.20 0.50 0.90", "0.00020 0.00050 0.00090"]);
         assert_eq!((shades[1][0], shades[1][2], shades[2][0]), (0.0, 1.0, 0.5));
         assert_eq!(ends, Some(("smallest in its row".into(), "largest in its row".into())));
     }

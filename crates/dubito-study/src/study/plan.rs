@@ -276,10 +276,12 @@ impl Planner<'_> {
                 "name a detector whose clips are cut by `uniform` or `every:STEP`",
             );
         }
-        if data.manifest.is_none() && data.forge.frames < frames {
+        let simulated = data.simulate.as_ref().map(|people| people.frames.div_ceil(data.forge.every));
+        let most = simulated.unwrap_or(usize::MAX).min(data.forge.frames);
+        if data.manifest.is_none() && most < frames {
             return bad(
-                format!("the forged videos have {} frames, fewer than {frames}", data.forge.frames),
-                "raise the `frames` of the data set's `forge`",
+                format!("the forged videos have {most} frames, fewer than {frames}"),
+                "raise the `frames` of the data set's `forge` (and of the simulated people)",
             );
         }
         let view = format!("{} of {frames} frames", ask.view);
@@ -644,7 +646,7 @@ mod tests {
 
     #[test]
     fn an_ablation_changes_one_thing_at_a_time() {
-        let text = BASE.to_owned()
+        let text = BASE.replace("[detector.d]", "forge = { every = 1 }\n[detector.d]")
             + "[detector.p]\nrecipe = \"fakecatcher\"\nclips = \"w\"\n[data.a.clips.w]\nsampling = \"windows:1x144\"\n\
                [experiment.ablation]\nframes = [2, 4, 9]\ncrf = [36]\n\
                recipe = { dropout = [0.1], \"signal.omega\" = [64], \"signal.alpha\" = [5] }\n";
@@ -665,7 +667,7 @@ mod tests {
         assert!(why("p", "signal.alpha = 5").contains("kind ppg has no `alpha`"));
         assert!(why("p", "frames = 2").contains("128 consecutive frames"));
         assert!(why("d", "frames = 9").contains("have 4 frames"));
-        assert_eq!(absent.len(), 6, "{absent:?}");
+        assert_eq!(absent.len(), 7, "{absent:?}");
         // What differs is trained apart, from the same videos unless it is those that change.
         let count = |name: &str| plan.steps.iter().filter(|step| step.action.name() == name).count();
         assert_eq!((count("forge"), count("train"), count("predict")), (2, 7, 7));
