@@ -236,6 +236,13 @@ impl ClassList {
         self.families(dataset, generator).contains(family) || (resembles && blends && generator != REAL)
     }
 
+    /// The list in which no generator resembles others: self-blended images are a family of their own, which stays in
+    /// training whatever else is left out.
+    pub fn without_resemblance(mut self) -> Self {
+        self.generators.iter_mut().for_each(|generator| generator.resembles = None);
+        self
+    }
+
     /// The tasks.
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
@@ -322,6 +329,9 @@ mod tests {
         ] {
             assert_eq!(list.gives_away("forged", generator, family), given_away, "{generator}, {family}");
         }
+        let apart = list.without_resemblance();
+        assert!(!apart.gives_away("forged", "self-blended", "autoencoder-swap"));
+        assert!(apart.gives_away("forged", "fsgan-wav2lip", "lip-sync"));
     }
 
     #[test]

@@ -168,6 +168,7 @@ fn matrix() -> Section {
                 columns,
                 what: "mean epistemic uncertainty, nats".into(),
                 ends: None,
+                by_row: false,
             },
         }],
         meaning: vec!["Made-up numbers mean nothing.".into()],
@@ -228,6 +229,7 @@ fn source_detection() -> Section {
                     values: confusion.collect(),
                     what: "fake videos".into(),
                     ends: None,
+                    by_row: false,
                 },
             },
         ],
@@ -413,6 +415,7 @@ fn extremes() -> Section {
                 values: table(12, 20, 1.0),
                 what: "change of accuracy".into(),
                 ends: None,
+                by_row: false,
             },
         ),
         chart(
@@ -426,6 +429,7 @@ fn extremes() -> Section {
                 ],
                 what: long.repeat(3),
                 ends: Some([0.0, 1.0]),
+                by_row: false,
             },
         ),
         chart(
@@ -436,6 +440,7 @@ fn extremes() -> Section {
                 values: vec![vec![Estimate::point(0.25)]],
                 what: "one".into(),
                 ends: None,
+                by_row: false,
             },
         ),
         chart(
@@ -449,6 +454,24 @@ fn extremes() -> Section {
                 ],
                 what: "wide range".into(),
                 ends: None,
+                by_row: false,
+            },
+        ),
+        chart(
+            "matrix_each_row_on_its_scale",
+            ChartKind::Matrix {
+                rows: vec![
+                    "resnet18 mc_dropout".into(),
+                    "resnet18 variational".into(),
+                    "mobilenet_v2 mc_dropout".into(),
+                ],
+                columns: names(6, "generator"),
+                values: [0.06, 0.0004, 0.003]
+                    .map(|size| (0..6).map(|i| share(size * (1.0 + f64::from(i)) / 6.0, size / 9.0)).collect())
+                    .into(),
+                what: "epistemic uncertainty (nats)".into(),
+                ends: None,
+                by_row: true,
             },
         ),
         chart(
@@ -459,6 +482,7 @@ fn extremes() -> Section {
                 values: vec![],
                 what: "nothing".into(),
                 ends: None,
+                by_row: false,
             },
         ),
         chart(
@@ -469,6 +493,7 @@ fn extremes() -> Section {
                 values: vec![],
                 what: "nothing".into(),
                 ends: None,
+                by_row: false,
             },
         ),
         chart(

@@ -51,8 +51,9 @@ impl Chart {
     pub fn draw(&self, name: &str, folder: &Path) -> Result<Figure, ReportError> {
         fonts().map_err(|problem| ReportError::Figure { figure: name.into(), problem })?;
         let mut figure = match &self.kind {
-            ChartKind::Matrix { rows, columns, values, what, ends } => {
-                self.sketched(name, &matrix::Matrix::new(rows, columns, values, what, *ends))?
+            ChartKind::Matrix { rows, columns, values, what, ends, by_row } => {
+                let scale = if *by_row { matrix::Scale::ByRow } else { matrix::Scale::Common(*ends) };
+                self.sketched(name, &matrix::Matrix::new(rows, columns, values, what, scale))?
             }
             ChartKind::Dots { rows, series, x, reference } => {
                 self.sketched(name, &dots::Dots::new(rows, series, x, reference.as_ref()))?
@@ -154,9 +155,10 @@ impl Chart {
         };
         let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
         let what = match &self.kind {
-            ChartKind::Matrix { rows, columns, values, what, .. } => format!(
-                "Matrix of {what}: {}. Rows: {}. Columns: {}.",
+            ChartKind::Matrix { rows, columns, values, what, by_row, .. } => format!(
+                "Matrix of {what}: {}{}. Rows: {}. Columns: {}.",
                 range(&mut values.iter().flatten()),
+                if *by_row { "; each row is shaded from its own smallest to its own largest number" } else { "" },
                 names(&mut rows.iter().map(String::as_str)),
                 names(&mut columns.iter().map(String::as_str))
             ),

@@ -137,6 +137,10 @@ pub enum ChartKind {
         /// Numbers of the lightest and the darkest shade, where they are not the smallest and the largest.
         #[serde(default)]
         ends: Option<[f64; 2]>,
+        /// Whether each row has a scale of its own, from its smallest to its largest number, instead of `ends`: for rows that
+        /// differ by orders of magnitude.
+        #[serde(default)]
+        by_row: bool,
     },
     /// For each row one mark a series, with its interval: what a forest plot shows.
     Dots {
@@ -178,6 +182,15 @@ pub enum ChartKind {
         /// What stands above each, and its file as seen from the section's own folder.
         tiles: Vec<(String, String)>,
     },
+}
+
+/// Whether the largest numbers (in size) of two rows of a matrix differ tenfold or more, so that on one scale most rows would
+/// have one shade. Rows of zeros, or without numbers, don't count.
+pub fn far_apart(rows: &[Vec<Estimate>]) -> bool {
+    let largest = |row: &Vec<Estimate>| row.iter().filter_map(|e| e.value).map(f64::abs).fold(0.0, f64::max);
+    let largest: Vec<f64> = rows.iter().map(largest).filter(|largest| *largest > 0.0).collect();
+    let (low, high) = largest.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(*v), high.max(*v)));
+    high >= 10.0 * low
 }
 
 /// A panel of lines.

@@ -102,6 +102,7 @@ fn matrix() -> ChartKind {
         values: vec![vec![estimate(0.2), estimate(0.5), gap()], vec![estimate(0.9), estimate(0.35)]],
         what: "mean epistemic uncertainty, nats".into(),
         ends: None,
+        by_row: false,
     }
 }
 
@@ -185,13 +186,21 @@ fn hard_data_are_drawn() {
     let rows: Vec<String> = (0..40).map(|i| format!("{long} {i}")).collect();
     let wide = |x: i32| 10f64.powi(x);
     let hard = [
-        ChartKind::Matrix { rows: vec![], columns: vec![], values: vec![], what: String::new(), ends: None },
+        ChartKind::Matrix {
+            rows: vec![],
+            columns: vec![],
+            values: vec![],
+            what: String::new(),
+            ends: None,
+            by_row: false,
+        },
         ChartKind::Matrix {
             rows: rows[..12].to_vec(),
             columns: rows[..20].to_vec(),
             values: (0..12).map(|row| (0..20).map(|column| Estimate::point(-wide(row - column))).collect()).collect(),
             what: long.repeat(4),
             ends: Some([0.0, 1.0]),
+            by_row: false,
         },
         ChartKind::Matrix {
             rows: rows[..1].to_vec(),
@@ -199,6 +208,7 @@ fn hard_data_are_drawn() {
             values: vec![vec![Estimate::point(f64::NAN)]],
             what: "NaN".into(),
             ends: Some([f64::NAN, 1.0]),
+            by_row: false,
         },
         ChartKind::Dots { rows: vec![], series: vec![], x: axis(""), reference: None },
         ChartKind::Dots {

@@ -237,6 +237,7 @@ fn a_long_figure_shows_its_first_rows_and_names_the_file_of_all() {
         values: vec![vec![Estimate::point(0.5); 20]; 12],
         what: "share".into(),
         ends: None,
+        by_row: false,
     };
     let (folder, page) = written(&report(vec![long], "word"));
     assert!(

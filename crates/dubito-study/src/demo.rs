@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use dubito_data::identities;
 use dubito_data::manifest::{self, Row};
 use dubito_media::Tools;
 use dubito_report::evaluate::Options;
@@ -52,10 +51,6 @@ pub fn demo(
     on_progress: OnProgress,
 ) -> Result<Demo, StudyError> {
     let DemoOptions { faces, out, seed } = options;
-    let warnings = match faces {
-        Some(faces) => identities::index(faces, tools)?.warnings,
-        None => Vec::new(),
-    };
     let config = config(options)?;
     let plan = study::plan(&config, false)?;
     // Simulated people are the same everywhere: only what is built in is used.
@@ -91,7 +86,7 @@ pub fn demo(
     let title = "What this detector can be believed for";
     let metrics = crate::report::report(&[written], &rows, Some(&store), title, how, &left, out, &bootstrap(*seed))?;
     on_progress(&Progress { step, done: 1, total: 1, item: "report.html".into() });
-    Ok(Demo { metrics, warnings })
+    Ok(Demo { metrics, warnings: study::warnings(&plan, out) })
 }
 
 /// The study's file, with the user's folder and seed.

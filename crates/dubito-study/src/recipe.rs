@@ -103,11 +103,7 @@ pub fn read(name: &str, changes: &[Change]) -> Result<TrainConfig, StudyError> {
     check_keys(&table).map_err(|(message, hint)| bad(message, hint))?;
     let mut said = Vec::new();
     for (key, value) in changes {
-        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-        if !is_key(section, name) {
-            let (message, hint) = unknown(section, name);
-            return Err(StudyError::Input { message, hint });
-        }
+        let (section, name) = known_key(key)?;
         let part = match section {
             "" => &mut table,
             section => match table.entry(section).or_insert_with(|| Value::Table(Table::new())) {
@@ -237,6 +233,19 @@ fn read_file(name: &str) -> Result<String, StudyError> {
         return Err(bad("is empty"));
     }
     String::from_utf8(bytes).map_err(|e| bad(&format!("is not UTF-8 text (byte {})", e.utf8_error().valid_up_to())))
+}
+
+/// Section and name of a key as `loss.focal`.
+///
+/// # Errors
+/// There is no such key.
+pub(crate) fn known_key(key: &str) -> Result<(&str, &str), StudyError> {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    if is_key(section, name) {
+        return Ok((section, name));
+    }
+    let (message, hint) = unknown(section, name);
+    Err(StudyError::Input { message, hint })
 }
 
 fn is_key(section: &str, key: &str) -> bool {

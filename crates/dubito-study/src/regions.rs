@@ -7,7 +7,7 @@ use dubito_data::clip::Clip;
 use dubito_data::manifest::{Row, Status};
 use dubito_face::{Region, region_mask};
 use dubito_nn::{Quantity, blur_plane};
-use dubito_report::section::{Chart, ChartKind, Section, Source, Table, Value};
+use dubito_report::section::{Chart, ChartKind, Section, Source, Table, Value, far_apart};
 use dubito_stats::{Bootstrap, Estimate};
 use serde::{Deserialize, Serialize};
 
@@ -296,7 +296,7 @@ fn section(
             rows,
         });
         for (way, matrix) in Way::ALL.into_iter().zip(matrices) {
-            let (names, values) = matrix.into_iter().unzip();
+            let (names, values): (Vec<String>, Vec<Vec<Estimate>>) = matrix.into_iter().unzip();
             charts.push(Chart {
                 name: format!("regions_{}_{}", quantity.name(), way.name()),
                 title: format!("{}: {}", quantity.in_words(), way.name().replace('_', " ")),
@@ -304,6 +304,7 @@ fn section(
                 kind: ChartKind::Matrix {
                     rows: names,
                     columns: Region::GROUPS.iter().map(|(name, _)| (*name).to_owned()).collect(),
+                    by_row: far_apart(&values),
                     values,
                     what: if way == Way::Pooled {
                         "times the crop's mean".into()

@@ -74,7 +74,8 @@ fn make_folder(common: &Common) -> Result<(), StudyError> {
     std::fs::create_dir_all(&common.out).map_err(StudyError::io(&common.out))
 }
 
-fn warn(warnings: &[String]) {
+/// Says what the user should know, on stderr.
+pub fn warn(warnings: &[String]) {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }

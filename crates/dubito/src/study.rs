@@ -12,6 +12,7 @@ use dubito_study::study::{self, Doing, Plan, Planned, StudyConfig};
 use serde_json::json;
 
 use crate::args::Common;
+use crate::commands::warn;
 use crate::progress::Display;
 
 /// `study`
@@ -97,6 +98,7 @@ pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
             };
             let outcome = doing.run(&plan)?;
             display.finish();
+            warn(&study::warnings(&plan, &which.common.out));
             for (title, error) in &outcome.failed {
                 eprintln!("failed: {title}: {error}");
             }

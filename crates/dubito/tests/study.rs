@@ -33,8 +33,15 @@ method = "laplace"
 
 [experiment.multiclass]
 
+[experiment.ablation]
+detectors = ["small"]
+recipe = { dropout = [0.1, 0.4], "signal.omega" = [32] }
+frames = [2, 4]
+crf = [23, 40]
+
 [experiment.leave_one_out]
 leave_out = [["wav2lip"], ["fsgan"]]
+self_blends = true
 "#;
 
 fn open(folder: &Path, changes: &[&str]) -> (StudyConfig, Plan) {
@@ -83,7 +90,7 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     assert!(outcome.failed.iter().all(|(title, _)| title.contains("fsgan")), "{:?}", outcome.failed);
     let found = sections(&config, &plan, &out);
     let names: Vec<&str> = found.iter().map(|section| section.name.as_str()).collect();
-    assert_eq!(names, ["binary", "multiclass", "leave_one_out", "inference"]);
+    assert_eq!(names, ["binary", "multiclass", "leave_one_out", "inference", "ablation"]);
     for section in &found {
         assert!(
             !section.findings.is_empty() && !section.tables.is_empty() && !section.charts.is_empty(),
@@ -98,7 +105,33 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     let left_out = &found[2];
     assert!(left_out.skipped.iter().any(|why| why.contains("fsgan")), "{:?}", left_out.skipped);
     assert_eq!(left_out.tables[0].rows.len(), 1);
+    // Trained with self-blended faces: apart, on the same videos.
+    let table = |name: &str| left_out.tables.iter().find(|table| table.name == name).unwrap();
+    assert_eq!(table("left_out_self_blends").rows.len(), 1);
+    assert_eq!(table("left_out_self_blends").rows[0][2], table("left_out").rows[0][2], "as many unseen fakes");
+    assert_eq!(table("self_blends").rows.len(), 1);
+    assert!(left_out.charts.iter().any(|chart| chart.name == "caught_self_blends"));
+    let ablation = &found[4];
+    assert_eq!(ablation.tables[0].rows.len(), 6);
+    let names: Vec<&str> = ablation.charts.iter().map(|chart| chart.name.as_str()).collect();
+    for name in ["dropout_auroc", "frames_epistemic", "crf_total"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    assert!(ablation.findings.iter().any(|said| said.starts_with("crf from 23 to 40: the AUROC of small")));
+    assert!(ablation.skipped.iter().any(|why| why.contains("signal.omega = 32")), "{:?}", ablation.skipped);
     assert!(out.join("report.html").is_file());
+
+    // What is to be said of the videos is kept by the steps that forged them, and said once.
+    let forges = plan.steps.iter().filter(|step| step.title.starts_with("forge"));
+    let kept: Vec<_> = forges.map(|step| out.join(&step.folder).join("warnings.json")).collect();
+    assert_eq!(kept.len(), 3, "as it is, with another quantiser, with self-blends");
+    assert!(kept.iter().all(|path| path.is_file()) && study::warnings(&plan, &out).is_empty());
+    for path in &kept {
+        std::fs::write(path, r#"["a.mp4 shows the same frames as b.mp4"]"#).unwrap();
+    }
+    assert_eq!(study::warnings(&plan, &out), ["a.mp4 shows the same frames as b.mp4"]);
+    sections(&config, &plan, &out);
+    assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("a.mp4 shows the same frames"));
 
     // Again: nothing is done twice, what failed is tried anew.
     let again = run(&config, &plan, &out, None);

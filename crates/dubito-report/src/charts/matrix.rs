@@ -18,6 +18,15 @@ pub(super) fn cell(values: &[Vec<Estimate>], row: usize, column: usize) -> Estim
     values.get(row).and_then(|row| row.get(column)).cloned().unwrap_or_else(not_given)
 }
 
+/// What the lightest and the darkest shade stand for.
+#[derive(Clone, Copy)]
+pub(super) enum Scale {
+    /// In every row the same: these numbers, or the smallest and the largest of all.
+    Common(Option<[f64; 2]>),
+    /// In each row its own smallest and largest number.
+    ByRow,
+}
+
 pub(super) struct Matrix {
     /// What the numbers are, in lines.
     what: Vec<String>,
@@ -25,7 +34,7 @@ pub(super) struct Matrix {
     rows: Vec<Vec<String>>,
     columns: Heads,
     cells: Vec<Vec<Cell>>,
-    /// Numbers of the lightest and the darkest shade in words; none where there is one shade or no number.
+    /// What the lightest and the darkest shade are, in words; none where there is one shade or no number.
     ends: Option<(String, String)>,
     undefined: bool,
     /// Room for the names of rows, and size of a cell.
@@ -55,19 +64,20 @@ struct Cell {
 const NUMBER: Font = Font { size: 13.0, color: INK, bold: false };
 
 impl Matrix {
-    pub fn new(
-        rows: &[String],
-        columns: &[String],
-        values: &[Vec<Estimate>],
-        what: &str,
-        ends: Option<[f64; 2]>,
-    ) -> Self {
+    pub fn new(rows: &[String], columns: &[String], values: &[Vec<Estimate>], what: &str, scale: Scale) -> Self {
         let all: Vec<Vec<Estimate>> =
             (0..rows.len()).map(|row| (0..columns.len()).map(|column| cell(values, row, column)).collect()).collect();
         let known: Vec<f64> = all.iter().flatten().filter_map(defined).collect();
-        let (low, high) = (known.iter().copied().reduce(f64::min), known.iter().copied().reduce(f64::max));
-        let ends = ends.filter(|[a, b]| a.is_finite() && b.is_finite());
-        let ends = ends.map(|[a, b]| (a.min(b), a.max(b))).or_else(|| low.zip(high));
+        let known_in = |row: usize| -> Vec<f64> { all[row].iter().filter_map(defined).collect() };
+        let given = match scale {
+            Scale::Common(ends) => ends.filter(|[a, b]| a.is_finite() && b.is_finite()),
+            Scale::ByRow => None,
+        };
+        let common = given.map(|[a, b]| (a.min(b), a.max(b))).or_else(|| span(&known));
+        let ends = |row: usize| match scale {
+            Scale::Common(_) => common,
+            Scale::ByRow => span(&known_in(row)),
+        };
 
         let names: Vec<String> = rows.iter().map(|row| clean(row)).collect();
         let longest = names.iter().map(|name| NAME.width(name)).fold(0.0, f64::max);
@@ -76,28 +86,43 @@ impl Matrix {
         let width = (room / columns.len().max(1) as f64).min(130.0);
         let columns = Heads::new(columns, width);
 
-        let mut places = decimals(&known);
-        let widest = |places: usize| -> f64 {
-            known.iter().map(|value| NUMBER.width(&short(*value, places))).fold(1.0, f64::max)
+        let widest = |values: &[f64], places: usize| -> f64 {
+            values.iter().map(|value| NUMBER.width(&short(*value, places))).fold(1.0, f64::max)
         };
-        while places > 0 && 9.0 / NUMBER.size * widest(places) > width - 4.0 {
-            places -= 1;
-        }
-        let figures = NUMBER.size.min(NUMBER.size * (width - 6.0) / widest(places)).max(6.0);
-        let between = |estimate: &Estimate| {
+        // As many as stand in a cell.
+        let fitting = |values: &[f64], places: usize| {
+            let fits = |places: &usize| 9.0 / NUMBER.size * widest(values, *places) <= width - 4.0;
+            (0..=places).rev().find(fits).unwrap_or(0)
+        };
+        let places = fitting(&known, decimals(&known));
+        let in_row: Vec<usize> = (0..all.len())
+            .map(|row| {
+                let known = known_in(row);
+                let unread = known.iter().any(|v| *v != 0.0) && known.iter().all(|v| is_zero(&short(*v, places)));
+                if matches!(scale, Scale::ByRow) || unread { fitting(&known, decimals(&known)) } else { places }
+            })
+            .collect();
+        let widest = in_row.iter().enumerate().map(|(row, &places)| widest(&known_in(row), places)).fold(1.0, f64::max);
+        let figures = NUMBER.size.min(NUMBER.size * (width - 6.0) / widest).max(6.0);
+        let between = |estimate: &Estimate, places: usize| {
             let (low, high) = interval(estimate)?;
             let between = if low < 0.0 { " to " } else { "–" };
             Some(format!("{}{between}{}", short(low, places), short(high, places)))
         };
         let small = SMALL.sized(10.0);
-        let intervals: Vec<String> = all.iter().flatten().filter_map(between).collect();
+        let intervals: Vec<String> = all
+            .iter()
+            .zip(&in_row)
+            .flat_map(|(row, &places)| row.iter().filter_map(move |estimate| between(estimate, places)))
+            .collect();
         let shows = !intervals.is_empty() && intervals.iter().all(|words| small.width(words) <= width - 6.0);
-        let cells = all.iter().map(|row| {
+        let cells = all.iter().enumerate().map(|(number, row)| {
+            let (places, ends) = (in_row[number], ends(number));
             let cell = |estimate: &Estimate| match (defined(estimate), ends) {
                 (Some(value), Some((low, high))) => Cell {
                     shade: Some(if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.5 }),
                     value: short(value, places),
-                    interval: if shows { between(estimate).unwrap_or_default() } else { String::new() },
+                    interval: if shows { between(estimate, places).unwrap_or_default() } else { String::new() },
                 },
                 _ => Cell { shade: None, value: "–".into(), interval: String::new() },
             };
@@ -110,9 +135,14 @@ impl Matrix {
             rows: names.iter().map(|name| NAME.wrapped(name, 230.0, 2)).collect(),
             columns,
             cells: cells.collect(),
-            ends: ends
-                .filter(|ends| !known.is_empty() && ends.0 < ends.1)
-                .map(|(low, high)| (short(low, places), short(high, places))),
+            ends: match scale {
+                Scale::Common(_) => common
+                    .filter(|ends| !known.is_empty() && ends.0 < ends.1)
+                    .map(|(low, high)| (short(low, places), short(high, places))),
+                Scale::ByRow => (0..all.len())
+                    .any(|row| ends(row).is_some_and(|ends| ends.0 < ends.1))
+                    .then(|| ("smallest in its row".into(), "largest in its row".into())),
+            },
             undefined: !reasons.is_empty(),
             left,
             width,
@@ -236,6 +266,16 @@ impl Sketch for Matrix {
     }
 }
 
+/// The smallest and the largest of some numbers.
+fn span(values: &[f64]) -> Option<(f64, f64)> {
+    values.iter().copied().reduce(f64::min).zip(values.iter().copied().reduce(f64::max))
+}
+
+/// Whether a number reads as 0.
+fn is_zero(words: &str) -> bool {
+    words.bytes().all(|b| matches!(b, b'0' | b'.'))
+}
+
 /// Decimals that tell the numbers of a matrix apart.
 fn decimals(values: &[f64]) -> usize {
     if values.iter().all(|value| value.fract() == 0.0) {
@@ -255,8 +295,10 @@ fn short(value: f64, places: usize) -> String {
         size if size >= 1e6 || (places >= 6 && size > 0.0 && size < 1e-4) => format!("{value:.1e}"),
         _ => format!("{:.places$}", value),
     };
-    let zero = words.starts_with('-') && words.bytes().all(|b| matches!(b, b'-' | b'0' | b'.'));
-    if zero { words.replace('-', "") } else { words.replace('-', "−") }
+    match words.strip_prefix('-').filter(|rest| is_zero(rest)) {
+        Some(zero) => zero.to_owned(),
+        None => words.replace('-', "−"),
+    }
 }
 
 fn shaded(shade: f64) -> RGBColor {
@@ -302,5 +344,27 @@ mod tests {
         assert_eq!(short(-0.001, 2), "0.00");
         assert_eq!(short(-0.31, 2), "−0.31");
         assert_eq!(short(12_345_678.0, 0), "1.2e7");
+    }
+
+    #[test]
+    fn a_row_of_small_numbers_reads_and_may_have_its_own_scale() {
+        let names = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
+        let row = |scale: f64| [0.2, 0.5, 0.9].map(|v| Estimate::point(scale * v)).to_vec();
+        let values = [row(1.0), row(0.001), vec![Estimate::point(0.0); 3]];
+        let shown = |scale: Scale| {
+            let drawn = Matrix::new(&names(3), &names(3), &values, "nats", scale);
+            let words = drawn.cells.iter().map(|row| row.iter().map(|c| c.value.clone()).collect::<Vec<_>>().join(" "));
+            let shades: Vec<Vec<f64>> =
+                drawn.cells.iter().map(|row| row.iter().map(|cell| cell.shade.unwrap_or(-1.0)).collect()).collect();
+            (words.collect::<Vec<_>>(), shades, drawn.ends)
+        };
+        let (words, shades, ends) = shown(Scale::Common(None));
+        assert_eq!(words, ["0.20 0.50 0.90", "0.00020 0.00050 0.00090", "0.00 0.00 0.00"]);
+        assert!(shades[0][2] == 1.0 && shades[1].iter().all(|shade| *shade < 0.01));
+        assert_eq!(ends, Some(("0.00".into(), "0.90".into())));
+        let (words, shades, ends) = shown(Scale::ByRow);
+        assert_eq!(words[..2], ["0.20 0.50 0.90", "0.00020 0.00050 0.00090"]);
+        assert_eq!((shades[1][0], shades[1][2], shades[2][0]), (0.0, 1.0, 0.5));
+        assert_eq!(ends, Some(("smallest in its row".into(), "largest in its row".into())));
     }
 }

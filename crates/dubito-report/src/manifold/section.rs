@@ -359,6 +359,7 @@ fn confusion(section: &mut Section, fakes: &Fakes, answers: &[Answer]) {
                 values: counts.iter().map(share).collect(),
                 what: "share of the row's fakes".into(),
                 ends: Some([0.0, 1.0]),
+                by_row: false,
             },
         });
         let mut columns = vec!["generator".to_owned()];
@@ -623,6 +624,7 @@ fn over_detectors(section: &mut Section, fakes: &Fakes, options: &ManifoldOption
                 values,
                 what: "balanced accuracy".into(),
                 ends: None,
+                by_row: false,
             },
         });
     }

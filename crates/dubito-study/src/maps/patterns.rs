@@ -2,14 +2,13 @@
 
 use dubito_nn::rng::{Purpose, Stream};
 use dubito_stats::Estimate;
-use dubito_stats::bootstrap::quantile;
 
 /// Side of the grid that patterns are compared on, in cells of the aligned crop.
 pub(crate) const GRID: usize = 32;
 /// Random labellings of the permutation test.
 const LABELLINGS: u32 = 999;
-/// Share of the random labellings that the interval of chance holds.
-const LEVEL: f64 = 0.95;
+/// Random labellings beyond either end of the range of chance: a difference out there has p < 0.05, one within has not.
+const BEYOND: usize = 23;
 
 /// A map `[side, side]` as the means of the cells of a grid, divided by their sum; all 0 where the map is.
 pub(crate) fn cells(map: &[f32], side: usize) -> Vec<f32> {
@@ -41,9 +40,10 @@ pub(crate) struct Likeness {
     pub(crate) within: f64,
     /// Of two people's videos by different generators.
     pub(crate) between: f64,
-    /// `within - between`; its interval is that of chance (see [`Likeness::p_value`]), not one of the estimate.
+    /// Range of `within - between` in 95 % of the random labellings: that of chance, not an interval of the estimate.
     pub(crate) chance: [f64; 2],
-    /// Share of the labellings (this one among them) whose difference is as large.
+    /// Two-sided: twice the share of the labellings (this one among them) whose difference is as large, or as small if that
+    /// is less. Below 0.05 exactly where `within - between` lies outside `chance`.
     pub(crate) p_value: f64,
     /// Videos.
     pub(crate) videos: usize,
@@ -83,7 +83,7 @@ pub(crate) fn likeness(patterns: &[Pattern], seed: u64) -> Result<Likeness, Esti
     let of: Vec<Vec<usize>> =
         people.iter().map(|person| (0..patterns.len()).filter(|&i| patterns[i].person == *person).collect()).collect();
     let observed = within - between;
-    let (mut as_large, mut found) = (1u32, Vec::new());
+    let (mut as_large, mut as_small, mut found) = (1u32, 1u32, Vec::new());
     for labelling in 0..LABELLINGS {
         let mut stream = Stream::new(Purpose::Other, seed, labelling, 2);
         for videos in &of {
@@ -93,11 +93,12 @@ pub(crate) fn likeness(patterns: &[Pattern], seed: u64) -> Result<Likeness, Esti
         }
         let difference = means(&labels).map_or(0.0, |[within, between]| within - between);
         as_large += u32::from(difference >= observed - 1e-12);
+        as_small += u32::from(difference <= observed + 1e-12);
         found.push(difference);
     }
     found.sort_by(f64::total_cmp);
-    let chance = [0.5 - LEVEL / 2.0, 0.5 + LEVEL / 2.0].map(|level| quantile(&found, level));
-    let p_value = f64::from(as_large) / f64::from(LABELLINGS + 1);
+    let chance = [found[BEYOND], found[found.len() - 1 - BEYOND]];
+    let p_value = (2.0 * f64::from(as_large.min(as_small)) / f64::from(LABELLINGS + 1)).min(1.0);
     Ok(Likeness { within, between, chance, p_value, videos: patterns.len() })
 }
 
@@ -152,6 +153,13 @@ mod tests {
         assert_eq!(found, likeness(&patterns(2.0), 1).unwrap());
         let none = likeness(&patterns(0.0), 1).unwrap();
         assert!(none.p_value > 0.05 && none.chance[0] < 0.0 && none.chance[1] > 0.0, "{none:?}");
+        // The range of chance and the p-value say the same, however strong the pattern.
+        for signal in 0..12 {
+            let found = likeness(&patterns(0.05 * signal as f32), 1).unwrap();
+            let difference = found.within - found.between;
+            let outside = difference < found.chance[0] || difference > found.chance[1];
+            assert_eq!(outside, found.p_value < 0.05, "{found:?}");
+        }
         let one: Vec<Pattern> = patterns(1.0).into_iter().filter(|p| p.generator == 0).collect();
         assert!(likeness(&one, 1).unwrap_err().undefined_because.unwrap().contains("two generators"));
         let mut flat = patterns(1.0);

@@ -466,21 +466,19 @@ fn patterns_table(all: &[Of<'_>], options: &MapOptions) -> (Table, Vec<String>) 
                     row.push(format!("{low:.4} to {high:.4}").into());
                     row.push(Estimate::point(found.p_value).into());
                     row.push(found.videos.into());
-                    let alike =
-                        if found.p_value < 0.05 { "alike, beyond chance" } else { "no more alike than by chance" };
+                    let difference = found.within - found.between;
+                    let (alike, lies) = match difference {
+                        above if above > high => ("alike, beyond chance", "above"),
+                        below if below < low => ("less alike than by chance", "below"),
+                        _ => ("no more alike than by chance", "within"),
+                    };
                     findings.push(format!(
                         "{}: maps of {} of one generator are {alike}: rank correlation {:.3} within generators, {:.3} between \
-                         them; the difference of {:.4} lies {} what chance gives ({low:.4} to {high:.4}, p = {:.3}).",
+                         them; the difference of {difference:.4} lies {lies} what chance gives ({low:.4} to {high:.4}, p = {:.3}).",
                         of.detector,
                         quantity.in_words(),
                         found.within,
                         found.between,
-                        found.within - found.between,
-                        match found.within - found.between {
-                            above if above > high => "above",
-                            below if below < low => "below",
-                            _ => "within",
-                        },
                         found.p_value
                     ));
                 }
@@ -496,8 +494,8 @@ fn patterns_table(all: &[Of<'_>], options: &MapOptions) -> (Table, Vec<String>) 
         name: "patterns".into(),
         title: "Do maps of one generator look alike?".into(),
         caption: "Mean rank correlation of two people's mean maps, by one generator and by two; the range that 95 % of 999 random \
-                  labellings give (each person's videos exchange their generators), and the share of labellings with as large a \
-                  difference."
+                  labellings give (each person's videos exchange their generators), and the two-sided p-value of the difference \
+                  among them: below .05 where it lies outside that range."
             .into(),
         columns: columns(&["detector", "quantity", "within", "between", "difference", "by chance", "p", "videos"]),
         rows,

@@ -8,10 +8,11 @@ use dubito_data::extract::ExtractOptions;
 use dubito_data::follow::Sampling;
 use dubito_data::forge::{ForgeOptions, Generator, Traces};
 use dubito_nn::{Boundary, Inference};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
 
 use super::experiments::{self, Kind};
+use super::step::is_nothing;
 use crate::StudyError;
 use crate::recipe::{self, Change, nearest};
 use crate::simulate::SimulateOptions;
@@ -318,6 +319,8 @@ pub struct ExperimentConfig {
     /// Generators left out together, or `each` for one family after another; experiments that ask for one training leave out
     /// the first list.
     pub leave_out: Option<LeaveOut>,
+    /// Whether every training with a family left out is done again with self-blended faces among the fakes.
+    pub self_blends: Option<bool>,
     /// Posterior samples: several of them for an ablation.
     pub samples: Vec<u32>,
     /// Dropout rates of posterior samples.
@@ -332,13 +335,17 @@ pub struct ExperimentConfig {
     pub epsilons: Vec<f32>,
     /// Steps of an attack.
     pub steps: Option<usize>,
-    /// Frames of each video.
-    pub frames: Option<usize>,
+    /// Frames of each video: one number, or several of them for an ablation.
+    #[serde(deserialize_with = "one_or_more")]
+    pub frames: Vec<usize>,
+    /// Keys of the detectors' recipes, each with the values that they are trained anew with.
+    pub recipe: BTreeMap<String, Vec<Value>>,
+    /// Quantisers of the forge.
+    pub crf: Vec<u8>,
     /// Strengths of the forge.
     pub strengths: Vec<f32>,
     /// Single traces of the forge that take these strengths while all else stays: `resolution`, `blend`, `colour`; the
     /// whole fake does without it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub traces: Vec<String>,
     /// Videos of each generator.
     pub videos: Option<usize>,
@@ -346,6 +353,20 @@ pub struct ExperimentConfig {
     pub shares: Vec<f32>,
     /// The inference method that is chosen before anything is known of how it does.
     pub chosen: Option<String>,
+}
+
+/// A number, or a list of numbers.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a whole number, or a list of them")]
+    enum Numbers {
+        One(usize),
+        Several(Vec<usize>),
+    }
+    Ok(match Numbers::deserialize(deserializer)? {
+        Numbers::One(number) => vec![number],
+        Numbers::Several(numbers) => numbers,
+    })
 }
 
 /// What is left out of training.
@@ -562,10 +583,27 @@ fn check_experiment(config: &StudyConfig, name: &str, experiment: &ExperimentCon
     {
         return bad(format!("`leave_out` is {word:?}"), "\"each\", or lists of generators".into());
     }
+    if experiment.frames.contains(&0) || (experiment.frames.len() > 1 && kind.name != "ablation") {
+        return bad(
+            format!("`frames` is {:?}", experiment.frames),
+            "1 or more; several numbers only in an ablation".into(),
+        );
+    }
+    for (key, values) in &experiment.recipe {
+        if let Err(error) = recipe::known_key(key) {
+            return bad(format!("`recipe`: {error}"), error.hint().unwrap_or_default());
+        }
+        if values.is_empty() {
+            return bad(format!("`recipe`: no values of {key}"), format!("e.g. recipe = {{ \"{key}\" = [1, 2] }}"));
+        }
+    }
+    if let Some(crf) = experiment.crf.iter().find(|crf| !(1..=51).contains(*crf)) {
+        return bad(format!("`crf` is {crf}"), "1 (the finest) to 51".into());
+    }
     // Keys that say something, beside those that every kind takes.
     let said = serde_json::to_value(experiment).unwrap_or_default();
-    let empty = |value: &serde_json::Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    let used = said.as_object().into_iter().flatten().filter(|(_, value)| !empty(value)).map(|(key, _)| key.as_str());
+    let used =
+        said.as_object().into_iter().flatten().filter(|(_, value)| !is_nothing(value)).map(|(key, _)| key.as_str());
     for key in used {
         if !["kind", "needs", "data"].contains(&key) && !kind.keys.contains(&key) {
             return bad(
@@ -628,6 +666,17 @@ mod tests {
             (&(SMALL.to_owned() + "detectors = [\"e\"]\n"), "no [detector.e]"),
             (&(SMALL.to_owned() + "inference = [\"mc_dropot\"]\n"), "did you mean `mc_dropout`?"),
             (&(SMALL.to_owned() + "needs = \"tpu\"\n"), "\"gpu\""),
+            (&(SMALL.to_owned() + "kind = \"attacks\"\nframes = [1, 2]\n"), "several numbers only in an ablation"),
+            (
+                &(SMALL.to_owned() + "kind = \"ablation\"\nframes = \"two\"\n"),
+                "expected a whole number, or a list of them",
+            ),
+            (&(SMALL.to_owned() + "kind = \"ablation\"\ncrf = [0, 23]\n"), "`crf` is 0"),
+            (
+                &(SMALL.to_owned() + "kind = \"ablation\"\nrecipe = { \"signal.omga\" = [32] }\n"),
+                "did you mean `omega`?",
+            ),
+            (&(SMALL.to_owned() + "kind = \"ablation\"\nrecipe = { dropout = [] }\n"), "no values of dropout"),
             (
                 &(SMALL.to_owned() + "[inference.v]\nmethod = \"variational\"\nset = { scop = \"head\" }\n"),
                 "unknown field `scop`",

@@ -1,5 +1,6 @@
 //! Doing the steps of a plan: what is done stays done, what fails is written down, the rest goes on.
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use dubito_data::shard::Shard;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_nn::Run;
+use dubito_stats::label_noise::flip_labels;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -28,6 +30,8 @@ use crate::simulate::simulate;
 use crate::train::{TrainOptions, frozen_trunk, train_rounds};
 use crate::{Lesson, StudyError};
 
+/// What the user should know of the videos that were forged: a list of sentences in the folder of that step.
+pub(crate) const WARNINGS: &str = "warnings.json";
 /// How often a step is tried.
 const TRIES: u32 = 2;
 /// How long another shard may be silent before it counts as gone.
@@ -259,6 +263,7 @@ impl Doing<'_> {
                     None => (need(0), self.embedded()),
                 };
                 let folder = identities::index(&faces, &tools)?;
+                write_json(&dir.join(WARNINGS), &folder.warnings)?;
                 let rows = forge(&folder, dir, options, &tools, &FaceModels::cpu()?, &data_progress(bar, progress))?;
                 Ok(manifest::write(&dir.join("manifest.parquet"), &rows, &how().to_string())?)
             }
@@ -274,10 +279,11 @@ impl Doing<'_> {
             Action::Trunk { config } => {
                 frozen_trunk(&clips_in(&need(0))?, &need(0), dir, config, &self.config.device, bar, progress)
             }
-            Action::Train { config, task, leave_out, turned } => {
+            Action::Train { config, task, leave_out, turned, .. } => {
                 let mut rows = clips_in(&need(0))?;
-                turn_labels(&mut rows, *turned, config.seed);
-                let lesson = Lesson::of(&rows, &self.classes_of(plan, step.needs[0])?, task, leave_out)?;
+                turn_labels(&mut rows, *turned, config.seed)?;
+                let classes = self.classes_of(plan, step.needs[0], id)?;
+                let lesson = Lesson::of(&rows, &classes, task, leave_out)?;
                 let options = TrainOptions { config: (**config).clone(), device: self.config.device.clone() };
                 let trunk = (step.needs.len() > 1).then(|| need(1));
                 let trunk = trunk.as_deref();
@@ -301,7 +307,7 @@ impl Doing<'_> {
             }
             Action::Convert { inference, epochs, seed } => {
                 let rows = clips_in(&need(1))?;
-                let classes = self.classes_of(plan, step.needs[1])?;
+                let classes = self.classes_of(plan, step.needs[1], step.needs[0])?;
                 let clips = TrainedClips { rows: &rows, store: &need(1), classes: &classes };
                 let options = ConvertOptions {
                     inference: inference.clone(),
@@ -367,8 +373,12 @@ impl Doing<'_> {
         Tools { ffmpeg: None, ..self.tools.clone() }
     }
 
-    /// The class list of the data set that clips are of.
-    fn classes_of(&self, plan: &Plan, clips: StepId) -> Result<ClassList, StudyError> {
+    /// The class list of the data set that clips are of, for the training `trained` on them.
+    fn classes_of(&self, plan: &Plan, clips: StepId, trained: StepId) -> Result<ClassList, StudyError> {
+        if matches!(plan.steps[trained].action, Action::Train { self_blends: true, .. }) {
+            // These are forged here, and go by the program's list.
+            return Ok(ClassList::default().without_resemblance());
+        }
         let Action::Extract { manifest, .. } = &plan.steps[clips].action else { return Ok(ClassList::default()) };
         let data = self.config.data.values().find(|data| data.manifest.is_some() && data.manifest == *manifest);
         let list = data.and_then(|data| data.classes.as_deref());
@@ -481,29 +491,67 @@ fn share_out(rows: &mut [Row], runs: &[FoldRun]) {
     }
 }
 
-/// Turns the labels of a share of the videos, by the seed and the video's name: real becomes fake by a generator that is
-/// drawn likewise, fake becomes real.
-fn turn_labels(rows: &mut [Row], share: f32, seed: u64) {
-    if share <= 0.0 {
-        return;
-    }
-    let generators: std::collections::BTreeSet<String> =
+/// Turns the labels of a share of the videos that have clips, exactly that share of the real and of the fake ones
+/// ([`flip_labels`]): fake becomes real, real becomes fake by a generator that is drawn by the seed and the video's name.
+///
+/// # Errors
+/// A share that is none, a video that is there twice.
+fn turn_labels(rows: &mut [Row], share: f32, seed: u64) -> Result<(), StudyError> {
+    let generators: BTreeSet<String> =
         rows.iter().filter(|r| r.label == Label::Fake).map(|r| r.generator.clone()).collect();
     let generators: Vec<String> = generators.into_iter().collect();
-    for row in rows.iter_mut() {
-        let hash = blake3::hash(format!("turned {seed} {}", row.video).as_bytes());
-        let (drawn, chosen) = hash.as_bytes().split_at(8);
-        let number = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        if number(drawn) as f64 / u64::MAX as f64 >= f64::from(share) {
-            continue;
-        }
-        match row.label {
-            Label::Fake => (row.label, row.generator) = (Label::Real, "real".into()),
-            Label::Real if generators.is_empty() => {}
-            Label::Real => {
-                row.generator = generators[number(chosen) as usize % generators.len()].clone();
+    if share == 0.0 || generators.is_empty() {
+        return Ok(());
+    }
+    let with_clips: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].clip.is_some()).collect();
+    let names: Vec<&str> = with_clips.iter().map(|&i| rows[i].video.as_str()).collect();
+    let fake: Vec<bool> = with_clips.iter().map(|&i| rows[i].label == Label::Fake).collect();
+    let turned = flip_labels(&names, &fake, share.into(), seed).map_err(|error| StudyError::Input {
+        message: format!("labels can't be turned: {error}"),
+        hint: "`shares` are numbers from 0 to 1; a manifest names each video once".into(),
+    })?;
+    for ((i, was_fake), is_fake) in with_clips.into_iter().zip(fake).zip(turned) {
+        let row = &mut rows[i];
+        match (was_fake, is_fake) {
+            (true, false) => (row.label, row.generator) = (Label::Real, "real".into()),
+            (false, true) => {
+                let hash = blake3::hash(format!("turned {seed} {}", row.video).as_bytes());
+                let drawn = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                row.generator = generators[drawn as usize % generators.len()].clone();
                 (row.label, row.control) = (Label::Fake, None);
             }
+            _ => {}
         }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exact_share_of_each_class_is_turned() {
+        let mut rows = crate::lesson::tests::manifest(&["faceswap", "wav2lip"]);
+        rows[0].clip = None;
+        let before = rows.clone();
+        turn_labels(&mut rows, 0.25, 7).unwrap();
+        let turned = |label: Label| {
+            before.iter().zip(&rows).filter(|(was, is)| was.label == label && was.label != is.label).count()
+        };
+        // Of 17 real videos with clips (null controls are real) and 12 fakes.
+        assert_eq!((turned(Label::Real), turned(Label::Fake)), (4, 3));
+        for row in &rows {
+            assert_eq!(row.label == Label::Real, row.generator == "real", "{}", row.video);
+            assert!(row.label == Label::Real || row.control.is_none(), "{}", row.video);
+        }
+        let mut again = before.clone();
+        turn_labels(&mut again, 0.25, 7).unwrap();
+        assert_eq!(again, rows);
+        let mut none = before.clone();
+        turn_labels(&mut none, 0.0, 7).unwrap();
+        assert_eq!(none, before);
+        assert!(turn_labels(&mut again, 1.5, 7).unwrap_err().to_string().contains("can't be turned"));
     }
 }

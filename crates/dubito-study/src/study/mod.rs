@@ -11,7 +11,7 @@ pub mod experiments;
 mod plan;
 mod step;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use dubito_report::section::Section;
@@ -23,6 +23,9 @@ pub use self::execute::{Doing, Done, Outcome, State, state};
 pub use self::plan::plan;
 pub use self::step::{Action, Plan, Role, Step, StepId};
 use crate::StudyError;
+
+/// So many warnings about the data are on the page; all are in the folders of the steps that forge.
+const MOST_WARNINGS: usize = 20;
 
 /// What is planned, step by step.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -69,6 +72,19 @@ pub fn planned(plan: &Plan, out: &Path) -> Vec<Planned> {
     each.collect()
 }
 
+/// What the user should know of the folders of videos that were forged, as their steps wrote it down, each once.
+pub fn warnings(plan: &Plan, out: &Path) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Forge { .. })) {
+        let found = std::fs::read(out.join(&step.folder).join(execute::WARNINGS)).ok();
+        let found: Vec<String> = found.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        all.extend(found);
+    }
+    let mut seen = BTreeSet::new();
+    all.retain(|warning| seen.insert(warning.clone()));
+    all
+}
+
 /// Writes the report of what there is in a study's folder `out` into the folder `to`: the sections that are done; of each
 /// experiment that is not, why.
 ///
@@ -111,7 +127,7 @@ pub fn report(
     let done: Vec<&Planned> = planned.iter().filter(|step| step.state == "done").collect();
     let seconds: f64 = done.iter().map(|step| step.seconds).sum();
     let words = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(", ");
-    let facts = vec![
+    let mut facts = vec![
         (
             "Data".into(),
             config.data.iter().map(|(name, data)| data_in_words(name, data)).collect::<Vec<_>>().join("; "),
@@ -123,6 +139,13 @@ pub fn report(
         ("Device".into(), config.device.clone()),
         ("Steps".into(), format!("{} of {} done, {:.0} minutes of work", done.len(), planned.len(), seconds / 60.0)),
     ];
+    let warnings = warnings(plan, out);
+    if !warnings.is_empty() {
+        let more = warnings.len().saturating_sub(MOST_WARNINGS);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let first = warnings.iter().take(MOST_WARNINGS).cloned().collect::<Vec<_>>().join("; ");
+        facts.insert(1, ("Warnings about the data".into(), first + &more));
+    }
     let failed: Vec<String> =
         planned.iter().filter_map(|step| Some(format!("Failed: {}: {}", step.title, step.error.as_deref()?))).collect();
     let report = StudyReport {

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use dubito_data::classes::ClassList;
-use dubito_data::forge::{DATASET, Traces};
+use dubito_data::forge::{DATASET, Generator, Traces};
 use dubito_data::manifest::{self, Label, Row};
 use dubito_nn::{TrainConfig, Trunk};
 
-use super::config::{CROPS, ClipsConfig, DataConfig, ExperimentConfig, InferenceConfig, LeaveOut, StudyConfig};
+use super::config::{
+    CROPS, ClipsConfig, DataConfig, ExperimentConfig, ForgeConfig, InferenceConfig, LeaveOut, StudyConfig,
+};
 use super::estimate::{self, Size};
 use super::step::{Action, Plan, Role, StepId};
 use crate::StudyError;
-use crate::recipe;
+use crate::recipe::{self, Change};
 use crate::simulate::SimulateOptions;
 
 /// What an experiment wants to have predicted.
@@ -31,6 +33,12 @@ pub(crate) struct Ask {
     pub(crate) samples: u32,
     /// Share of labels that are turned before training.
     pub(crate) turned: f32,
+    /// Whether self-blended faces stay in training, though they resemble whatever is left out.
+    pub(crate) self_blends: bool,
+    /// What is changed in the detector's recipe.
+    pub(crate) recipe: Vec<Change>,
+    /// The clips that it looks at: the detector's, or a view of [`Planner::of_frames`].
+    pub(crate) view: String,
     /// What is changed, in words, for tables.
     pub(crate) setting: String,
 }
@@ -46,6 +54,8 @@ pub(crate) struct Planner<'a> {
     manifests: BTreeMap<PathBuf, Vec<Row>>,
     /// Data sets that experiments make out of those of the file.
     derived: BTreeMap<String, DataConfig>,
+    /// Views that experiments make out of those of the file, by data set and name.
+    views: BTreeMap<(String, String), ClipsConfig>,
     /// What the experiment in hand asked for and can't have, and why.
     absent: Vec<(Role, String)>,
 }
@@ -62,6 +72,7 @@ pub fn plan(config: &StudyConfig, everything: bool) -> Result<Plan, StudyError> 
         classes: BTreeMap::new(),
         manifests: BTreeMap::new(),
         derived: BTreeMap::new(),
+        views: BTreeMap::new(),
         absent: Vec::new(),
     };
     for (name, data) in &config.data {
@@ -157,47 +168,136 @@ impl Planner<'_> {
         }
     }
 
-    /// A detector's settings, with the study's seed and one of the experiment's.
-    pub(crate) fn train_config(&self, detector: &str, seed: u64) -> Result<TrainConfig, StudyError> {
-        let detector = &self.config.detector[detector];
-        let config = recipe::read(&detector.recipe, &detector.changes())?;
-        Ok(TrainConfig { seed: self.config.seed + seed, ..config })
+    /// The settings of the detector that is asked for, with the study's seed and its own.
+    ///
+    /// # Errors
+    /// A change to its recipe that it does not take.
+    fn train_config(&self, ask: &Ask) -> Result<TrainConfig, StudyError> {
+        let detector = &self.config.detector[&ask.detector];
+        let changes = [detector.changes(), ask.recipe.clone()].concat();
+        if let Some(name) = ask.recipe.iter().find_map(|(key, _)| key.strip_prefix("signal.")) {
+            let signal = recipe::read(&detector.recipe, &detector.changes())?.signal();
+            let has = |signal| serde_json::to_value(signal).is_ok_and(|settings| settings.get(name).is_some());
+            let why = match signal {
+                None => Some("it looks at crops, not at signals: its recipe has no [signal]".to_owned()),
+                Some(signal) if !has(signal) => Some(format!("a signal of the kind {} has no `{name}`", signal.kind())),
+                Some(_) => None,
+            };
+            if let Some(message) = why {
+                return Err(StudyError::Input { message, hint: "name the `detectors` of the ablation".into() });
+            }
+        }
+        let config = recipe::read(&detector.recipe, &changes)?;
+        Ok(TrainConfig { seed: self.config.seed + ask.seed, ..config })
     }
 
     fn data(&self, name: &str) -> &DataConfig {
         self.derived.get(name).unwrap_or_else(|| &self.config.data[name])
     }
 
-    /// A data set like this one, forged at another strength: the whole fake, or one trace of it.
+    /// A data set like this one, forged otherwise; `how` in words.
     ///
     /// # Errors
-    /// Its videos are forged already; no such trace.
-    pub(crate) fn of_strength(&mut self, name: &str, trace: Option<&str>, strength: f32) -> Result<String, StudyError> {
+    /// Its videos are forged already.
+    fn forged_otherwise(
+        &mut self,
+        name: &str,
+        how: &str,
+        change: impl FnOnce(&mut ForgeConfig),
+    ) -> Result<String, StudyError> {
         let mut data = self.data(name).clone();
         if data.manifest.is_some() {
             return Err(StudyError::Input {
-                message: format!("data.{name} is forged already, so its strength can't be changed"),
+                message: format!("data.{name} is forged already, so it can't be forged {how}"),
                 hint: "give it `faces` or `simulate` in place of `manifest`".into(),
             });
         }
+        change(&mut data.forge);
+        let derived = format!("{name} {how}");
+        self.derived.insert(derived.clone(), data);
+        Ok(derived)
+    }
+
+    /// A data set like this one, forged at another strength: the whole fake, or one trace of it.
+    ///
+    /// # Errors
+    /// Its videos are forged already; a strength or a trace that is none.
+    pub(crate) fn of_strength(&mut self, name: &str, trace: Option<&str>, strength: f32) -> Result<String, StudyError> {
         if !(0.0..=1.0).contains(&strength) {
             return Err(StudyError::Input {
                 message: format!("strength {strength} is not between 0 and 1"),
                 hint: "0 is hardest to see, 1 easiest".into(),
             });
         }
-        match trace {
-            None => data.forge.strength = Some(strength),
-            Some(trace) => {
-                data.forge.traces = data.forge.traces.with(trace, strength).ok_or_else(|| StudyError::Input {
-                    message: format!("no trace {trace:?} of the forge"),
-                    hint: format!("`traces` are some of {}", Traces::NAMES.join(", ")),
-                })?;
-            }
+        let mut traces = Traces::default();
+        if let Some(trace) = trace {
+            traces = self.data(name).forge.traces.with(trace, strength).ok_or_else(|| StudyError::Input {
+                message: format!("no trace {trace:?} of the forge"),
+                hint: format!("`traces` are some of {}", Traces::NAMES.join(", ")),
+            })?;
         }
-        let derived = format!("{name} at {} {strength}", trace.unwrap_or("strength"));
-        self.derived.insert(derived.clone(), data);
-        Ok(derived)
+        let how = format!("at {} {strength}", trace.unwrap_or("strength"));
+        self.forged_otherwise(name, &how, |forge| match trace {
+            None => forge.strength = Some(strength),
+            Some(_) => forge.traces = traces,
+        })
+    }
+
+    /// A data set like this one, its videos encoded with another quantiser.
+    ///
+    /// # Errors
+    /// Its videos are forged already.
+    pub(crate) fn of_crf(&mut self, name: &str, crf: u8) -> Result<String, StudyError> {
+        self.forged_otherwise(name, &format!("at crf {crf}"), |forge| (forge.crf, forge.raw) = (crf, false))
+    }
+
+    /// A data set like this one, with self-blended faces among its fakes.
+    ///
+    /// # Errors
+    /// Its videos are forged already.
+    pub(crate) fn with_self_blends(&mut self, name: &str) -> Result<String, StudyError> {
+        self.forged_otherwise(name, "with self-blends", |forge| {
+            if !forge.generators.contains(&Generator::SelfBlended) {
+                forge.generators.push(Generator::SelfBlended);
+            }
+        })
+    }
+
+    /// A view like the one that is asked for, with another number of frames of each video.
+    ///
+    /// # Errors
+    /// The detector looks at runs of frames, whose length its recipe says; the videos are shorter.
+    pub(crate) fn of_frames(&mut self, ask: &Ask, frames: usize) -> Result<String, StudyError> {
+        let bad = |message: String, hint: &str| Err(StudyError::Input { message, hint: hint.into() });
+        let data = self.data(&ask.data);
+        let clips = data.clips.get(&ask.view).cloned().unwrap_or_default();
+        if let Some(signal) = self.train_config(ask)?.signal() {
+            let window = signal.window();
+            return bad(
+                format!("it looks at runs of {window} consecutive frames, not at {frames} of a video"),
+                "change the window by `recipe` instead (signal.omega or signal.frames)",
+            );
+        }
+        if clips.sampling.starts_with("windows") {
+            return bad(
+                format!(
+                    "clips.{} are cut by `sampling = {:?}`, which says the number of frames",
+                    ask.view, clips.sampling
+                ),
+                "name a detector whose clips are cut by `uniform` or `every:STEP`",
+            );
+        }
+        let simulated = data.simulate.as_ref().map(|people| people.frames.div_ceil(data.forge.every));
+        let most = simulated.unwrap_or(usize::MAX).min(data.forge.frames);
+        if data.manifest.is_none() && most < frames {
+            return bad(
+                format!("the forged videos have {most} frames, fewer than {frames}"),
+                "raise the `frames` of the data set's `forge` (and of the simulated people)",
+            );
+        }
+        let view = format!("{} of {frames} frames", ask.view);
+        self.views.insert((ask.data.clone(), view.clone()), ClipsConfig { frames, ..clips });
+        Ok(view)
     }
 
     /// Whether two data sets show the same people in the same folds: made of the same videos.
@@ -257,7 +357,7 @@ impl Planner<'_> {
     /// The step that leaves clips of a data set.
     pub(crate) fn clips(&mut self, name: &str, view: &str) -> Result<StepId, StudyError> {
         let data = self.data(name).clone();
-        let clips = match data.clips.get(view) {
+        let clips = match self.views.get(&(name.to_owned(), view.to_owned())).or(data.clips.get(view)) {
             Some(clips) => clips.clone(),
             None if view == CROPS => ClipsConfig::default(),
             None => {
@@ -318,10 +418,9 @@ impl Planner<'_> {
 
     /// The step that leaves the runs that an experiment asks for, and the clips that they were trained on.
     pub(crate) fn runs(&mut self, ask: &Ask) -> Result<(StepId, StepId), StudyError> {
-        let view = self.config.detector[&ask.detector].clips.clone();
-        let clips = self.clips(&ask.data, &view)?;
+        let clips = self.clips(&ask.data, &ask.view)?;
         let trained = |planner: &mut Self, seed: u64| {
-            let config = planner.train_config(&ask.detector, seed)?;
+            let config = planner.train_config(&Ask { seed, ..ask.clone() })?;
             let size = planner.plan.steps[clips].size;
             let seconds = estimate::train(&config, size);
             let mut title = format!("train {} on {}, {}", ask.detector, ask.data, ask.task);
@@ -331,6 +430,12 @@ impl Planner<'_> {
             if ask.turned > 0.0 {
                 title += &format!(", {} of the labels turned", ask.turned);
             }
+            for (key, value) in &ask.recipe {
+                title += &format!(", {key} = {}", value.as_ref().map(ToString::to_string).unwrap_or_default());
+            }
+            if planner.views.contains_key(&(ask.data.clone(), ask.view.clone())) {
+                title += &format!(", {}", ask.view);
+            }
             title += &format!(", seed {seed}");
             let needs = [Some(clips), planner.trunk(ask, clips, &config)?].into_iter().flatten().collect();
             let action = Action::Train {
@@ -338,6 +443,7 @@ impl Planner<'_> {
                 task: ask.task.clone(),
                 leave_out: ask.leave_out.clone(),
                 turned: ask.turned,
+                self_blends: ask.self_blends,
             };
             planner.plan.add(title, action, needs, size, seconds)
         };
@@ -371,7 +477,7 @@ impl Planner<'_> {
                             }
                             _ => 0,
                         };
-                        let config = self.train_config(&ask.detector, ask.seed)?;
+                        let config = self.train_config(ask)?;
                         let seconds = estimate::train(&TrainConfig { epochs: epochs.max(1), ..config }, size) * 0.5;
                         let action = Action::Convert { inference, epochs, seed: self.config.seed + ask.seed };
                         self.plan.add(title, action, vec![first, clips], size, seconds)?
@@ -386,10 +492,9 @@ impl Planner<'_> {
     /// The step that leaves the predictions that an experiment asks for, and what they are to it.
     pub(crate) fn predictions(&mut self, ask: &Ask) -> Result<(Role, StepId), StudyError> {
         let (runs, _) = self.runs(ask)?;
-        let view = self.config.detector[&ask.detector].clips.clone();
-        let clips = self.clips(&ask.test, &view)?;
+        let clips = self.clips(&ask.test, &ask.view)?;
         let size = self.plan.steps[clips].size;
-        let config = self.train_config(&ask.detector, ask.seed)?;
+        let config = self.train_config(ask)?;
         let one_network = matches!(ask.inference.1, InferenceConfig::Deterministic);
         let samples = match &ask.inference.1 {
             InferenceConfig::Ensemble { members } => *members as u32,
@@ -417,8 +522,13 @@ impl Planner<'_> {
     pub(crate) fn want(&mut self, found: &mut Found, ask: &Ask) {
         match self.predictions(ask) {
             Ok(predictions) => found.push(predictions),
-            Err(error) => self.absent.push((self.role("predictions", ask), error.to_string())),
+            Err(error) => self.lack(ask, &error),
         }
+    }
+
+    /// What an experiment must do without, and why.
+    pub(crate) fn lack(&mut self, ask: &Ask, error: &StudyError) {
+        self.absent.push((self.role("predictions", ask), error.to_string()));
     }
 
     /// The same of runs and the clips that they judge.
@@ -467,6 +577,9 @@ impl Planner<'_> {
             seed: 0,
             samples: self.config.samples,
             turned: 0.0,
+            self_blends: false,
+            recipe: Vec::new(),
+            view: self.config.detector[detector].clips.clone(),
             setting: String::new(),
         }
     }
@@ -566,6 +679,75 @@ mod tests {
         left.dedup();
         assert!(left.len() >= 5, "{left:?}");
         assert!(!left.contains(&"fsgan-wav2lip".to_owned()), "of two families at once: {left:?}");
+    }
+
+    #[test]
+    fn an_ablation_changes_one_thing_at_a_time() {
+        let text = BASE.replace("[detector.d]", "forge = { every = 1 }\n[detector.d]")
+            + "[detector.p]\nrecipe = \"fakecatcher\"\nclips = \"w\"\n[data.a.clips.w]\nsampling = \"windows:1x144\"\n\
+               [experiment.ablation]\nframes = [2, 4, 9]\ncrf = [36]\n\
+               recipe = { dropout = [0.1], \"signal.omega\" = [64], \"signal.alpha\" = [5] }\n";
+        let plan = plan(&config(&text), false).unwrap();
+        let id = *plan.experiments[0].1.as_ref().unwrap();
+        let Action::Section { roles, absent, .. } = &plan.steps[id].action else { panic!() };
+        let of = |detector: &str| -> Vec<&str> {
+            roles.iter().filter(|role| role.detector == detector).map(|role| role.setting.as_str()).collect()
+        };
+        assert_eq!(of("d"), ["dropout = 0.1", "frames = 2", "frames = 4", "crf = 36"]);
+        assert_eq!(of("p"), ["dropout = 0.1", "signal.omega = 64", "crf = 36"]);
+        let why = |detector: &str, setting: &str| {
+            let found =
+                absent.iter().find(|(role, _)| (role.detector.as_str(), role.setting.as_str()) == (detector, setting));
+            found.unwrap().1.as_str()
+        };
+        assert!(why("d", "signal.omega = 64").contains("no [signal]"));
+        assert!(why("p", "signal.alpha = 5").contains("kind ppg has no `alpha`"));
+        assert!(why("p", "frames = 2").contains("128 consecutive frames"));
+        assert!(why("d", "frames = 9").contains("have 4 frames"));
+        assert_eq!(absent.len(), 7, "{absent:?}");
+        // What differs is trained apart, from the same videos unless it is those that change.
+        let count = |name: &str| plan.steps.iter().filter(|step| step.action.name() == name).count();
+        assert_eq!((count("forge"), count("train"), count("predict")), (2, 7, 7));
+        let forge = |crf: u8| {
+            let is = |step: &&super::super::Step| matches!(&step.action, Action::Forge { options, .. } if options.quantiser == Some(crf));
+            plan.steps.iter().filter(is).count()
+        };
+        assert_eq!((forge(23), forge(36)), (1, 1));
+        let cut: Vec<&str> =
+            plan.steps.iter().filter(|s| s.action.name() == "extract").map(|step| step.title.as_str()).collect();
+        assert!(cut.contains(&"extract a crops of 2 frames"), "{cut:?}");
+    }
+
+    #[test]
+    fn self_blends_are_trained_with_and_not_tested_on() {
+        let text = BASE.to_owned()
+            + "[experiment.leave_one_out]\nleave_out = [[\"faceswap\"], [\"wav2lip\"]]\nself_blends = true\n";
+        let plan = plan(&config(&text), false).unwrap();
+        let id = *plan.experiments[0].1.as_ref().unwrap();
+        let Action::Section { roles, .. } = &plan.steps[id].action else { panic!() };
+        let said: Vec<(&str, &str, &str)> =
+            roles.iter().map(|role| (role.left_out[0].as_str(), role.setting.as_str(), role.test.as_str())).collect();
+        let blends = "with self-blends";
+        assert_eq!(
+            said,
+            [("faceswap", "", "a"), ("wav2lip", "", "a"), ("faceswap", blends, "a"), ("wav2lip", blends, "a")]
+        );
+        let with_blends = plan.steps.iter().filter(|step| match &step.action {
+            Action::Train { self_blends, .. } => {
+                // The clips of the other forge.
+                let clips = &plan.steps[step.needs[0]];
+                let forge = &plan.steps[clips.needs[0]].action;
+                let Action::Forge { options, .. } = forge else { panic!() };
+                assert_eq!(options.generators.contains(&Generator::SelfBlended), *self_blends);
+                *self_blends
+            }
+            Action::Predict { others, .. } => {
+                assert!(!others, "each person is judged by the run that did not learn from them");
+                false
+            }
+            _ => false,
+        });
+        assert_eq!(with_blends.count(), 2);
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub enum Action {
         leave_out: Vec<String>,
         /// Share of the videos whose label is turned before training.
         turned: f32,
+        /// Whether self-blended faces stay, though they resemble whatever is left out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        self_blends: bool,
     },
     /// The same runs, their samples drawn by another dropout. Needs runs.
     Dropout {
@@ -225,6 +228,12 @@ impl Plan {
                 value[path] = fingerprint(&found)?.into();
             }
         }
+        // An experiment's key is of what its file says, so that a new key of others leaves it as it is.
+        if matches!(action, Action::Section { .. })
+            && let Some(config) = value.get_mut("config").and_then(|c| c.as_object_mut())
+        {
+            config.retain(|_, value| !is_nothing(value));
+        }
         if let Some(config) = value.get_mut("config").and_then(|c| c.as_object_mut()) {
             config.remove("recipe");
             if let Some(weights) = config.get("weights").and_then(|p| p.as_str()).map(PathBuf::from) {
@@ -248,6 +257,13 @@ impl Plan {
         self.steps.push(Step { title, action, needs, key, folder, size, seconds });
         Ok(id)
     }
+}
+
+/// Whether a key of an experiment says nothing: it was not given.
+pub(crate) fn is_nothing(value: &serde_json::Value) -> bool {
+    value.is_null()
+        || value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 /// What a file or folder holds: names, sizes, and a hash of each file's first and last mebibyte. (Videos are hashed whole

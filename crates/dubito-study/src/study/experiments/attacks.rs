@@ -31,7 +31,7 @@ pub(super) const KIND: Kind = Kind {
     section,
     // Ten steps or so of four epsilons, forward and back.
     seconds: |_, experiment, size, needs| {
-        let frames = experiment.frames.unwrap_or(FRAMES) * size.videos;
+        let frames = experiment.frames.first().copied().unwrap_or(FRAMES) * size.videos;
         0.01 * (frames * 10 * experiment.epsilons.len().max(4) * experiment.attacks.len().max(2) * needs / 2) as f64
     },
 };
@@ -97,7 +97,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             let options = AttackOptions {
                 attack: Attack { objective, steps, seed: answering.study.1, ..plain },
                 epsilons: epsilons.clone(),
-                frames: experiment.frames.unwrap_or(FRAMES),
+                frames: experiment.frames.first().copied().unwrap_or(FRAMES),
                 reencode: Some(QUALITY),
                 samples: experiment.samples.first().copied().unwrap_or(answering.study.0),
                 seed: answering.study.1,

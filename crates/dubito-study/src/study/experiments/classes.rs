@@ -113,8 +113,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
                     columns,
                     values: rows.iter().map(|(_, row)| share(row)).collect(),
                     what: "share of the row".into(),
-                    ends: Some([0.0, 1.0]),
-                },
+                    ends: Some([0.0, 1.0]), by_row: false },
             });
         }
     }

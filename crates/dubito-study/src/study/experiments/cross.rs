@@ -1,6 +1,6 @@
 //! Other data: detectors tested on data sets that they were not trained on, other people or the same under another encoder.
 
-use dubito_report::section::{Chart, ChartKind, Section, Table, Value};
+use dubito_report::section::{Chart, ChartKind, Section, Table, Value, far_apart};
 use dubito_stats::Estimate;
 
 use super::{Answering, Evaluated, Kind, reading, said};
@@ -82,12 +82,15 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         let value = |who: &String, test: &String| {
             of(who, test).map_or_else(|| Estimate::undefined("it was not tested"), |one| one.metric(metric))
         };
+        let values: Vec<Vec<Estimate>> =
+            rows.iter().map(|who| tests.iter().map(|test| value(who, test)).collect()).collect();
         section.charts.push(Chart {
             name: name.into(),
             title: title.into(),
             caption: "The first column is the data set of training, with people that were not trained on.".into(),
             kind: ChartKind::Matrix {
-                values: rows.iter().map(|who| tests.iter().map(|test| value(who, test)).collect()).collect(),
+                by_row: ends.is_none() && far_apart(&values),
+                values,
                 rows: rows.clone(),
                 columns: tests.clone(),
                 what: if metric == "auroc" { "AUROC" } else { "nats" }.into(),

@@ -48,7 +48,7 @@ pub(super) const MAPS: Kind = Kind {
 /// Pictures that are looked at: of nine generators, if there are as many.
 fn pictures(experiment: &ExperimentConfig) -> f64 {
     let MapOptions { frames, videos, .. } = MapOptions::default();
-    9.0 * (experiment.frames.unwrap_or(frames) * experiment.videos.unwrap_or(videos)) as f64
+    9.0 * (experiment.frames.first().copied().unwrap_or(frames) * experiment.videos.unwrap_or(videos)) as f64
 }
 
 /// Predictions of the binary task: what is told from them was not taught.
@@ -101,7 +101,7 @@ fn looking(answering: &Answering<'_>, maps: bool) -> Result<Section, StudyError>
     let experiment = answering.experiment;
     let usual = MapOptions::default();
     let options = MapOptions {
-        frames: experiment.frames.unwrap_or(usual.frames),
+        frames: experiment.frames.first().copied().unwrap_or(usual.frames),
         videos: experiment.videos.unwrap_or(usual.videos),
         samples: experiment.samples.first().copied().unwrap_or(usual.samples),
         seed: answering.study.1,

@@ -1,11 +1,14 @@
 //! Leave one generator family out: what a detector makes of fakes whose making it never saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use dubito_report::rates::Rate;
+use dubito_report::scores::{predicted, real_class};
 use dubito_report::section::{Axis, Chart, ChartKind, ScatterPanel, Section, Table, Value};
 use dubito_report::unseen::Unseen;
-use dubito_stats::Estimate;
-use dubito_stats::unseen::correlation;
+use dubito_report::{Level, Origin};
+use dubito_stats::unseen::{correlation, rank_correlation};
+use dubito_stats::{Bootstrap, Estimate};
 
 use super::{Answering, Evaluated, Kind, above, reading, said};
 use crate::StudyError;
@@ -17,18 +20,30 @@ pub(super) const KIND: Kind = Kind {
     title: "A generator that was never seen",
     question: "When a detector meets fakes by a family of generators that was kept from it, how many does it still catch, and does \
                its uncertainty rise, so that somebody is warned?",
-    keys: &["detectors", "inference", "seeds", "samples", "leave_out", "task"],
+    keys: &["detectors", "inference", "seeds", "samples", "leave_out", "self_blends", "task"],
     plan,
     section,
     seconds: reading,
 };
 
+/// What is changed where self-blended faces are among the fakes that are learned from.
+const SELF_BLENDS: &str = "with self-blends";
+
 fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Found, StudyError> {
     let left_out = planner.left_out(experiment)?;
     let mut found = Vec::new();
+    let mut asks = Vec::new();
     for ask in planner.asks(experiment, &["mc_dropout"]) {
-        for leave_out in &left_out {
-            planner.want(&mut found, &Ask { leave_out: leave_out.clone(), ..ask.clone() });
+        asks.extend(left_out.iter().map(|leave_out| Ask { leave_out: leave_out.clone(), ..ask.clone() }));
+    }
+    asks.iter().for_each(|ask| planner.want(&mut found, ask));
+    if experiment.self_blends == Some(true) {
+        for ask in asks {
+            let ask = Ask { self_blends: true, setting: SELF_BLENDS.into(), ..ask };
+            match planner.with_self_blends(&ask.data) {
+                Ok(data) => planner.want(&mut found, &Ask { data, ..ask }),
+                Err(error) => planner.lack(&ask, &error),
+            }
         }
     }
     Ok(found)
@@ -56,10 +71,72 @@ impl Without<'_> {
         found.map_or_else(|| Estimate::undefined("the predictions have no such uncertainty"), |d| of(d).clone())
     }
 
+    /// Its unseen fakes.
+    fn fakes(&self) -> Vec<Fake> {
+        let scores = &self.one.predictions.scores;
+        let (Some(set), Some(real)) = (scores.sets.first(), real_class(&scores.task)) else { return Vec::new() };
+        let level = if scores.has_videos { Level::Video } else { Level::Item };
+        let divided = set.samples != 1 && !(scores.has_videos && set.videos_undivided.is_some());
+        let all = scores.scored(set, level).into_iter().filter_map(|(unit, scored)| {
+            let Origin::Generator(generator) = scores.units.origin(unit) else { return None };
+            let person = scores.units.text("identity", unit).unwrap_or(scores.units.name(unit));
+            scores.not_learned.unseen.contains(generator).then(|| Fake {
+                person: person.to_owned(),
+                caught: predicted(&scored) != real,
+                total: scored.total,
+                epistemic: divided.then_some(scored.epistemic),
+            })
+        });
+        all.collect()
+    }
+
     fn caught(&self) -> Estimate {
         let all = self.unseen.generators.first();
         all.map_or_else(|| Estimate::undefined("there are no unseen fakes"), |all| all.caught.clone())
     }
+}
+
+/// A fake by a generator that was left out.
+struct Fake {
+    person: String,
+    caught: bool,
+    total: f64,
+    epistemic: Option<f64>,
+}
+
+/// Numbers of people, the same for every detector.
+#[derive(Default)]
+struct People(BTreeMap<String, u32>);
+
+impl People {
+    fn number(&mut self, name: &str) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(name.to_owned()).or_insert(next)
+    }
+}
+
+fn doubt_of(name: &str) -> fn(&Fake) -> Option<f64> {
+    if name == "total" { |fake| Some(fake.total) } else { |fake| fake.epistemic }
+}
+
+/// Rank correlation of a doubt with the share caught over detectors, methods and families left out (seeds are no further
+/// families), with an interval over people.
+fn over_people(of: &[&Without<'_>], doubt: fn(&Fake) -> Option<f64>, bootstrap: &Bootstrap) -> Estimate {
+    let (mut people, mut pairs) = (People::default(), BTreeMap::new());
+    let (mut doubts, mut caught, mut groups, mut persons) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for f in of {
+        let next = pairs.len() as u32;
+        let group = *pairs.entry((f.who(), f.left_out())).or_insert(next);
+        for fake in f.fakes() {
+            let Some(doubt) = doubt(&fake) else { continue };
+            doubts.push(doubt);
+            caught.push(f64::from(u8::from(fake.caught)));
+            groups.push(group);
+            persons.push(people.number(&fake.person));
+        }
+    }
+    rank_correlation(&doubts, &caught, &groups, &persons, bootstrap)
+        .unwrap_or_else(|error| Estimate::undefined(error.to_string()))
 }
 
 fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
@@ -83,14 +160,37 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             )),
         }
     }
-    if found.is_empty() {
+    // What self-blends were trained with is shown apart.
+    let (apart, plain): (Vec<Without<'_>>, Vec<Without<'_>>) =
+        found.into_iter().partition(|f| f.one.role.setting == SELF_BLENDS);
+    if !plain.is_empty() {
+        show(&mut section, answering, &plain, "", "");
+    }
+    if !apart.is_empty() {
+        show_self_blends(&mut section, answering, &plain, &apart);
+    }
+    if section.tables.is_empty() {
         return Ok(section);
     }
+    section.meaning.push(
+        "An uncertainty that does not rise on what was never seen can still find errors among what is known; but it gives no warning of \
+         a new kind of fake, and a verdict on such a video should not lean on it."
+            .into(),
+    );
+    Ok(section)
+}
+
+/// Tables, charts and findings of some trainings. `suffix` ends the names of tables and charts, `note` their titles
+/// and begins their findings.
+fn show(section: &mut Section, answering: &Answering<'_>, found: &[Without<'_>], suffix: &str, note: &str) {
+    let named = |name: &str| format!("{name}{suffix}");
+    let titled = |title: &str| if note.is_empty() { title.to_owned() } else { format!("{title} ({note})") };
+    let first_finding = section.findings.len();
     let difference = |found: &Without<'_>, doubt: &str| found.doubt(doubt, |d| &d.difference);
     let detection = |found: &Without<'_>, doubt: &str| found.doubt(doubt, |d| &d.detection.auroc);
     section.tables.push(Table {
-        name: "left_out".into(),
-        title: "Each family left out".into(),
+        name: named("left_out"),
+        title: titled("Each family left out"),
         caption: "Caught: share of the fakes that are called fake. Rise: mean uncertainty on unseen fakes less that on seen ones, in \
                   nats."
             .into(),
@@ -118,8 +218,8 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             .collect(),
     });
     section.charts.push(Chart {
-        name: "detection".into(),
-        title: "Does uncertainty tell what was never seen?".into(),
+        name: named("detection"),
+        title: titled("Does uncertainty tell what was never seen?"),
         caption: "How well each uncertainty tells videos by unseen generators from all others.".into(),
         kind: ChartKind::Dots {
             rows: found.iter().map(|f| format!("{} without {}", f.one.role.who(), f.left_out())).collect(),
@@ -131,8 +231,8 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         },
     });
     section.charts.push(Chart {
-        name: "caught".into(),
-        title: "Fakes that are caught".into(),
+        name: named("caught"),
+        title: titled("Fakes that are caught"),
         caption: "Share of fakes called fake: by generators that the detector learned from, and by those left out, of the same people."
             .into(),
         kind: ChartKind::Dots {
@@ -148,7 +248,7 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
 
     // Generalisation against uncertainty, over families and seeds, for each detector.
     let mut by_who: BTreeMap<String, Vec<&Without<'_>>> = BTreeMap::new();
-    for f in &found {
+    for f in found {
         by_who.entry(f.who()).or_default().push(f);
     }
     let mut panels = Vec::new();
@@ -176,18 +276,20 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
                 continue;
             }
             let Ok(found) = correlation(&doubts, &caught, answering.study.1) else { continue };
+            let rho = over_people(of, doubt_of(name), &answering.bootstrap());
             rows.push(vec![
                 Value::Text(who.clone()),
                 name.into(),
                 Value::Count(points.len() as u64),
-                found.spearman.value.clone().into(),
+                rho.clone().into(),
                 found.spearman.p_value.clone().into(),
             ]);
-            if let Some(rho) = found.spearman.value.value {
+            if rho.value.is_some() {
                 section.findings.push(format!(
-                    "{who}: over {} families left out, the rank correlation of mean {name} uncertainty with the share caught is {rho:.2} \
-                     (p = {}); negative is what would warn.",
+                    "{who}: over {} families left out, the rank correlation of mean {name} uncertainty with the share caught is {} \
+                     (p = {} over families); negative is what would warn.",
                     points.len(),
+                    said(&rho),
                     found.spearman.p_value.value.map_or("undefined".to_owned(), |p| format!("{p:.3}")),
                 ));
             }
@@ -198,18 +300,41 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             labels: points.iter().map(|(name, p)| ([p[1], p[0]], name.clone())).collect(),
         });
     }
+    if by_who.len() > 1 {
+        let all: Vec<&Without<'_>> = by_who.values().flatten().copied().collect();
+        let pairs: BTreeSet<_> = all.iter().map(|f| (f.who(), f.left_out())).collect();
+        for name in ["total", "epistemic"] {
+            let rho = over_people(&all, doubt_of(name), &answering.bootstrap());
+            if rho.value.is_some() {
+                section.findings.push(format!(
+                    "Over {} pairs of detector (with its method) and family left out, the rank correlation of mean {name} uncertainty \
+                     with the share caught is {}.",
+                    pairs.len(),
+                    said(&rho),
+                ));
+            }
+            rows.push(vec![
+                "all together".into(),
+                name.into(),
+                pairs.len().into(),
+                rho.into(),
+                Estimate::undefined("a family comes once for each detector, so pairs can't be exchanged").into(),
+            ]);
+        }
+    }
     section.tables.push(Table {
-        name: "correlation".into(),
-        title: "Does uncertainty follow failure from family to family?".into(),
-        caption: "Rank correlation (Spearman) over families, the mean of the seeds for each, of mean uncertainty on unseen fakes with the \
-                  share of them that is caught; p by all pairings."
+        name: named("correlation"),
+        title: titled("Does uncertainty follow failure from family to family?"),
+        caption: "Rank correlation (Spearman) over families, seeds together, of mean uncertainty on unseen fakes with the share of \
+                  them that is caught; all together: over detector, method and family. Its interval draws people: how sure it is for \
+                  these families. p by all pairings of them: whether so few could pair so by chance."
             .into(),
-        columns: ["detector", "uncertainty", "families", "rank correlation", "p"].map(str::to_owned).into(),
+        columns: ["detector", "uncertainty", "families (pairs)", "rank correlation", "p"].map(str::to_owned).into(),
         rows,
     });
     section.charts.push(Chart {
-        name: "scatter".into(),
-        title: "Generalisation against uncertainty".into(),
+        name: named("scatter"),
+        title: titled("Generalisation against uncertainty"),
         caption:
             "Each point is a family left out, the mean over seeds. If uncertainty warns, points fall to the right."
                 .into(),
@@ -247,12 +372,72 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
             let first = if of.len() > 1 { "The best is " } else { "" };
             text += &format!(". {first}{} without {}: {}.", f.one.role.who(), f.left_out(), said(e));
         }
-        section.findings.insert(0, text);
+        section.findings.insert(first_finding, text);
     }
+    if !note.is_empty() {
+        section.findings[first_finding..].iter_mut().for_each(|finding| *finding = format!("With {note}: {finding}"));
+    }
+}
+
+/// The same of the trainings with self-blended faces, and what these change: the same families left out with them and
+/// without, on the same videos.
+fn show_self_blends(
+    section: &mut Section,
+    answering: &Answering<'_>,
+    plain: &[Without<'_>],
+    with_blends: &[Without<'_>],
+) {
+    let bootstrap = answering.bootstrap();
+    let detection = |f: &Without<'_>| f.doubt("total", |doubt| &doubt.detection.auroc);
+    let (mut rows, mut findings) = (Vec::new(), Vec::new());
+    for with in with_blends {
+        let same = |f: &&Without<'_>| (f.one.role.who(), f.left_out()) == (with.one.role.who(), with.left_out());
+        let Some(without) = plain.iter().find(same) else { continue };
+        let mut people = People::default();
+        let [first, second] = [with, without].map(|f| {
+            let mut rate = Rate::new(true);
+            f.fakes().iter().for_each(|fake| rate.push(people.number(&fake.person), fake.caught));
+            rate
+        });
+        let change = first.minus(&second, Some(&bootstrap), "there are no unseen fakes");
+        if change.value.is_some() {
+            findings.push(format!(
+                "With self-blended faces in training {} catches {} of the fakes by {}, without them {}; the difference is {}.",
+                with.one.role.who(),
+                said(&with.caught()),
+                with.left_out(),
+                said(&without.caught()),
+                said(&change),
+            ));
+        }
+        rows.push(vec![
+            Value::Text(with.one.role.who()),
+            Value::Text(with.left_out()),
+            without.caught().into(),
+            with.caught().into(),
+            change.into(),
+            detection(without).into(),
+            detection(with).into(),
+        ]);
+    }
+    section.findings.append(&mut findings);
+    show(section, answering, with_blends, "_self_blends", "self-blended faces in training");
+    section.tables.push(Table {
+        name: "self_blends".into(),
+        title: "What self-blended faces in training change".into(),
+        caption: "The same families left out, on the same videos. Caught: share of the unseen fakes that are called fake; its difference \
+                  is paired, with minus without, its interval over people. Detection: AUROC of total uncertainty for what was never seen."
+            .into(),
+        columns: [
+            "detector", "left out", "caught without", "caught with", "difference", "detection without", "detection with",
+        ]
+        .map(str::to_owned)
+        .into(),
+        rows,
+    });
     section.meaning.push(
-        "An uncertainty that does not rise on what was never seen can still find errors among what is known; but it gives no warning of \
-         a new kind of fake, and a verdict on such a video should not lean on it."
+        "A self-blended face is a real one laid over itself, a little changed: it shows no generator, but what all that blend have in \
+         common. So with it in training a generator that blends is no longer wholly unseen, and its results are apart from the others'."
             .into(),
     );
-    Ok(section)
 }

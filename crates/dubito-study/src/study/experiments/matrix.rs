@@ -38,7 +38,8 @@ fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
         if all.is_empty() {
             break;
         }
-        let caption = "Mean over the videos of one generator; darker is more uncertain. A row compares generators, a column \
+        let caption = "Mean over the videos of one generator; darker is more uncertain (in its row, where rows differ tenfold: the \
+                       key says so). A row compares generators, a column \
                        detectors; what is calibrated differently should be compared within its row.";
         let chart = by_generator(name, title, caption, &all, (metric, "nats"), false, None);
         section.tables.extend(matrix_table(&chart));

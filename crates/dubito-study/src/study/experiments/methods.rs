@@ -26,8 +26,21 @@ pub(super) const INFERENCE: Kind = Kind {
 pub(super) const ABLATION: Kind = Kind {
     name: "ablation",
     title: "Ablations",
-    question: "What do the number of samples, the dropout rate, the boundary and the width of Gaussian weights change?",
-    keys: &["detectors", "seeds", "samples", "rates", "boundaries", "deltas", "task", "leave_out"],
+    question: "What do the number of samples, the dropout rate, the boundary, the width of Gaussian weights, the detector's recipe, \
+               the frames of a video and its compression change?",
+    keys: &[
+        "detectors",
+        "seeds",
+        "samples",
+        "rates",
+        "boundaries",
+        "deltas",
+        "recipe",
+        "frames",
+        "crf",
+        "task",
+        "leave_out",
+    ],
     plan: plan_ablation,
     section: ablation,
     seconds: reading,
@@ -141,8 +154,27 @@ fn plan_ablation(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Re
                 let inference = ("variational".to_owned(), InferenceConfig::Variational { epochs: 0, set });
                 asks.push(Ask { inference, setting: format!("delta = {delta}"), ..base.clone() });
             }
-            for ask in asks {
-                planner.want(&mut found, &ask);
+            for (key, values) in &experiment.recipe {
+                for value in values {
+                    let recipe = vec![(key.clone(), Some(value.clone()))];
+                    asks.push(Ask { recipe, setting: format!("{key} = {value}"), ..base.clone() });
+                }
+            }
+            let views = experiment.frames.iter().map(|&frames| {
+                let ask = Ask { setting: format!("frames = {frames}"), ..base.clone() };
+                planner.of_frames(&ask, frames).map(|view| Ask { view, ..ask.clone() }).map_err(|error| (ask, error))
+            });
+            let mut changed: Vec<Result<Ask, (Ask, StudyError)>> = views.collect();
+            changed.extend(experiment.crf.iter().map(|&crf| {
+                let ask = Ask { setting: format!("crf = {crf}"), ..base.clone() };
+                let data = planner.of_crf(&ask.data, crf);
+                data.map(|data| Ask { test: data.clone(), data, ..ask.clone() }).map_err(|error| (ask, error))
+            }));
+            for ask in asks.into_iter().map(Ok).chain(changed) {
+                match ask {
+                    Ok(ask) => planner.want(&mut found, &ask),
+                    Err((ask, error)) => planner.lack(&ask, &error),
+                }
             }
         }
     }
@@ -152,12 +184,14 @@ fn plan_ablation(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Re
 fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
     let mut section = answering.section(
         "One setting is changed at a time. Samples, rate, boundary and delta are changed when predicting: the weights stay those of one \
-         training with dropout (Gaussian weights: MOPED around them, no fine-tuning). Intervals: 95 %, bootstrap over people."
+         training with dropout (Gaussian weights: MOPED around them, no fine-tuning). With every other key of the recipe, number of \
+         frames and quantiser (crf) detectors are trained anew, and tested on clips that are made likewise. Intervals: 95 %, bootstrap \
+         over people."
             .into(),
     );
     let all = answering.evaluated(&mut section.skipped, &answering.options())?;
     section.tables.push(metric_table("ablation", "Settings", "Of all videos.", &all, &COLUMNS));
-    // For each setting with numbers a panel of lines, one for each detector.
+    // For each setting with numbers charts of lines, one for each detector.
     let mut settings: Vec<String> = Vec::new();
     for one in &all {
         let name = one.role.setting.split(" = ").next().unwrap_or_default().to_owned();
@@ -176,43 +210,63 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
         if of.len() < 2 {
             continue;
         }
-        let panels = [
-            ("total", "total (nats)"),
-            ("epistemic", "epistemic (nats)"),
-            ("misclassification_auroc_epistemic", "epistemic finds errors"),
-        ];
-        let panel = |(metric, title): (&str, &str)| CurvesPanel {
-            title: title.into(),
-            lines: curves(of.iter().copied(), |one| one.role.who(), metric),
+        let caption = match setting.as_str() {
+            "samples" | "rate" | "boundary" | "delta" => "The same training throughout; all other settings as in it.",
+            "frames" => "Trained and tested on clips of so many frames of each video.",
+            "crf" => "Forged, trained and tested with this quantiser: larger is coarser.",
+            _ => "Trained anew with each value; the rest of the recipe as it is.",
         };
-        for each in panels {
-            section.charts.push(Chart {
-                name: format!("{setting}_{}", each.0),
-                title: format!("{} by {setting}", each.1),
-                caption: "All other settings as in training.".into(),
-                kind: ChartKind::Curves {
-                    panels: vec![panel(each)],
-                    x: Axis { label: setting.clone(), logarithmic: setting == "samples", ..Axis::default() },
-                    y: Axis { label: each.1.into(), ..Axis::default() },
-                    reference: each.0.starts_with("misclassification").then(|| ("chance".to_owned(), 0.5)),
+        section.charts.extend(CURVES.map(|(metric, title, reference)| Chart {
+            name: format!("{}_{metric}", setting.replace('.', "_")),
+            title: format!("{title} by {setting}"),
+            caption: caption.into(),
+            kind: ChartKind::Curves {
+                panels: vec![CurvesPanel {
+                    title: title.into(),
+                    lines: curves(of.iter().copied(), |one| one.role.who(), metric),
+                }],
+                x: Axis {
+                    label: setting.clone(),
+                    logarithmic: ["samples", "frames"].contains(&setting.as_str()),
+                    ..Axis::default()
                 },
-            });
-        }
-        let by = |one: &Evaluated| one.metric("epistemic").value.unwrap_or(0.0);
-        if let (Some((first, low)), Some((last, high))) = (
-            of.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(one, x)| (*one, *x)),
-            of.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(one, x)| (*one, *x)),
-        ) {
-            section.findings.push(format!(
-                "{setting} from {low} to {high}: the mean epistemic uncertainty of {} goes from {:.4} to {:.4} nats, its AUROC for \
-                 errors from {} to {}.",
-                first.role.detector,
-                by(first),
-                by(last),
-                said(&first.metric("misclassification_auroc_epistemic")),
-                said(&last.metric("misclassification_auroc_epistemic")),
-            ));
-        }
+                y: Axis { label: title.into(), ..Axis::default() },
+                reference: reference.map(|(name, value): (&str, f64)| (name.to_owned(), value)),
+            },
+        }));
+        section.findings.extend(from_low_to_high(setting, &of));
     }
     Ok(section)
+}
+
+/// Metrics that are drawn for each setting, each with its title and what a value of it stands for.
+const CURVES: [(&str, &str, Option<(&str, f64)>); 4] = [
+    ("auroc", "AUROC", Some(("chance", 0.5))),
+    ("total", "total (nats)", None),
+    ("epistemic", "epistemic (nats)", None),
+    ("misclassification_auroc_epistemic", "epistemic finds errors", Some(("chance", 0.5))),
+];
+
+/// For each detector what its lowest and its highest value of a setting give.
+fn from_low_to_high(setting: &str, of: &[(&Evaluated, f64)]) -> Vec<String> {
+    let mut whos: Vec<String> = of.iter().map(|(one, _)| one.role.who()).collect();
+    whos.dedup();
+    let each = whos.iter().filter_map(|who| {
+        let own = || of.iter().filter(|(one, _)| one.role.who() == *who);
+        let (first, low) = own().min_by(|a, b| a.1.total_cmp(&b.1))?;
+        let (last, high) = own().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let nats = |one: &Evaluated| one.metric("epistemic").value.map_or("undefined".into(), |v| format!("{v:.4}"));
+        let both = |metric: &str| format!("from {} to {}", said(&first.metric(metric)), said(&last.metric(metric)));
+        (low < high).then(|| {
+            format!(
+                "{setting} from {low} to {high}: the AUROC of {who} goes {}, its mean epistemic uncertainty from {} to {} nats, the \
+                 AUROC of that for errors {}.",
+                both("auroc"),
+                nats(first),
+                nats(last),
+                both("misclassification_auroc_epistemic"),
+            )
+        })
+    });
+    each.collect()
 }

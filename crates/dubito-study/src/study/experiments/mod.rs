@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use dubito_media::Tools;
 use dubito_report::evaluate::{Group, Options, metrics_from_scores};
-use dubito_report::section::{Axis, Chart, ChartKind, Curve, Section, Source, Table, Value};
+use dubito_report::section::{Axis, Chart, ChartKind, Curve, Section, Source, Table, Value, far_apart};
 use dubito_report::{Level, Metrics, Predictions};
 use dubito_stats::{Bootstrap, Estimate};
 use serde_json::json;
@@ -136,7 +136,14 @@ impl Answering<'_> {
             title: self.kind.title.to_owned(),
             question: self.kind.question.to_owned(),
             method,
-            skipped: self.absent.iter().map(|(role, why)| format!("{} ({}): {why}", role.who(), role.what)).collect(),
+            skipped: self
+                .absent
+                .iter()
+                .map(|(role, why)| {
+                    let setting = if role.setting.is_empty() { String::new() } else { format!(", {}", role.setting) };
+                    format!("{}{setting} ({}): {why}", role.who(), role.what)
+                })
+                .collect(),
             sources: sources.collect(),
             ..Section::default()
         }
@@ -339,12 +346,21 @@ pub(crate) fn by_generator(
             false => one.at(&[("generator", generator)], level, metric),
         }
     };
-    let values = all.iter().map(|one| columns.iter().map(|generator| value(one, generator)).collect()).collect();
+    let values: Vec<Vec<Estimate>> =
+        all.iter().map(|one| columns.iter().map(|generator| value(one, generator)).collect()).collect();
+    let by_row = ends.is_none() && far_apart(&values);
     Chart {
         name: name.into(),
         title: title.into(),
         caption: caption.into(),
-        kind: ChartKind::Matrix { rows: all.iter().map(row_name).collect(), columns, values, what: what.into(), ends },
+        kind: ChartKind::Matrix {
+            rows: all.iter().map(row_name).collect(),
+            columns,
+            values,
+            what: what.into(),
+            ends,
+            by_row,
+        },
     }
 }
 

@@ -30,8 +30,9 @@ fn plan(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Result<Foun
 
 fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     let mut section = answering.section(
-        "Labels of a share of the training videos, drawn by a seed, are turned before training and stopping (a turned fake counts as \
-         real, a turned real video as fake); testing is with the true ones. Intervals: 95 %, bootstrap over people."
+        "Labels of a share of the training videos, that share of the real and of the fake ones, drawn by a seed, are turned before \
+         training and stopping (a turned fake counts as real, a turned real video as fake, by a generator drawn likewise); testing is \
+         with the true ones. Intervals: 95 %, bootstrap over people."
             .into(),
     );
     let all = answering.evaluated(&mut section.skipped, &answering.options())?;
