@@ -84,23 +84,15 @@ impl FixedSum {
 
     /// Add a number from 0 to about 1e18.
     pub fn add(&mut self, value: f64) {
-        self.0 = self.0.saturating_add(Self::units(value));
-    }
-
-    fn units(value: f64) -> u128 {
         let scaled = value * Self::UNIT;
         // The conversion to 128 bits is slow, and almost all values are below 1.
-        if scaled < Self::UNIT { u128::from(scaled as u64) } else { scaled as u128 }
+        let units = if scaled < Self::UNIT { u128::from(scaled as u64) } else { scaled as u128 };
+        self.0 = self.0.saturating_add(units);
     }
 
     /// Add what another sum holds.
     pub fn merge(&mut self, other: Self) {
         self.0 = self.0.saturating_add(other.0);
-    }
-
-    /// The sum without `value`, one of those that were added.
-    pub(crate) fn less(self, value: f64) -> Self {
-        Self(self.0.saturating_sub(Self::units(value)))
     }
 
     /// The sum divided by `count`.

@@ -101,10 +101,50 @@ impl Texts {
     }
 }
 
+/// The texts of a column's rows. Rows that follow each other and say the same share one text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Cells {
+    texts: Texts,
+    /// For each row the index of its text.
+    rows: Vec<u32>,
+}
+
+impl Cells {
+    /// Add a row.
+    pub fn push(&mut self, text: &str) {
+        if self.texts.is_empty() || self.texts.get(self.texts.len() - 1) != text {
+            self.texts.push(text);
+        }
+        self.push_again();
+    }
+
+    /// Add a row whose text is a number in digits.
+    pub fn push_whole(&mut self, value: i64) {
+        self.texts.push_whole(value);
+        self.push_again();
+    }
+
+    /// Add a row that says the same as the one before, of which there must be one.
+    pub fn push_again(&mut self) {
+        self.rows.push(self.texts.len() as u32 - 1);
+    }
+
+    /// The text of a row; panics where there is no such row.
+    #[inline]
+    pub fn get(&self, row: usize) -> &str {
+        self.texts.get(self.rows[row] as usize)
+    }
+
+    /// Whether a row, not the first, is known to say the same as the one before.
+    fn repeats(&self, row: usize) -> bool {
+        self.rows[row] == self.rows[row - 1]
+    }
+}
+
 /// One column of a block. An empty cell is an empty text or `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Column {
-    Text(Texts),
+    Text(Cells),
     Number(Vec<Option<f64>>),
     Whole(Vec<Option<u64>>),
 }
@@ -121,7 +161,7 @@ impl Block {
         let columns = wanted
             .iter()
             .map(|w| match w.kind {
-                Kind::Text => Column::Text(Texts::default()),
+                Kind::Text => Column::Text(Cells::default()),
                 Kind::Number => Column::Number(Vec::new()),
                 Kind::Whole => Column::Whole(Vec::new()),
             })
@@ -179,6 +219,12 @@ impl Block {
             Some(Column::Text(texts)) => texts.get(row),
             _ => "",
         }
+    }
+
+    /// Whether all texts of a row, and its whole number in this column, are known to be those of the row before.
+    pub fn repeats(&self, row: usize, whole: Option<usize>) -> bool {
+        let texts = |column: &Column| !matches!(column, Column::Text(cells) if !cells.repeats(row));
+        row > 0 && self.columns.iter().all(texts) && self.whole(whole, row) == self.whole(whole, row - 1)
     }
 
     pub fn number(&self, slot: usize, row: usize) -> Option<f64> {

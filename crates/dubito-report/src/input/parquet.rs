@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::block::{Block, Column, Fault, Kind, Texts, Wanted};
+use super::block::{Block, Cells, Column, Fault, Kind, Wanted};
 use super::file::{self, Compression};
 use crate::ReportError;
 use crate::predictions::PROVENANCE_KEY;
@@ -75,18 +75,20 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
         block.columns.push(match wanted.kind {
             // Digits are written without a text of each number in between.
             Kind::Text if field.data_type().is_integer() && *field.data_type() != DataType::UInt64 => {
-                let mut column = Texts::default();
+                let (mut column, mut last) = (Cells::default(), None);
                 for number in &cast::<Int64Array>(path, array, field)? {
                     match number {
+                        _ if last == Some(number) => column.push_again(),
                         Some(number) => column.push_whole(number),
                         None => column.push(""),
                     }
+                    last = Some(number);
                 }
                 Column::Text(column)
             }
             Kind::Text => {
                 let texts: StringArray = cast(path, array, field)?;
-                let mut column = Texts::default();
+                let mut column = Cells::default();
                 texts.iter().for_each(|text| column.push(text.unwrap_or_default().trim_ascii()));
                 Column::Text(column)
             }
