@@ -155,12 +155,7 @@ fn jackknife(rows: &[f64], classes: usize) -> Result<f64, StatsError> {
 
 /// [`epistemic_jackknife`] of rows that are normalised already (others give a number without meaning), with the
 /// entropy of each, the sum of each class' probability, and the sum of the entropies. Error: fewer than two samples.
-pub fn jackknife_of(
-    rows: &[f64],
-    entropies: &[f64],
-    probs: &[FixedSum],
-    all: FixedSum,
-) -> Result<f64, StatsError> {
+pub fn jackknife_of(rows: &[f64], entropies: &[f64], probs: &[FixedSum], all: FixedSum) -> Result<f64, StatsError> {
     let classes = probs.len();
     let count = entropies.len() as u64;
     if count < 2 {

@@ -17,6 +17,7 @@ const ROUNDING: f64 = 1e-6;
 
 /// Check one probability vector and write it, clipped to [0, 1] and renormalised, over `out`.
 /// `place` is only asked for in an error.
+#[inline]
 pub fn normalise(
     probs: &[f64],
     classes: usize,
@@ -28,6 +29,7 @@ pub fn normalise(
 }
 
 /// [`normalise`], but behind what is in `out`. An error leaves `out` as it was.
+#[inline]
 pub(crate) fn append_normalised(
     probs: &[f64],
     classes: usize,
@@ -52,6 +54,7 @@ pub(crate) fn append_normalised(
 }
 
 /// Shannon entropy in nats; `0 ln 0 = 0`.
+#[inline]
 pub fn entropy(probs: &[f64]) -> f64 {
     probs.iter().map(|&p| if p > 0.0 { -p * p.ln() } else { 0.0 }).sum()
 }
@@ -64,6 +67,7 @@ pub fn excess(larger: f64, smaller: f64) -> f64 {
 }
 
 /// Index of the largest probability; the first of them where several are largest.
+#[inline]
 pub fn argmax(probs: &[f64]) -> usize {
     let mut best = 0;
     for (class, p) in probs.iter().enumerate() {
@@ -83,6 +87,7 @@ impl FixedSum {
     const UNIT: f64 = 18_446_744_073_709_551_616.0; // 2^64
 
     /// Add a number from 0 to about 1e18.
+    #[inline]
     pub fn add(&mut self, value: f64) {
         let scaled = value * Self::UNIT;
         // The conversion to 128 bits is slow, and almost all values are below 1.

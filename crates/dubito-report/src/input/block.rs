@@ -134,11 +134,6 @@ impl Cells {
     pub fn get(&self, row: usize) -> &str {
         self.texts.get(self.rows[row] as usize)
     }
-
-    /// Whether a row, not the first, is known to say the same as the one before.
-    fn repeats(&self, row: usize) -> bool {
-        self.rows[row] == self.rows[row - 1]
-    }
 }
 
 /// One column of a block. An empty cell is an empty text or `None`.
@@ -221,10 +216,19 @@ impl Block {
         }
     }
 
-    /// Whether all texts of a row, and its whole number in this column, are known to be those of the row before.
-    pub fn repeats(&self, row: usize, whole: Option<usize>) -> bool {
-        let texts = |column: &Column| !matches!(column, Column::Text(cells) if !cells.repeats(row));
-        row > 0 && self.columns.iter().all(texts) && self.whole(whole, row) == self.whole(whole, row - 1)
+    /// The end of the rows from `start` on whose texts are known to be those of `start`, and whose whole number in this
+    /// column is its.
+    pub fn repeated(&self, start: usize, whole: Option<usize>) -> usize {
+        fn end<T: PartialEq>(values: &[T], start: usize, end: usize) -> usize {
+            let others = &values[start + 1..end];
+            others.iter().position(|value| *value != values[start]).map_or(end, |more| start + 1 + more)
+        }
+        // The columns in which most changes, the first ones as a rule, leave the others little to compare.
+        self.columns.iter().enumerate().fold(self.rows, |least, (slot, column)| match column {
+            Column::Text(cells) => end(&cells.rows, start, least),
+            Column::Whole(values) if whole == Some(slot) => end(values, start, least),
+            _ => least,
+        })
     }
 
     pub fn number(&self, slot: usize, row: usize) -> Option<f64> {

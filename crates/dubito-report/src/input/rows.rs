@@ -2,6 +2,7 @@
 //! side by side. Parts are made side by side and merge to the same bits in any order.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use dubito_stats::decomposition::jackknife_of;
 use dubito_stats::probability::{FixedSum, argmax, entropy, normalise};
@@ -278,8 +279,6 @@ struct Folder<'a> {
     part: Part,
     /// The last run of each detector.
     open: Vec<Open>,
-    /// The run of the last row's item; `None` where the row is not wanted.
-    item: Option<u32>,
     /// The labels that were seen first: a few come again and again.
     labels: Vec<(&'a str, Labelled)>,
     /// Memory used again: the row's facts, its probabilities as given and as they count.
@@ -337,14 +336,19 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         block,
         part,
         open: Vec::new(),
-        item: None,
         labels: Vec::new(),
         codes: Vec::new(),
         given: Vec::new(),
         probs: Vec::new(),
         entropies: Vec::new(),
     };
-    (0..block.rows).try_for_each(|row| folder.row(row))?;
+    let mut row = 0;
+    while row < block.rows {
+        // Items without a name are one a row.
+        let end = if layout.item.is_some() { block.repeated(row, layout.frame) } else { row + 1 };
+        folder.rows(row..end)?;
+        row = end;
+    }
     if context.raw {
         (0..folder.open.len()).for_each(|detector| folder.close(detector, true));
     }
@@ -381,19 +385,40 @@ impl<'a> Folder<'a> {
         self.item(row, label).map(Some)
     }
 
-    fn row(&mut self, row: usize) -> Result<(), Fault> {
+    /// Rows whose texts and frame are the same: what these say is looked up once, in the first of them.
+    fn rows(&mut self, rows: Range<usize>) -> Result<(), Fault> {
+        let Some(item) = self.wanted_item(rows.start)? else { return Ok(()) };
+        let (block, layout, input) = (self.block, self.layout, &self.context.request.input);
+        match &layout.scoring {
+            // The most common kind, of which there may be many.
+            Scoring::Fake(slot) if !input.as_ensemble => {
+                let detector = self.part.detectors.code(self.detector(rows.start));
+                for row in rows {
+                    let wanted = &layout.wanted[*slot];
+                    let cell = checked(block.number(*slot, row), row, &wanted.name, wanted.expected, input.logits)?;
+                    let sample = self.sample(row)?;
+                    self.add(row, item, detector, sample, &from_fake(cell, input.logits))?;
+                }
+                Ok(())
+            }
+            _ => rows.into_iter().try_for_each(|row| self.row(row, item)),
+        }
+    }
+
+    /// Which sample a row is.
+    fn sample(&self, row: usize) -> Result<u64, Fault> {
+        match self.layout.sample {
+            Some(slot) => self.block.whole(Some(slot), row).ok_or_else(|| self.nothing(slot, row)),
+            None => Ok(0),
+        }
+    }
+
+    /// The scores of one row.
+    fn row(&mut self, row: usize, item: u32) -> Result<(), Fault> {
         let (block, layout, input) = (self.block, self.layout, &self.context.request.input);
         let (ensemble, logits) = (input.as_ensemble, input.logits);
-        // The samples of an item lie side by side as a rule: what their texts say is looked up once.
-        if layout.item.is_none() || !block.repeats(row, layout.frame) {
-            self.item = self.wanted_item(row)?;
-        }
-        let Some(item) = self.item else { return Ok(()) };
         let detector = self.detector(row);
-        let sample = match layout.sample {
-            Some(slot) => block.whole(layout.sample, row).ok_or_else(|| self.nothing(slot, row))?,
-            None => 0,
-        };
+        let sample = self.sample(row)?;
         let cell = |slot: usize| {
             let wanted = &layout.wanted[slot];
             checked(block.number(slot, row), row, &wanted.name, wanted.expected, logits)
@@ -577,11 +602,13 @@ impl<'a> Folder<'a> {
     }
 
     /// Checks a row's probabilities, which then are `self.probs`.
+    #[inline]
     fn normalised(&mut self, row: usize, probs: &[f64]) -> Result<(), Fault> {
         normalise(probs, probs.len(), &mut self.probs, String::new).map_err(|_| bad_sum(row, probs))
     }
 
     /// Add one sample of a detector to the item's run.
+    #[inline]
     fn add(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
         let classes = probs.len();
         self.normalised(row, probs)?;
@@ -652,14 +679,17 @@ impl<'a> Folder<'a> {
         let sums = &mut sums[run * (classes + 2)..][..classes + 2];
         let votes = &mut scores.votes[run * classes..][..classes];
         entropies.clear();
+        entropies.extend(open.probs.chunks_exact(classes).map(entropy));
+        let (of_classes, of_all) = sums.split_at_mut(classes);
+        let (mut doubt, mut squares) = (FixedSum::default(), FixedSum::default());
+        entropies.iter().for_each(|&entropy| doubt.add(entropy));
         for probs in open.probs.chunks_exact(classes) {
-            let doubt = entropy(probs);
-            sums.iter_mut().zip(probs.iter().chain([&doubt])).for_each(|(sum, &value)| sum.add(value));
-            probs.iter().for_each(|p| sums[classes + 1].add(p * p));
+            of_classes.iter_mut().zip(probs).for_each(|(sum, &p)| sum.add(p));
+            probs.iter().for_each(|p| squares.add(p * p));
             votes[argmax(probs)] += 1;
-            entropies.push(doubt);
         }
-        let jackknife = jackknife_of(&open.probs, entropies, &sums[..classes], sums[classes]);
+        of_all.copy_from_slice(&[doubt, squares]);
+        let jackknife = jackknife_of(&open.probs, entropies, of_classes, doubt);
         scores.jackknives[run] = jackknife.map_or(Jackknife::TooFew, Jackknife::Of);
         if open.samples != open.samples_before {
             open.seen_before = open.samples.iter().fold(0, |seen, &sample| seen.wrapping_add(mixed(sample)));
