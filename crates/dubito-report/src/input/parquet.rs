@@ -92,7 +92,13 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
                 texts.iter().for_each(|text| column.push(text.unwrap_or_default().trim_ascii()));
                 Column::Text(column)
             }
-            Kind::Number => Column::Number(cast::<Float64Array>(path, array, field)?.iter().collect()),
+            Kind::Number => {
+                let numbers = cast::<Float64Array>(path, array, field)?;
+                Column::Number(match numbers.null_count() {
+                    0 => numbers.values().iter().copied().map(Some).collect(),
+                    _ => numbers.iter().collect(),
+                })
+            }
             Kind::Whole if field.data_type().is_floating() => {
                 let numbers: Float64Array = cast(path, array, field)?;
                 let mut column = Block::new(std::slice::from_ref(wanted));
@@ -107,13 +113,15 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
             }
             Kind::Whole => {
                 let wholes: Int64Array = cast(path, array, field)?;
-                let bad = |row, value: i64| Fault::cell(row, &wanted.name, value.to_string(), wanted.expected);
-                let values: Result<Vec<Option<u64>>, Fault> = wholes
-                    .iter()
-                    .enumerate()
-                    .map(|(row, value)| value.map(|v| u64::try_from(v).map_err(|_| bad(row, v))).transpose())
-                    .collect();
-                Column::Whole(values?)
+                let negative =
+                    wholes.iter().enumerate().find_map(|(row, value)| Some(row).zip(value.filter(|v| *v < 0)));
+                if let Some((row, value)) = negative {
+                    return Err(Fault::cell(row, &wanted.name, value.to_string(), wanted.expected));
+                }
+                Column::Whole(match wholes.null_count() {
+                    0 => wholes.values().iter().map(|&value| Some(value as u64)).collect(),
+                    _ => wholes.iter().map(|value| value.map(|value| value as u64)).collect(),
+                })
             }
         });
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use dubito_stats::decomposition::jackknife_of;
-use dubito_stats::probability::{FixedSum, argmax, entropy, normalise};
+use dubito_stats::probability::{FixedSum, append_normalised, argmax, entropy, normalise};
 use dubito_stats::{Task, VideoSums, epistemic_jackknife};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
@@ -391,13 +391,14 @@ impl<'a> Folder<'a> {
         let (block, layout, input) = (self.block, self.layout, &self.context.request.input);
         match &layout.scoring {
             // The most common kind, of which there may be many.
-            Scoring::Fake(slot) if !input.as_ensemble => {
+            Scoring::Fake(slot) if self.context.raw && !input.as_ensemble => {
                 let detector = self.part.detectors.code(self.detector(rows.start));
+                self.run(item, detector, rows.len() as u32);
                 for row in rows {
                     let wanted = &layout.wanted[*slot];
                     let cell = checked(block.number(*slot, row), row, &wanted.name, wanted.expected, input.logits)?;
                     let sample = self.sample(row)?;
-                    self.add(row, item, detector, sample, &from_fake(cell, input.logits))?;
+                    self.push(row, item, detector, sample, &from_fake(cell, input.logits))?;
                 }
                 Ok(())
             }
@@ -602,40 +603,36 @@ impl<'a> Folder<'a> {
     }
 
     /// Checks a row's probabilities, which then are `self.probs`.
-    #[inline]
     fn normalised(&mut self, row: usize, probs: &[f64]) -> Result<(), Fault> {
         normalise(probs, probs.len(), &mut self.probs, String::new).map_err(|_| bad_sum(row, probs))
     }
 
     /// Add one sample of a detector to the item's run.
-    #[inline]
     fn add(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
-        let classes = probs.len();
+        self.run(item, detector, 1);
+        if self.context.raw {
+            return self.push(row, item, detector, sample, probs);
+        }
         self.normalised(row, probs)?;
-        let is_new = self.run(item, detector, 1);
-        let scores = &mut self.part.scores;
-        match &mut scores.values {
-            Values::Finals(values) => {
-                let doubt = entropy(&self.probs);
-                // Through the sums, so that one sample is the same bits with and without a column `sample`.
-                values.extend(self.probs.iter().chain([&doubt]).map(|&value| fixed(value).mean(1)));
-            }
-            Values::Sums(sums) => {
-                if is_new {
-                    sums.resize(sums.len() + classes + 2, FixedSum::default());
-                    scores.votes.resize(scores.votes.len() + classes, 0);
-                    scores.seen.push(0);
-                    scores.jackknives.push(Jackknife::TooFew);
-                }
-                let open = &mut self.open[detector as usize];
-                open.probs.extend_from_slice(&self.probs);
-                open.samples.push(sample);
-                if self.context.has_videos {
-                    let video = self.part.items.videos[item as usize];
-                    let sums = self.part.video_sums.entry((detector, video)).or_insert_with(|| VideoSums::new(classes));
-                    sums.push(sample, &self.probs).map_err(|_| bad_sum(row, probs))?;
-                }
-            }
+        let doubt = entropy(&self.probs);
+        if let Values::Finals(values) = &mut self.part.scores.values {
+            // Through the sums, so that one sample is the same bits with and without a column `sample`.
+            values.extend(self.probs.iter().chain([&doubt]).map(|&value| fixed(value).mean(1)));
+        }
+        Ok(())
+    }
+
+    /// Add one of the samples that the last run of a detector was told of.
+    #[inline]
+    fn push(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
+        let open = &mut self.open[detector as usize];
+        append_normalised(probs, probs.len(), &mut open.probs, String::new).map_err(|_| bad_sum(row, probs))?;
+        open.samples.push(sample);
+        if self.context.has_videos {
+            let video = self.part.items.videos[item as usize];
+            let sums = self.part.video_sums.entry((detector, video)).or_insert_with(|| VideoSums::new(probs.len()));
+            let normalised = &open.probs[open.probs.len() - probs.len()..];
+            sums.push(sample, normalised).map_err(|_| bad_sum(row, probs))?;
         }
         Ok(())
     }
@@ -706,9 +703,9 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Makes the run of scores of an item and detector the last one, and says whether it is new. Only sums take
+    /// Makes the run of scores of an item and detector the last one, and tells it of more samples. Only sums take
     /// several rows.
-    fn run(&mut self, item: u32, detector: u32, samples: u32) -> bool {
+    fn run(&mut self, item: u32, detector: u32, samples: u32) {
         let at = detector as usize;
         if self.open.len() <= at {
             self.open.resize_with(at + 1, Open::default);
@@ -718,8 +715,7 @@ impl<'a> Folder<'a> {
         let scores = &mut self.part.scores;
         match self.open[at].run {
             Some(run) if self.context.raw && scores.items[run] == item => {
-                scores.counts[run] += 1;
-                false
+                scores.counts[run] += samples;
             }
             _ => {
                 if self.context.raw {
@@ -730,7 +726,13 @@ impl<'a> Folder<'a> {
                 scores.items.push(item);
                 scores.detectors.push(detector);
                 scores.counts.push(samples);
-                true
+                if let Values::Sums(sums) = &mut scores.values {
+                    let classes = self.context.task.classes.len();
+                    sums.resize(sums.len() + classes + 2, FixedSum::default());
+                    scores.votes.resize(scores.votes.len() + classes, 0);
+                    scores.seen.push(0);
+                    scores.jackknives.push(Jackknife::TooFew);
+                }
             }
         }
     }
