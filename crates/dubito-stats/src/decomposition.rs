@@ -147,13 +147,17 @@ pub fn epistemic_jackknife(samples: &[f64], classes: usize) -> Result<f64, Stats
 /// [`epistemic_jackknife`] of rows that are normalised.
 fn jackknife(rows: &[f64], classes: usize) -> Result<f64, StatsError> {
     let entropies: Vec<f64> = rows.chunks_exact(classes).map(entropy).collect();
-    jackknife_of(rows, &entropies, classes)
+    let (mut probs, mut all) = (vec![FixedSum::default(); classes], FixedSum::default());
+    rows.chunks_exact(classes).for_each(|row| add(&mut probs, row));
+    entropies.iter().for_each(|&h| all.add(h));
+    jackknife_of(rows, &entropies, &probs, all)
 }
 
 /// [`epistemic_jackknife`] of rows that are normalised already (others give a number without meaning), with the
-/// entropy of each. Error: fewer than two samples.
-pub fn jackknife_of(rows: &[f64], entropies: &[f64], classes: usize) -> Result<f64, StatsError> {
-    let count = (rows.len() / classes) as u64;
+/// entropy of each, the sum of each class' probability, and the sum of the entropies. Error: fewer than two samples.
+pub fn jackknife_of(rows: &[f64], entropies: &[f64], probs: &[FixedSum], all: FixedSum) -> Result<f64, StatsError> {
+    let classes = probs.len();
+    let count = entropies.len() as u64;
     if count < 2 {
         return Err(match count {
             0 => StatsError::NoSamples,
@@ -164,15 +168,13 @@ pub fn jackknife_of(rows: &[f64], entropies: &[f64], classes: usize) -> Result<f
             },
         });
     }
-    let (mut probs, mut all) = (vec![FixedSum::default(); classes], FixedSum::default());
-    rows.chunks_exact(classes).for_each(|row| add(&mut probs, row));
-    entropies.iter().for_each(|&h| all.add(h));
-    let whole = entropy(&mean(&probs, count)) - all.mean(count);
-    let mut without_one = SignedSum::default();
-    let mut left = vec![0.0; classes];
+    let whole = entropy(&mean(probs, count)) - all.mean(count);
+    // What is left without a sample depends on the sums and that sample, and adds up exactly: in any order the same bits.
+    let (sums, all, others) = (mean(probs, 1), all.mean(1), (count - 1) as f64);
+    let (mut without_one, mut left) = (SignedSum::default(), vec![0.0; classes]);
     for (row, &h) in rows.chunks_exact(classes).zip(entropies) {
-        left.iter_mut().zip(&probs).zip(row).for_each(|((left, sum), &p)| *left = sum.less(p).mean(count - 1));
-        without_one.add(entropy(&left) - all.less(h).mean(count - 1), 1);
+        left.iter_mut().zip(&sums).zip(row).for_each(|((left, sum), p)| *left = (sum - p) / others);
+        without_one.add(entropy(&left) - (all - h) / others, 1);
     }
     let n = count as f64;
     Ok(n * whole - (n - 1.0) / n * without_one.value())

@@ -101,10 +101,45 @@ impl Texts {
     }
 }
 
+/// The texts of a column's rows. Rows that follow each other and say the same share one text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Cells {
+    texts: Texts,
+    /// For each row the index of its text.
+    rows: Vec<u32>,
+}
+
+impl Cells {
+    /// Add a row.
+    pub fn push(&mut self, text: &str) {
+        if self.texts.is_empty() || self.texts.get(self.texts.len() - 1) != text {
+            self.texts.push(text);
+        }
+        self.push_again();
+    }
+
+    /// Add a row whose text is a number in digits.
+    pub fn push_whole(&mut self, value: i64) {
+        self.texts.push_whole(value);
+        self.push_again();
+    }
+
+    /// Add a row that says the same as the one before, of which there must be one.
+    pub fn push_again(&mut self) {
+        self.rows.push(self.texts.len() as u32 - 1);
+    }
+
+    /// The text of a row; panics where there is no such row.
+    #[inline]
+    pub fn get(&self, row: usize) -> &str {
+        self.texts.get(self.rows[row] as usize)
+    }
+}
+
 /// One column of a block. An empty cell is an empty text or `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Column {
-    Text(Texts),
+    Text(Cells),
     Number(Vec<Option<f64>>),
     Whole(Vec<Option<u64>>),
 }
@@ -121,7 +156,7 @@ impl Block {
         let columns = wanted
             .iter()
             .map(|w| match w.kind {
-                Kind::Text => Column::Text(Texts::default()),
+                Kind::Text => Column::Text(Cells::default()),
                 Kind::Number => Column::Number(Vec::new()),
                 Kind::Whole => Column::Whole(Vec::new()),
             })
@@ -179,6 +214,21 @@ impl Block {
             Some(Column::Text(texts)) => texts.get(row),
             _ => "",
         }
+    }
+
+    /// The end of the rows from `start` on whose texts are known to be those of `start`, and whose whole number in this
+    /// column is its.
+    pub fn repeated(&self, start: usize, whole: Option<usize>) -> usize {
+        fn end<T: PartialEq>(values: &[T], start: usize, end: usize) -> usize {
+            let others = &values[start + 1..end];
+            others.iter().position(|value| *value != values[start]).map_or(end, |more| start + 1 + more)
+        }
+        // The columns in which most changes, the first ones as a rule, leave the others little to compare.
+        self.columns.iter().enumerate().fold(self.rows, |least, (slot, column)| match column {
+            Column::Text(cells) => end(&cells.rows, start, least),
+            Column::Whole(values) if whole == Some(slot) => end(values, start, least),
+            _ => least,
+        })
     }
 
     pub fn number(&self, slot: usize, row: usize) -> Option<f64> {

@@ -177,7 +177,7 @@ fn in_order<P: Send, T: Send>(
     map: impl Fn(Block) -> Result<T, Fault> + Sync,
     mut sink: impl FnMut(T, u64) -> Result<bool, ReportError> + Send,
 ) -> Result<(), ReportError> {
-    let width = 2 * rayon::current_num_threads();
+    let width = 4 * rayon::current_num_threads(); // so many that no thread waits long for the others
     let mut read = |end: &mut Option<Result<(), Fault>>| {
         let mut pieces = Vec::with_capacity(width);
         while pieces.len() < width && end.is_none() {

@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::block::{Block, Column, Fault, Kind, Texts, Wanted};
+use super::block::{Block, Cells, Column, Fault, Kind, Wanted};
 use super::file::{self, Compression};
 use crate::ReportError;
 use crate::predictions::PROVENANCE_KEY;
@@ -75,22 +75,30 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
         block.columns.push(match wanted.kind {
             // Digits are written without a text of each number in between.
             Kind::Text if field.data_type().is_integer() && *field.data_type() != DataType::UInt64 => {
-                let mut column = Texts::default();
+                let (mut column, mut last) = (Cells::default(), None);
                 for number in &cast::<Int64Array>(path, array, field)? {
                     match number {
+                        _ if last == Some(number) => column.push_again(),
                         Some(number) => column.push_whole(number),
                         None => column.push(""),
                     }
+                    last = Some(number);
                 }
                 Column::Text(column)
             }
             Kind::Text => {
                 let texts: StringArray = cast(path, array, field)?;
-                let mut column = Texts::default();
+                let mut column = Cells::default();
                 texts.iter().for_each(|text| column.push(text.unwrap_or_default().trim_ascii()));
                 Column::Text(column)
             }
-            Kind::Number => Column::Number(cast::<Float64Array>(path, array, field)?.iter().collect()),
+            Kind::Number => {
+                let numbers = cast::<Float64Array>(path, array, field)?;
+                Column::Number(match numbers.null_count() {
+                    0 => numbers.values().iter().copied().map(Some).collect(),
+                    _ => numbers.iter().collect(),
+                })
+            }
             Kind::Whole if field.data_type().is_floating() => {
                 let numbers: Float64Array = cast(path, array, field)?;
                 let mut column = Block::new(std::slice::from_ref(wanted));
@@ -105,13 +113,15 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
             }
             Kind::Whole => {
                 let wholes: Int64Array = cast(path, array, field)?;
-                let bad = |row, value: i64| Fault::cell(row, &wanted.name, value.to_string(), wanted.expected);
-                let values: Result<Vec<Option<u64>>, Fault> = wholes
-                    .iter()
-                    .enumerate()
-                    .map(|(row, value)| value.map(|v| u64::try_from(v).map_err(|_| bad(row, v))).transpose())
-                    .collect();
-                Column::Whole(values?)
+                let negative =
+                    wholes.iter().enumerate().find_map(|(row, value)| Some(row).zip(value.filter(|v| *v < 0)));
+                if let Some((row, value)) = negative {
+                    return Err(Fault::cell(row, &wanted.name, value.to_string(), wanted.expected));
+                }
+                Column::Whole(match wholes.null_count() {
+                    0 => wholes.values().iter().map(|&value| Some(value as u64)).collect(),
+                    _ => wholes.iter().map(|value| value.map(|value| value as u64)).collect(),
+                })
             }
         });
     }

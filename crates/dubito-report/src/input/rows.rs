@@ -2,9 +2,10 @@
 //! side by side. Parts are made side by side and merge to the same bits in any order.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use dubito_stats::decomposition::jackknife_of;
-use dubito_stats::probability::{FixedSum, argmax, entropy, normalise};
+use dubito_stats::probability::{FixedSum, append_normalised, argmax, entropy, normalise};
 use dubito_stats::{Task, VideoSums, epistemic_jackknife};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
@@ -129,11 +130,6 @@ impl Jackknife {
     /// Of the samples `[samples, classes]` of one run.
     pub fn new(samples: &[f64], classes: usize) -> Self {
         epistemic_jackknife(samples, classes).map_or(Self::TooFew, Self::Of)
-    }
-
-    /// The same where the entropy of each sample is known.
-    fn with(samples: &[f64], entropies: &[f64], classes: usize) -> Self {
-        jackknife_of(samples, entropies, classes).map_or(Self::TooFew, Self::Of)
     }
 
     /// Of two runs of one item.
@@ -282,16 +278,27 @@ struct Folder<'a> {
     block: &'a Block,
     part: Part,
     /// The last run of each detector.
-    last: Vec<Option<usize>>,
-    /// The samples of the last run of each detector, and their entropies.
-    samples: Vec<Vec<f64>>,
-    entropies: Vec<Vec<f64>>,
+    open: Vec<Open>,
     /// The labels that were seen first: a few come again and again.
     labels: Vec<(&'a str, Labelled)>,
     /// Memory used again: the row's facts, its probabilities as given and as they count.
     codes: Vec<u32>,
     given: Vec<f64>,
     probs: Vec<f64>,
+    entropies: Vec<f64>,
+}
+
+/// The last run of a detector: its samples are added up once all that lie side by side are there.
+#[derive(Default)]
+struct Open {
+    run: Option<usize>,
+    /// `[samples, classes]`.
+    probs: Vec<f64>,
+    /// Which samples they are.
+    samples: Vec<u64>,
+    /// Which those of the run before were, most often the same.
+    samples_before: Vec<u64>,
+    seen_before: u64,
 }
 
 /// Everything a block's rows say. Errors name the row: a label that is no class, a number that is no
@@ -328,17 +335,22 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         layout,
         block,
         part,
-        last: Vec::new(),
-        samples: Vec::new(),
-        entropies: Vec::new(),
+        open: Vec::new(),
         labels: Vec::new(),
         codes: Vec::new(),
         given: Vec::new(),
         probs: Vec::new(),
+        entropies: Vec::new(),
     };
-    (0..block.rows).try_for_each(|row| folder.row(row))?;
+    let mut row = 0;
+    while row < block.rows {
+        // Items without a name are one a row.
+        let end = if layout.item.is_some() { block.repeated(row, layout.frame) } else { row + 1 };
+        folder.rows(row..end)?;
+        row = end;
+    }
     if context.raw {
-        (0..folder.last.len()).for_each(|detector| folder.close(detector, true));
+        (0..folder.open.len()).for_each(|detector| folder.close(detector, true));
     }
     Ok(folder.part)
 }
@@ -350,26 +362,64 @@ fn note(set: &mut BTreeSet<String>, text: &str) {
 }
 
 impl<'a> Folder<'a> {
-    fn row(&mut self, row: usize) -> Result<(), Fault> {
-        let (block, layout, request) = (self.block, self.layout, self.context.request);
-        let (ensemble, logits) = (request.input.as_ensemble, request.input.logits);
-        let is_wide = matches!(layout.scoring, Scoring::Wide(_));
-        let detector = if is_wide || ensemble { "" } else { block.text(layout.detector, row) };
+    /// The detector that the row names.
+    fn detector(&self, row: usize) -> &'a str {
+        let is_wide = matches!(self.layout.scoring, Scoring::Wide(_));
+        let names = !is_wide && !self.context.request.input.as_ensemble;
+        if names { self.block.text(self.layout.detector, row) } else { "" }
+    }
+
+    /// The run of the row's item; `None` where the row is not wanted.
+    fn wanted_item(&mut self, row: usize) -> Result<Option<u32>, Fault> {
+        let (block, layout, detector) = (self.block, self.layout, self.detector(row));
         if layout.detector.is_some() {
             note(&mut self.part.all_detectors, detector);
         }
         if layout.split().is_some() {
             note(&mut self.part.all_splits, block.text(layout.split(), row));
         }
-        if !wanted_row(block, layout, request, row) {
-            return Ok(());
+        if !wanted_row(block, layout, self.context.request, row) {
+            return Ok(None);
         }
-        let Labelled::Class(label) = self.label(row)? else { return Ok(()) };
-        let item = self.item(row, label)?;
-        let sample = match layout.sample {
-            Some(slot) => block.whole(layout.sample, row).ok_or_else(|| self.nothing(slot, row))?,
-            None => 0,
-        };
+        let Labelled::Class(label) = self.label(row)? else { return Ok(None) };
+        self.item(row, label).map(Some)
+    }
+
+    /// Rows whose texts and frame are the same: what these say is looked up once, in the first of them.
+    fn rows(&mut self, rows: Range<usize>) -> Result<(), Fault> {
+        let Some(item) = self.wanted_item(rows.start)? else { return Ok(()) };
+        let (block, layout, input) = (self.block, self.layout, &self.context.request.input);
+        match &layout.scoring {
+            // The most common kind, of which there may be many.
+            Scoring::Fake(slot) if self.context.raw && !input.as_ensemble => {
+                let detector = self.part.detectors.code(self.detector(rows.start));
+                self.run(item, detector, rows.len() as u32);
+                for row in rows {
+                    let wanted = &layout.wanted[*slot];
+                    let cell = checked(block.number(*slot, row), row, &wanted.name, wanted.expected, input.logits)?;
+                    let sample = self.sample(row)?;
+                    self.push(row, item, detector, sample, &from_fake(cell, input.logits))?;
+                }
+                Ok(())
+            }
+            _ => rows.into_iter().try_for_each(|row| self.row(row, item)),
+        }
+    }
+
+    /// Which sample a row is.
+    fn sample(&self, row: usize) -> Result<u64, Fault> {
+        match self.layout.sample {
+            Some(slot) => self.block.whole(Some(slot), row).ok_or_else(|| self.nothing(slot, row)),
+            None => Ok(0),
+        }
+    }
+
+    /// The scores of one row.
+    fn row(&mut self, row: usize, item: u32) -> Result<(), Fault> {
+        let (block, layout, input) = (self.block, self.layout, &self.context.request.input);
+        let (ensemble, logits) = (input.as_ensemble, input.logits);
+        let detector = self.detector(row);
+        let sample = self.sample(row)?;
         let cell = |slot: usize| {
             let wanted = &layout.wanted[slot];
             checked(block.number(slot, row), row, &wanted.name, wanted.expected, logits)
@@ -559,40 +609,30 @@ impl<'a> Folder<'a> {
 
     /// Add one sample of a detector to the item's run.
     fn add(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
-        let classes = probs.len();
+        self.run(item, detector, 1);
+        if self.context.raw {
+            return self.push(row, item, detector, sample, probs);
+        }
         self.normalised(row, probs)?;
-        let (run, is_new) = self.run(item, detector, 1);
         let doubt = entropy(&self.probs);
-        let scores = &mut self.part.scores;
-        match &mut scores.values {
-            Values::Finals(values) => {
-                // Through the sums, so that one sample is the same bits with and without a column `sample`.
-                values.extend(self.probs.iter().chain([&doubt]).map(|&value| fixed(value).mean(1)));
-            }
-            Values::Sums(sums) => {
-                if is_new {
-                    sums.resize(sums.len() + classes + 2, FixedSum::default());
-                    scores.votes.resize(scores.votes.len() + classes, 0);
-                    scores.seen.push(0);
-                    scores.jackknives.push(Jackknife::TooFew);
-                }
-                let sums = &mut sums[run * (classes + 2)..];
-                sums.iter_mut().zip(self.probs.iter().chain([&doubt])).for_each(|(sum, &value)| sum.add(value));
-                self.probs.iter().for_each(|p| sums[classes + 1].add(p * p));
-                scores.votes[run * classes + argmax(&self.probs)] += 1;
-                self.samples[detector as usize].extend_from_slice(&self.probs);
-                self.entropies[detector as usize].push(doubt);
-                scores.seen[run] = scores.seen[run].wrapping_add(mixed(sample));
-                let seen = &mut self.part.samples[detector as usize];
-                if seen.last() != Some(&sample) && !seen.contains(&sample) {
-                    seen.insert(sample);
-                }
-                if self.context.has_videos {
-                    let video = self.part.items.videos[item as usize];
-                    let sums = self.part.video_sums.entry((detector, video)).or_insert_with(|| VideoSums::new(classes));
-                    sums.push(sample, &self.probs).map_err(|_| bad_sum(row, probs))?;
-                }
-            }
+        if let Values::Finals(values) = &mut self.part.scores.values {
+            // Through the sums, so that one sample is the same bits with and without a column `sample`.
+            values.extend(self.probs.iter().chain([&doubt]).map(|&value| fixed(value).mean(1)));
+        }
+        Ok(())
+    }
+
+    /// Add one of the samples that the last run of a detector was told of.
+    #[inline]
+    fn push(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
+        let open = &mut self.open[detector as usize];
+        append_normalised(probs, probs.len(), &mut open.probs, String::new).map_err(|_| bad_sum(row, probs))?;
+        open.samples.push(sample);
+        if self.context.has_videos {
+            let video = self.part.items.videos[item as usize];
+            let sums = self.part.video_sums.entry((detector, video)).or_insert_with(|| VideoSums::new(probs.len()));
+            let normalised = &open.probs[open.probs.len() - probs.len()..];
+            sums.push(sample, normalised).map_err(|_| bad_sum(row, probs))?;
         }
         Ok(())
     }
@@ -630,45 +670,69 @@ impl<'a> Folder<'a> {
 
     /// The last run of a detector has ended: with the block (which may have cut it), or because another begins.
     fn close(&mut self, detector: usize, at_end: bool) {
-        let Some(run) = self.last[detector] else { return };
-        let (samples, entropies) = (&mut self.samples[detector], &mut self.entropies[detector]);
-        self.part.scores.jackknives[run] = Jackknife::with(samples, entropies, self.context.task.classes.len());
+        let (open, entropies, scores) = (&mut self.open[detector], &mut self.entropies, &mut self.part.scores);
+        let (Some(run), Values::Sums(sums)) = (open.run, &mut scores.values) else { return };
+        let classes = self.context.task.classes.len();
+        let sums = &mut sums[run * (classes + 2)..][..classes + 2];
+        let votes = &mut scores.votes[run * classes..][..classes];
         entropies.clear();
+        entropies.extend(open.probs.chunks_exact(classes).map(entropy));
+        let (of_classes, of_all) = sums.split_at_mut(classes);
+        let (mut doubt, mut squares) = (FixedSum::default(), FixedSum::default());
+        entropies.iter().for_each(|&entropy| doubt.add(entropy));
+        for probs in open.probs.chunks_exact(classes) {
+            of_classes.iter_mut().zip(probs).for_each(|(sum, &p)| sum.add(p));
+            probs.iter().for_each(|p| squares.add(p * p));
+            votes[argmax(probs)] += 1;
+        }
+        of_all.copy_from_slice(&[doubt, squares]);
+        let jackknife = jackknife_of(&open.probs, entropies, of_classes, doubt);
+        scores.jackknives[run] = jackknife.map_or(Jackknife::TooFew, Jackknife::Of);
+        if open.samples != open.samples_before {
+            open.seen_before = open.samples.iter().fold(0, |seen, &sample| seen.wrapping_add(mixed(sample)));
+            self.part.samples[detector].extend(&open.samples);
+            std::mem::swap(&mut open.samples, &mut open.samples_before);
+        }
+        scores.seen[run] = open.seen_before;
+        open.samples.clear();
         let (first, last) = &mut self.part.edges[detector];
         match first {
-            None => *first = Some((run as u32, std::mem::take(samples))),
-            Some(_) if at_end => *last = Some((run as u32, std::mem::take(samples))),
-            Some(_) => samples.clear(),
+            None => *first = Some((run as u32, std::mem::take(&mut open.probs))),
+            Some(_) if at_end => *last = Some((run as u32, std::mem::take(&mut open.probs))),
+            Some(_) => open.probs.clear(),
         }
     }
 
-    /// The run of scores of an item and detector. Only sums take several rows.
-    fn run(&mut self, item: u32, detector: u32, samples: u32) -> (usize, bool) {
+    /// Makes the run of scores of an item and detector the last one, and tells it of more samples. Only sums take
+    /// several rows.
+    fn run(&mut self, item: u32, detector: u32, samples: u32) {
         let at = detector as usize;
-        if self.last.len() <= at {
-            self.last.resize(at + 1, None);
+        if self.open.len() <= at {
+            self.open.resize_with(at + 1, Open::default);
             self.part.samples.resize_with(at + 1, BTreeSet::new);
-            self.samples.resize_with(at + 1, Vec::new);
-            self.entropies.resize_with(at + 1, Vec::new);
             self.part.edges.resize_with(at + 1, Default::default);
         }
         let scores = &mut self.part.scores;
-        match self.last[at] {
+        match self.open[at].run {
             Some(run) if self.context.raw && scores.items[run] == item => {
-                scores.counts[run] += 1;
-                (run, false)
+                scores.counts[run] += samples;
             }
             _ => {
                 if self.context.raw {
                     self.close(at, false);
                 }
                 let scores = &mut self.part.scores;
-                let run = scores.items.len();
+                self.open[at].run = Some(scores.items.len());
                 scores.items.push(item);
                 scores.detectors.push(detector);
                 scores.counts.push(samples);
-                self.last[at] = Some(run);
-                (run, true)
+                if let Values::Sums(sums) = &mut scores.values {
+                    let classes = self.context.task.classes.len();
+                    sums.resize(sums.len() + classes + 2, FixedSum::default());
+                    scores.votes.resize(scores.votes.len() + classes, 0);
+                    scores.seen.push(0);
+                    scores.jackknives.push(Jackknife::TooFew);
+                }
             }
         }
     }

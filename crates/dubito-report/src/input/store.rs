@@ -326,8 +326,37 @@ impl Store {
         };
         let mut order: Vec<(u64, u32)> =
             (0..items.labels.len()).into_par_iter().map(|run| (key(run), run as u32)).collect();
-        order.par_sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(a.1 as usize, b.1 as usize)));
+        sort_by_key(&mut order);
+        // What the keys do not tell apart.
+        for ties in order.chunk_by_mut(|a, b| a.0 == b.0).filter(|ties| ties.len() > 1) {
+            ties.par_sort_unstable_by(|a, b| compare(a.1 as usize, b.1 as usize));
+        }
         order
+    }
+}
+
+/// Puts pairs in the rising order of their keys, two bytes at a time from the last ones on; pairs of one key stay in their
+/// order. Names tell themselves apart by few different bytes, so that there is little to count.
+fn sort_by_key(pairs: &mut Vec<(u64, u32)>) {
+    if pairs.is_sorted_by_key(|pair| pair.0) {
+        return;
+    }
+    let mut sorted = vec![(0, 0); pairs.len()];
+    for shift in [0, 16, 32, 48] {
+        let digits = |pair: &(u64, u32)| (pair.0 >> shift) as usize & 0xffff;
+        let mut next = vec![0u32; 1 << 16];
+        pairs.iter().for_each(|pair| next[digits(pair)] += 1);
+        if next.iter().any(|&count| count as usize == pairs.len()) {
+            continue; // all have the same ones
+        }
+        let mut before = 0;
+        next.iter_mut().for_each(|next| before += std::mem::replace(next, before));
+        for pair in pairs.iter() {
+            let place = &mut next[digits(pair)];
+            sorted[*place as usize] = *pair;
+            *place += 1;
+        }
+        std::mem::swap(pairs, &mut sorted);
     }
 }
 
