@@ -1,7 +1,8 @@
 //! The clips of a manifest as what a detector learns from: crops read when they are asked for, or pictures of a signal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use dubito_data::clip::{Clip, ClipFrames};
 use dubito_data::manifest::{Label, Row};
@@ -138,17 +139,65 @@ impl Crops for StoreCrops {
     }
 }
 
-/// Pictures of the signal in clips of a store, made once and held: 8 KiB for a PPG map of 128 frames, 288 KiB for the
-/// motion in 16 crops of 96 pixels.
+/// Pictures of the signal in the clips of a manifest, found once for whatever is learned from them and held: 8 KiB for a PPG
+/// map of 128 frames, 288 KiB for the motion in 16 crops of 96 pixels.
+pub struct Signals {
+    signal: Signal,
+    /// By the clip's path in the store.
+    clips: BTreeMap<String, Found>,
+}
+
+/// What was found in a clip.
+struct Found {
+    size: u32,
+    margin: f32,
+    pictures: Arc<[u8]>,
+    count: usize,
+    /// Why there is none, where there is none.
+    why: String,
+}
+
+impl Signals {
+    /// Finds the signal in the clips of those of `rows` that have one.
+    ///
+    /// # Errors
+    /// A clip can't be read.
+    pub fn find(rows: &[&Row], store: &Path, signal: Signal) -> Result<Self, StudyError> {
+        let with_clips: Vec<(&Row, &str)> = rows.iter().filter_map(|row| Some((*row, row.clip.as_deref()?))).collect();
+        let clips = with_clips
+            .par_iter()
+            .map(|(row, path)| {
+                let clip = Clip::read(&store.join(path))?;
+                let found = inputs(&clip, Some(signal), &not_as_labelled(row))?;
+                let why = found.reason(Some(signal)).1;
+                let (count, pictures) = (found.frames.len(), found.bytes.into_owned().into());
+                let found = Found { size: clip.meta.size, margin: clip.meta.margin, pictures, count, why };
+                Ok(((*path).to_owned(), found))
+            })
+            .collect::<Result<_, StudyError>>()?;
+        Ok(Self { signal, clips })
+    }
+}
+
+/// The pictures of the signal that a lesson teaches.
 pub struct SignalCrops {
-    pictures: Vec<u8>,
+    clips: Vec<Arc<[u8]>>,
     shape: MapShape,
     size: u32,
     margin: f32,
-    /// Class, source and person of each picture.
-    items: Vec<(usize, u32, u32)>,
+    items: Vec<Picture>,
     /// Videos without a picture, and why.
     pub without: Vec<(String, String)>,
+}
+
+/// A picture to learn from.
+struct Picture {
+    clip: u32,
+    /// Its number in the clip.
+    number: u32,
+    class: usize,
+    source: u32,
+    person: u32,
 }
 
 impl SignalCrops {
@@ -164,39 +213,51 @@ impl SignalCrops {
         people: &[&str],
         signal: Signal,
     ) -> Result<Self, StudyError> {
-        let taught: Vec<(&Row, &str, (usize, u32))> =
-            rows.iter().filter_map(|row| Some((*row, row.clip.as_deref()?, lesson.class_of(row)?))).collect();
-        let found = taught
-            .par_iter()
-            .map(|(row, path, _)| {
-                let clip = Clip::read(&store.join(path))?;
-                let found = inputs(&clip, Some(signal), &not_as_labelled(row))?;
-                let why = found.reason(Some(signal)).1;
-                Ok((clip.meta.size, clip.meta.margin, found.bytes.into_owned(), found.frames.len(), why))
-            })
-            .collect::<Result<Vec<_>, StudyError>>()?;
-        let (size, margin) = found.first().map_or((0, 0.0), |first| (first.0, first.1));
+        let taught: Vec<&Row> = rows.iter().copied().filter(|row| lesson.class_of(row).is_some()).collect();
+        Self::of(&Signals::find(&taught, store, signal)?, rows, lesson, store, people)
+    }
+
+    /// The same of what was found before.
+    ///
+    /// # Errors
+    /// Clips of different sizes, not one picture.
+    pub(crate) fn of(
+        signals: &Signals,
+        rows: &[&Row],
+        lesson: &Lesson,
+        store: &Path,
+        people: &[&str],
+    ) -> Result<Self, StudyError> {
+        let signal = signals.signal;
+        let taught = rows.iter().filter_map(|row| {
+            let found = signals.clips.get(row.clip.as_deref()?)?;
+            Some((*row, found, lesson.class_of(row)?))
+        });
+        let taught: Vec<(&Row, &Found, (usize, u32))> = taught.collect();
+        let (size, margin) = taught.first().map_or((0, 0.0), |(_, first, _)| (first.size, first.margin));
         let mut crops = Self {
-            pictures: Vec::new(),
+            clips: Vec::new(),
             shape: signal.shape(size as usize),
             size,
             margin,
             items: Vec::new(),
             without: Vec::new(),
         };
-        for ((row, _, (class, source)), (of_size, _, bytes, count, why)) in taught.iter().zip(found) {
-            if of_size != size {
+        for (row, found, (class, source)) in &taught {
+            if found.size != size {
                 return Err(StudyError::Input {
-                    message: format!("{}: a clip of {of_size} pixels among clips of {size}", row.video),
+                    message: format!("{}: a clip of {} pixels among clips of {size}", row.video, found.size),
                     hint: "extract all clips with one --size".into(),
                 });
             }
-            if count == 0 {
-                crops.without.push((row.video.clone(), why));
+            if found.count == 0 {
+                crops.without.push((row.video.clone(), found.why.clone()));
             }
             let person = people.binary_search(&row.identity.as_str()).unwrap_or(0) as u32;
-            crops.items.extend(std::iter::repeat_n((*class, *source, person), count));
-            crops.pictures.extend(bytes);
+            let clip = crops.clips.len() as u32;
+            let picture = |number| Picture { clip, number, class: *class, source: *source, person };
+            crops.items.extend((0..found.count as u32).map(picture));
+            crops.clips.push(found.pictures.clone());
         }
         if crops.items.is_empty() {
             let why =
@@ -228,15 +289,15 @@ impl Crops for SignalCrops {
     }
 
     fn class(&self, i: usize) -> usize {
-        self.items[i].0
+        self.items[i].class
     }
 
     fn source(&self, i: usize) -> u32 {
-        self.items[i].1
+        self.items[i].source
     }
 
     fn group(&self, i: usize) -> u32 {
-        self.items[i].2
+        self.items[i].person
     }
 
     fn margin(&self) -> Option<f32> {
@@ -244,7 +305,9 @@ impl Crops for SignalCrops {
     }
 
     fn read(&self, i: usize, out: &mut [u8]) -> Result<(), CropError> {
-        out.copy_from_slice(&self.pictures[i * out.len()..(i + 1) * out.len()]);
+        let Picture { clip, number, .. } = self.items[i];
+        let from = number as usize * out.len();
+        out.copy_from_slice(&self.clips[clip as usize][from..from + out.len()]);
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ pub mod simulate;
 pub mod study;
 pub mod train;
 
-pub use crops::{SignalCrops, StoreCrops};
+pub use crops::{SignalCrops, Signals, StoreCrops};
 pub use detector::Detector;
 pub use error::StudyError;
 pub use inputs::{Inputs, inputs};

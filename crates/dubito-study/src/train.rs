@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::bayes::fine_tuning;
-use crate::crops::{SignalCrops, StoreCrops};
+use crate::crops::{SignalCrops, Signals, StoreCrops};
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
 use crate::{Lesson, StudyError, curves, events, recipe};
@@ -89,6 +89,9 @@ pub fn train_rounds(
         }
         Some(dir) => Some(Trunk::open(dir)?),
     };
+    let signal = options.config.signal();
+    let signals = signal.map(|signal| Signals::find(&rows.iter().collect::<Vec<_>>(), store, signal)).transpose()?;
+    let data = Data { rows, store, lesson, signals: signals.as_ref(), trunk: trunk.as_ref() };
     // The folds are independent, and small networks leave cores idle: they are trained side by side.
     let parts: Vec<AtomicUsize> = rounds.iter().map(|_| AtomicUsize::new(0)).collect();
     let total = rounds.len() * PARTS;
@@ -97,7 +100,7 @@ pub fn train_rounds(
         .enumerate()
         .map(|(k, round)| {
             let dir = out.join(&round.fold);
-            train_round(rows, store, &dir, round, options, lesson, trunk.as_ref(), &mut |done, of, epoch| {
+            train_round(&data, &dir, round, options, &mut |done, of, epoch| {
                 parts[k].store(done * PARTS / of.max(1), Ordering::Relaxed);
                 let done = parts.iter().map(|p| p.load(Ordering::Relaxed)).sum();
                 on_progress(&Progress { step, done, total, item: format!("{}, epoch {epoch}", round.fold) })
@@ -141,22 +144,32 @@ pub(crate) fn frozen_trunk(
     }
 }
 
-#[allow(clippy::too_many_arguments)] // one call, each argument a different thing
+/// What all folds learn from.
+struct Data<'a> {
+    rows: &'a [Row],
+    store: &'a Path,
+    lesson: &'a Lesson,
+    signals: Option<&'a Signals>,
+    trunk: Option<&'a Trunk>,
+}
+
 fn train_round(
-    rows: &[Row],
-    store: &Path,
+    data: &Data<'_>,
     dir: &Path,
     round: &Round,
     options: &TrainOptions,
-    lesson: &Lesson,
-    trunk: Option<&Trunk>,
     told: &mut dyn FnMut(usize, usize, usize) -> bool,
 ) -> Result<(), StudyError> {
+    let Data { rows, store, lesson, signals, trunk } = *data;
     let config = &options.config;
-    let pick = |part: &[usize]| part.iter().map(|&i| &rows[i]).collect::<Vec<&Row>>();
     let people = crate::crops::people(rows);
-    let signal = options.config.signal();
-    let open = |part: &[usize]| open_crops(&pick(part), lesson, store, &people, signal);
+    let open = |part: &[usize]| -> Result<Box<dyn Crops>, StudyError> {
+        let part: Vec<&Row> = part.iter().map(|&i| &rows[i]).collect();
+        Ok(match signals {
+            None => Box::new(StoreCrops::open(&part, lesson, store, &people)?),
+            Some(signals) => Box::new(SignalCrops::of(signals, &part, lesson, store, &people)?),
+        })
+    };
     let (train, valid) = (open(&round.train)?, open(&round.valid)?);
     // What the run depends on: other data or settings are another run.
     let clips: Vec<_> = [&round.train, &round.valid]
