@@ -53,6 +53,13 @@ pub fn demo(
     let DemoOptions { faces, out, seed } = options;
     let config = config(options)?;
     let plan = study::plan(&config, false)?;
+    // Of a folder that can't be read not one experiment is planned.
+    if let Some((_, Err(why))) = plan.experiments.iter().find(|(name, _)| name == EXPERIMENT) {
+        return Err(StudyError::Input {
+            message: why.clone(),
+            hint: "--faces names a folder of real face videos; without it people are simulated".into(),
+        });
+    }
     // Simulated people are the same everywhere: only what is built in is used.
     let embedded = Tools { ffmpeg: None, ..tools.clone() };
     let tools = if faces.is_some() { tools } else { &embedded };

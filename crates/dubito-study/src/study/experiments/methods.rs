@@ -160,20 +160,19 @@ fn plan_ablation(planner: &mut Planner<'_>, experiment: &ExperimentConfig) -> Re
                     asks.push(Ask { recipe, setting: format!("{key} = {value}"), ..base.clone() });
                 }
             }
-            let views = experiment.frames.iter().map(|&frames| {
+            asks.iter().for_each(|ask| planner.want(&mut found, ask));
+            for &frames in &experiment.frames {
                 let ask = Ask { setting: format!("frames = {frames}"), ..base.clone() };
-                planner.of_frames(&ask, frames).map(|view| Ask { view, ..ask.clone() }).map_err(|error| (ask, error))
-            });
-            let mut changed: Vec<Result<Ask, (Ask, StudyError)>> = views.collect();
-            changed.extend(experiment.crf.iter().map(|&crf| {
+                match planner.of_frames(&ask, frames) {
+                    Ok(view) => planner.want(&mut found, &Ask { view, ..ask }),
+                    Err(error) => planner.lack(&ask, &error),
+                }
+            }
+            for &crf in &experiment.crf {
                 let ask = Ask { setting: format!("crf = {crf}"), ..base.clone() };
-                let data = planner.of_crf(&ask.data, crf);
-                data.map(|data| Ask { test: data.clone(), data, ..ask.clone() }).map_err(|error| (ask, error))
-            }));
-            for ask in asks.into_iter().map(Ok).chain(changed) {
-                match ask {
-                    Ok(ask) => planner.want(&mut found, &ask),
-                    Err((ask, error)) => planner.lack(&ask, &error),
+                match planner.of_crf(&ask.data, crf) {
+                    Ok(data) => planner.want(&mut found, &Ask { test: data.clone(), data, ..ask }),
+                    Err(error) => planner.lack(&ask, &error),
                 }
             }
         }
@@ -216,7 +215,7 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
             "crf" => "Forged, trained and tested with this quantiser: larger is coarser.",
             _ => "Trained anew with each value; the rest of the recipe as it is.",
         };
-        section.charts.extend(CURVES.map(|(metric, title, reference)| Chart {
+        section.charts.extend(CURVES.map(|(metric, title, chance)| Chart {
             name: format!("{}_{metric}", setting.replace('.', "_")),
             title: format!("{title} by {setting}"),
             caption: caption.into(),
@@ -231,7 +230,7 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
                     ..Axis::default()
                 },
                 y: Axis { label: title.into(), ..Axis::default() },
-                reference: reference.map(|(name, value): (&str, f64)| (name.to_owned(), value)),
+                reference: chance.then(|| ("chance".to_owned(), 0.5)),
             },
         }));
         section.findings.extend(from_low_to_high(setting, &of));
@@ -239,12 +238,12 @@ fn ablation(answering: &Answering<'_>) -> Result<Section, StudyError> {
     Ok(section)
 }
 
-/// Metrics that are drawn for each setting, each with its title and what a value of it stands for.
-const CURVES: [(&str, &str, Option<(&str, f64)>); 4] = [
-    ("auroc", "AUROC", Some(("chance", 0.5))),
-    ("total", "total (nats)", None),
-    ("epistemic", "epistemic (nats)", None),
-    ("misclassification_auroc_epistemic", "epistemic finds errors", Some(("chance", 0.5))),
+/// Metrics that are drawn for each setting, each with its title and whether one half of it is chance.
+const CURVES: [(&str, &str, bool); 4] = [
+    ("auroc", "AUROC", true),
+    ("total", "total (nats)", false),
+    ("epistemic", "epistemic (nats)", false),
+    ("misclassification_auroc_epistemic", "epistemic finds errors", true),
 ];
 
 /// For each detector what its lowest and its highest value of a setting give.
