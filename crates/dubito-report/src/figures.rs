@@ -89,7 +89,7 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
     let kinds = kinds_of(set, top);
     let undivided = kinds.len() < KINDS.len();
     let left_out = |what: &str| match (undivided, set.without_epistemic(top)) {
-        (true, Some(reason)) => format!(" The epistemic {what} is left out: {reason}."),
+        (true, Some(reason)) => format!(" The epistemic {what} is left out for {}: {reason}.", top.plural()),
         _ => String::new(),
     };
     let top_items: Vec<(usize, Scored)> =
