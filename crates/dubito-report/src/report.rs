@@ -82,7 +82,11 @@ pub fn write_report_of(
     input: &ReportInput,
     options: &Options,
 ) -> Result<Metrics, ReportError> {
-    let mut metrics = metrics_from_scores(scores, &input.missing, input.provenance.clone(), options)?;
+    let (metrics, drawn) = rayon::join(
+        || metrics_from_scores(scores, &input.missing, input.provenance.clone(), options),
+        || figures_of_scores(scores),
+    );
+    let (mut metrics, drawn) = (metrics?, drawn?);
     if let Some(classes) = &input.classes {
         classes.add_to(&mut metrics, scores, options)?;
     }
@@ -93,14 +97,21 @@ pub fn write_report_of(
         let (apart, others) = scores.set_apart(how, &unseen)?;
         metrics.decisions = decisions(&apart, &others, options)?;
     }
-    write_metrics(out, scores, &metrics, input)?;
+    write_metrics(out, scores, &metrics, drawn, input)?;
     Ok(metrics)
 }
 
-/// The folder of one report. Gives what the page says of the detector; nothing, with several of them.
-fn write_metrics(out: &Path, scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Result<String, ReportError> {
+/// The folder of one report, with the figures that are [drawn](figures_of_scores) already. Gives what the page says of
+/// the detector; nothing, with several of them.
+fn write_metrics(
+    out: &Path,
+    scores: &Scores,
+    metrics: &Metrics,
+    drawn: Vec<Figure>,
+    input: &ReportInput,
+) -> Result<String, ReportError> {
     let (shown, figures) = match scores.sets.len() {
-        1 => (tables_of_one(metrics), figures_of_one(scores, metrics)?),
+        1 => (tables_of_one(metrics), figures_of_one(drawn, scores, metrics)?),
         _ => (comparison_tables(metrics), figures_of_several(scores, metrics)?),
     };
     // With several detectors: name, link, and what is said of each.
@@ -118,7 +129,9 @@ fn write_metrics(out: &Path, scores: &Scores, metrics: &Metrics, input: &ReportI
             };
             let folder = folder_name(scores, at);
             let out = out.join("detectors").join(&folder);
-            let said = write_metrics(&out, &scores.only(at), &metrics.of_detector(set), &alone)?;
+            let scores = scores.only(at);
+            let drawn = figures_of_scores(&scores)?;
+            let said = write_metrics(&out, &scores, &metrics.of_detector(set), drawn, &alone)?;
             let name = set.detector.clone().unwrap_or_default();
             detectors.push((name, format!("detectors/{folder}/report.html"), said));
         }
@@ -153,8 +166,12 @@ fn tables_of_one(metrics: &Metrics) -> Vec<Shown> {
     all
 }
 
-fn figures_of_one(scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>, ReportError> {
-    let mut all = figures(scores)?;
+/// The figures for which no metric is needed; of several detectors each has its own.
+fn figures_of_scores(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
+    if scores.sets.len() == 1 { figures(scores) } else { Ok(Vec::new()) }
+}
+
+fn figures_of_one(mut all: Vec<Figure>, scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>, ReportError> {
     for confusion in &metrics.confusion {
         all.push(confusion_figure(confusion)?);
     }

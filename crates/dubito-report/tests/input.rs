@@ -490,6 +490,26 @@ fn bad_cells_are_named() {
 
 /// A row far into a file, behind many chunks, keeps its number.
 #[test]
+fn one_odd_cell_among_the_samples_of_an_item() {
+    let of = |cells: [&str; 4]| -> String {
+        let rows = cells.iter().enumerate().map(|(sample, cell)| format!("a,fake,{sample},{cell}\n"));
+        std::iter::once("item,label,sample,p_fake\n".to_string()).chain(rows).collect()
+    };
+    // Rounding beyond 1 is cut off; the samples beside it stay what they are.
+    assert_eq!(read(&of(["0.25", "0.5", "1.0000005", "0"])), read(&of(["0.25", "0.5", "1", "0"])));
+    for (cells, row, found) in [
+        (["0.25", "0.5", "1.5", "0"], "row 3", "1.5"),
+        (["0.25", "0.5", "1", ""], "row 4", "nothing"),
+        (["NaN", "2", "1", "0"], "row 1", "NaN"),
+    ] {
+        let message = error_of("scores.csv", of(cells).as_bytes());
+        assert!(message.contains(row) && message.contains(found) && message.contains("p_fake"), "{message}");
+    }
+    let message = error_of("scores.csv", of(["0.25", "0.5", "1", "0"]).replace("2,1\n", ",1\n").as_bytes());
+    assert!(message.contains("row 3") && message.contains("sample"), "{message}");
+}
+
+#[test]
 fn rows_are_counted_over_chunks() {
     for quote in ["", "\""] {
         let lines: String = (0..150_000).map(|i| format!("{quote}item {i}{quote},{},0.25\n", i % 2)).collect();

@@ -28,7 +28,7 @@
 use std::collections::BTreeMap;
 
 use crate::items::margin;
-use crate::probability::{FixedSum, SignedSum, append_normalised, argmax, entropy, excess, normalise};
+use crate::probability::{FixedSum, SignedSum, append_normalised, argmax, entropy, entropy_term, excess, normalise};
 use crate::{Scored, StatsError};
 
 /// The uncertainty of one frame, in nats: `total = aleatoric + epistemic`.
@@ -156,7 +156,21 @@ fn jackknife(rows: &[f64], classes: usize) -> Result<f64, StatsError> {
 /// [`epistemic_jackknife`] of rows that are normalised already (others give a number without meaning), with the
 /// entropy of each, the sum of each class' probability, and the sum of the entropies. Error: fewer than two samples.
 pub fn jackknife_of(rows: &[f64], entropies: &[f64], probs: &[FixedSum], all: FixedSum) -> Result<f64, StatsError> {
-    let classes = probs.len();
+    // Of two classes, the most common number, loops over them are compiled to straight code.
+    match probs.len() {
+        2 => jackknife_of_classes(2, rows, entropies, probs, all),
+        classes => jackknife_of_classes(classes, rows, entropies, probs, all),
+    }
+}
+
+#[inline(always)]
+fn jackknife_of_classes(
+    classes: usize,
+    rows: &[f64],
+    entropies: &[f64],
+    probs: &[FixedSum],
+    all: FixedSum,
+) -> Result<f64, StatsError> {
     let count = entropies.len() as u64;
     if count < 2 {
         return Err(match count {
@@ -171,10 +185,10 @@ pub fn jackknife_of(rows: &[f64], entropies: &[f64], probs: &[FixedSum], all: Fi
     let whole = entropy(&mean(probs, count)) - all.mean(count);
     // What is left without a sample depends on the sums and that sample, and adds up exactly: in any order the same bits.
     let (sums, all, others) = (mean(probs, 1), all.mean(1), (count - 1) as f64);
-    let (mut without_one, mut left) = (SignedSum::default(), vec![0.0; classes]);
+    let (sums, mut without_one) = (&sums[..classes], SignedSum::default());
     for (row, &h) in rows.chunks_exact(classes).zip(entropies) {
-        left.iter_mut().zip(&sums).zip(row).for_each(|((left, sum), p)| *left = (sum - p) / others);
-        without_one.add(entropy(&left) - (all - h) / others, 1);
+        let left: f64 = sums.iter().zip(row).map(|(sum, p)| entropy_term((sum - p) / others)).sum();
+        without_one.add(left - (all - h) / others, 1);
     }
     let n = count as f64;
     Ok(n * whole - (n - 1.0) / n * without_one.value())

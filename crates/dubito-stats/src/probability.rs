@@ -56,7 +56,13 @@ pub fn append_normalised(
 /// Shannon entropy in nats; `0 ln 0 = 0`.
 #[inline]
 pub fn entropy(probs: &[f64]) -> f64 {
-    probs.iter().map(|&p| if p > 0.0 { -p * p.ln() } else { 0.0 }).sum()
+    probs.iter().map(|&p| entropy_term(p)).sum()
+}
+
+/// What one class adds to the [`entropy`].
+#[inline]
+pub(crate) fn entropy_term(p: f64) -> f64 {
+    if p > 0.0 { -p * p.ln() } else { 0.0 }
 }
 
 /// `larger - smaller` for two entropies of which theory says that the first is not the smaller one:

@@ -15,8 +15,8 @@ use super::file::{self, Compression};
 use crate::ReportError;
 use crate::predictions::PROVENANCE_KEY;
 
-/// Rows decoded at once.
-const BATCH: usize = 32_768;
+/// Rows decoded at once: few enough that their columns stay in the cache, and are made anew in the same memory.
+const BATCH: usize = 8_192;
 
 fn builder(path: &Path, compression: Compression) -> Result<ParquetRecordBatchReaderBuilder<File>, ReportError> {
     let file = file::seekable(path, compression)?;
@@ -75,16 +75,7 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
         block.columns.push(match wanted.kind {
             // Digits are written without a text of each number in between.
             Kind::Text if field.data_type().is_integer() && *field.data_type() != DataType::UInt64 => {
-                let (mut column, mut last) = (Cells::default(), None);
-                for number in &cast::<Int64Array>(path, array, field)? {
-                    match number {
-                        _ if last == Some(number) => column.push_again(),
-                        Some(number) => column.push_whole(number),
-                        None => column.push(""),
-                    }
-                    last = Some(number);
-                }
-                Column::Text(column)
+                Column::Text(in_digits(&cast(path, array, field)?))
             }
             Kind::Text => {
                 let texts: StringArray = cast(path, array, field)?;
@@ -113,8 +104,8 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
             }
             Kind::Whole => {
                 let wholes: Int64Array = cast(path, array, field)?;
-                let negative =
-                    wholes.iter().enumerate().find_map(|(row, value)| Some(row).zip(value.filter(|v| *v < 0)));
+                let is_negative = |row: &usize| wholes.is_valid(*row) && wholes.value(*row) < 0;
+                let negative = (0..wholes.len()).find(is_negative).map(|row| (row, wholes.value(row)));
                 if let Some((row, value)) = negative {
                     return Err(Fault::cell(row, &wanted.name, value.to_string(), wanted.expected));
                 }
@@ -126,6 +117,28 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
         });
     }
     Ok(block)
+}
+
+/// Numbers as texts; nothing where there is none.
+fn in_digits(numbers: &Int64Array) -> Cells {
+    let mut column = Cells::default();
+    if numbers.null_count() > 0 {
+        let mut last = None;
+        for number in numbers {
+            match number {
+                _ if last == Some(number) => column.push_again(1),
+                Some(number) => column.push_whole(number),
+                None => column.push(""),
+            }
+            last = Some(number);
+        }
+    } else {
+        for same in numbers.values().chunk_by(i64::eq) {
+            column.push_whole(same[0]);
+            column.push_again(same.len() - 1);
+        }
+    }
+    column
 }
 
 /// An array that a column can be read as.

@@ -9,7 +9,7 @@ use dubito_stats::probability::{FixedSum, append_normalised, argmax, entropy, no
 use dubito_stats::{Task, VideoSums, epistemic_jackknife};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::block::{Block, Fault, Texts, cut};
+use super::block::{Block, Column, Fault, Texts, cut};
 use super::layout::{Labelled, Layout, Request, Scoring, View};
 
 /// Probabilities may leave [0, 1] by this much, as rounding does.
@@ -394,6 +394,9 @@ impl<'a> Folder<'a> {
             Scoring::Fake(slot) if self.context.raw && !input.as_ensemble => {
                 let detector = self.part.detectors.code(self.detector(rows.start));
                 self.run(item, detector, rows.len() as u32);
+                if self.push_all(rows.clone(), *slot, detector) {
+                    return Ok(());
+                }
                 for row in rows {
                     let wanted = &layout.wanted[*slot];
                     let cell = checked(block.number(*slot, row), row, &wanted.name, wanted.expected, input.logits)?;
@@ -637,6 +640,34 @@ impl<'a> Folder<'a> {
         Ok(())
     }
 
+    /// Add these rows' samples to the last run of a detector at once, where each is there and a probability (or a
+    /// logit): nothing is then left to find row by row. Says whether that was so; otherwise nothing is added.
+    fn push_all(&mut self, rows: Range<usize>, slot: usize, detector: u32) -> bool {
+        let (block, logits) = (self.block, self.context.request.input.logits);
+        let Column::Number(cells) = &block.columns[slot] else { return false };
+        let cells = &cells[rows.clone()];
+        let fits = |value: f64| if logits { value.is_finite() } else { (0.0..=1.0).contains(&value) };
+        let samples = match self.layout.sample.map(|slot| &block.columns[slot]) {
+            Some(Column::Whole(samples)) => Some(&samples[rows.clone()]),
+            _ => None,
+        };
+        let all_fit = cells.iter().all(|cell| cell.is_some_and(fits));
+        if !all_fit || self.context.has_videos || !samples.is_none_or(|samples| samples.iter().all(Option::is_some)) {
+            return false;
+        }
+        let open = &mut self.open[detector as usize];
+        let before = open.probs.len();
+        open.probs.resize(before + 2 * cells.len(), 0.0);
+        for (probs, cell) in open.probs[before..].as_chunks_mut::<2>().0.iter_mut().zip(cells.iter().flatten()) {
+            *probs = from_fake(*cell, logits);
+        }
+        match samples {
+            Some(samples) => open.samples.extend(samples.iter().flatten()),
+            None => open.samples.extend(rows.map(|_| 0)),
+        }
+        true
+    }
+
     /// Add an item that is reduced already.
     fn reduced(
         &mut self,
@@ -675,18 +706,12 @@ impl<'a> Folder<'a> {
         let classes = self.context.task.classes.len();
         let sums = &mut sums[run * (classes + 2)..][..classes + 2];
         let votes = &mut scores.votes[run * classes..][..classes];
-        entropies.clear();
-        entropies.extend(open.probs.chunks_exact(classes).map(entropy));
-        let (of_classes, of_all) = sums.split_at_mut(classes);
-        let (mut doubt, mut squares) = (FixedSum::default(), FixedSum::default());
-        entropies.iter().for_each(|&entropy| doubt.add(entropy));
-        for probs in open.probs.chunks_exact(classes) {
-            of_classes.iter_mut().zip(probs).for_each(|(sum, &p)| sum.add(p));
-            probs.iter().for_each(|p| squares.add(p * p));
-            votes[argmax(probs)] += 1;
+        // Of two classes, the most common number, loops over them are compiled to straight code.
+        match classes {
+            2 => add_up(2, &open.probs, entropies, sums, votes),
+            _ => add_up(classes, &open.probs, entropies, sums, votes),
         }
-        of_all.copy_from_slice(&[doubt, squares]);
-        let jackknife = jackknife_of(&open.probs, entropies, of_classes, doubt);
+        let jackknife = jackknife_of(&open.probs, entropies, &sums[..classes], sums[classes]);
         scores.jackknives[run] = jackknife.map_or(Jackknife::TooFew, Jackknife::Of);
         if open.samples != open.samples_before {
             open.seen_before = open.samples.iter().fold(0, |seen, &sample| seen.wrapping_add(mixed(sample)));
@@ -736,6 +761,20 @@ impl<'a> Folder<'a> {
             }
         }
     }
+}
+
+/// The sums of [`Values::Sums`] of the samples of a run, their votes, and the entropy of each.
+#[inline(always)]
+fn add_up(classes: usize, probs: &[f64], entropies: &mut Vec<f64>, sums: &mut [FixedSum], votes: &mut [u32]) {
+    let rows = || probs.chunks_exact(classes);
+    entropies.clear();
+    entropies.extend(rows().map(entropy));
+    for (class, sum) in sums[..classes].iter_mut().enumerate() {
+        rows().for_each(|row| sum.add(row[class]));
+    }
+    entropies.iter().for_each(|&entropy| sums[classes].add(entropy));
+    probs.iter().for_each(|p| sums[classes + 1].add(p * p));
+    rows().for_each(|row| votes[argmax(row)] += 1);
 }
 
 fn bad_sum(row: usize, probs: &[f64]) -> Fault {
