@@ -125,7 +125,8 @@ impl<R, F: FnOnce() -> R> pulp::WithSimd for Vectorised<F> {
     }
 }
 
-fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+/// Runs `work`, whose closures and functions must be `#[inline(always)]`, with the machine's best vector instructions.
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Vectorised(work))
 }
 
