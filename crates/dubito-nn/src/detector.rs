@@ -376,7 +376,7 @@ impl Detector {
         self.parameters[self.places[&format!("{layer}.{part}")]].value.clone()
     }
 
-    /// Moves running statistics towards those of a batch: by each layer's own momentum in training, by 1 to set them.
+    /// Moves running statistics towards those of a batch, by `momentum` or else by each layer's own.
     pub(crate) fn update_statistics(&mut self, seen: &[Seen], momentum: Option<f32>) {
         for seen in seen {
             let momentum = momentum.unwrap_or(seen.momentum);

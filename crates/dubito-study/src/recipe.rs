@@ -24,7 +24,7 @@ pub const RECIPES: [(&str, &str); 10] = [
 
 /// Every key of a recipe in the order in which it is written: its section (none at the top), its name, and what it is.
 /// They are the fields of [`TrainConfig`] but for those that the data, the task and the command line give.
-const KEYS: [(&str, &str, &str); 47] = [
+const KEYS: [(&str, &str, &str); 48] = [
     ("", "detector", "the architecture"),
     ("", "width", "channels of the first stage, where there is a choice; without it as published"),
     ("", "init", "first convolution: dct (a bank of frequency filters, for resnet18) or kaiming"),
@@ -40,6 +40,7 @@ const KEYS: [(&str, &str, &str); 47] = [
         "half of what is learned from real, the other half even over the fakes' classes and generators",
     ),
     ("", "dropout", "dropout rate, of training and of posterior samples"),
+    ("", "norm_momentum", "share of each batch in batch norm's running statistics; without it the architecture's own"),
     ("", "boundary", "where dropout begins: head, stage:1 to stage:4, or all"),
     ("signal", "kind", "what a biological detector looks at: ppg or motion"),
     ("signal", "omega", "of ppg: frames in a window"),
@@ -338,7 +339,14 @@ mod tests {
             // What is left out where it is as usual.
             let schedule = ScheduleConfig { cycles: 2, ..ScheduleConfig::default() };
             let loss = LossConfig { avuc: 1.0, avuc_threshold: 0.4, ..LossConfig::default() };
-            let config = TrainConfig { signal, normalisation, schedule, loss, ..TrainConfig::default() };
+            let config = TrainConfig {
+                signal,
+                normalisation,
+                schedule,
+                loss,
+                norm_momentum: Some(0.1),
+                ..TrainConfig::default()
+            };
             for (name, value) in serde_json::to_value(&config).unwrap().as_object().unwrap() {
                 match value.as_object() {
                     _ if ["class_names", "trained_on", "recipe", "seed"].contains(&name.as_str()) => {}

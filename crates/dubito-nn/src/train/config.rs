@@ -62,6 +62,10 @@ pub struct TrainConfig {
     pub width: Option<usize>,
     /// The signal that a biological detector looks at; without it [`Architecture::signal`].
     pub signal: Option<Signal>,
+    /// Momentum of batch norm's running statistics (PyTorch's sense: the share of a new batch), above 0 and at most 1;
+    /// without it the architecture's own, which is 0.01 for some and then takes hundreds of steps to follow the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm_momentum: Option<f32>,
     /// How the first convolution begins.
     pub init: Init,
     /// Weights to begin from (safetensors with the architecture's names) instead of random ones; the last
@@ -100,6 +104,7 @@ impl Default for TrainConfig {
             class_balance: true,
             width: None,
             signal: None,
+            norm_momentum: None,
             init: Init::Dct,
             weights: None,
             normalisation: None,
@@ -221,6 +226,11 @@ impl TrainConfig {
         }
         self.loss.check(&self.class_names)?;
         self.normalisation().check()?;
+        if let Some(momentum) = self.norm_momentum
+            && !(momentum > 0.0 && momentum <= 1.0)
+        {
+            return Err(NnError::setting("norm_momentum", "above 0 and at most 1", momentum));
+        }
         if let Some(signal) = self.signal {
             signal.check()?;
             let own = self.detector.signal().map(|signal| signal.kind());

@@ -340,7 +340,7 @@ impl<'a> Trainer<'a> {
         if let Some(variational) = &mut self.variational {
             variational.update(deviations, &mut self.optimiser, learning_rate);
         }
-        self.net.update_statistics(&seen, None);
+        self.net.update_statistics(&seen, config.norm_momentum);
         self.state.steps += 1;
         value
     }
