@@ -115,18 +115,18 @@ impl Cells {
         if self.texts.is_empty() || self.texts.get(self.texts.len() - 1) != text {
             self.texts.push(text);
         }
-        self.push_again(1);
+        self.push_again();
     }
 
-    /// Add a row whose text is a number in digits.
-    pub fn push_whole(&mut self, value: i64) {
+    /// Add so many rows whose text is a number in digits.
+    pub fn push_whole(&mut self, value: i64, rows: usize) {
         self.texts.push_whole(value);
-        self.push_again(1);
+        (0..rows).for_each(|_| self.push_again());
     }
 
-    /// Add so many rows that say the same as the one before, of which there must be one.
-    pub fn push_again(&mut self, rows: usize) {
-        self.rows.resize(self.rows.len() + rows, self.texts.len() as u32 - 1);
+    /// Add a row that says the same as the one before, of which there must be one.
+    pub fn push_again(&mut self) {
+        self.rows.push(self.texts.len() as u32 - 1);
     }
 
     /// The text of a row; panics where there is no such row.

@@ -126,17 +126,14 @@ fn in_digits(numbers: &Int64Array) -> Cells {
         let mut last = None;
         for number in numbers {
             match number {
-                _ if last == Some(number) => column.push_again(1),
-                Some(number) => column.push_whole(number),
+                _ if last == Some(number) => column.push_again(),
+                Some(number) => column.push_whole(number, 1),
                 None => column.push(""),
             }
             last = Some(number);
         }
     } else {
-        for same in numbers.values().chunk_by(i64::eq) {
-            column.push_whole(same[0]);
-            column.push_again(same.len() - 1);
-        }
+        numbers.values().chunk_by(i64::eq).for_each(|same| column.push_whole(same[0], same.len()));
     }
     column
 }

@@ -662,7 +662,7 @@ impl<'a> Folder<'a> {
             *probs = from_fake(*cell, logits);
         }
         match samples {
-            Some(samples) => open.samples.extend(samples.iter().flatten()),
+            Some(samples) => open.samples.extend(samples.iter().map(|sample| sample.unwrap_or_default())),
             None => open.samples.extend(rows.map(|_| 0)),
         }
         true
