@@ -644,24 +644,30 @@ impl<'a> Folder<'a> {
     fn push_all(&mut self, rows: Range<usize>, slot: usize, detector: u32) -> bool {
         let (block, logits) = (self.block, self.context.request.input.logits);
         let Column::Number(cells) = &block.columns[slot] else { return false };
-        let cells = &cells[rows.clone()];
-        let fits = |value: f64| if logits { value.is_finite() } else { (0.0..=1.0).contains(&value) };
+        let Some(cells) = cells.all(rows.clone()) else { return false };
         let samples = match self.layout.sample.map(|slot| &block.columns[slot]) {
-            Some(Column::Whole(samples)) => Some(&samples[rows.clone()]),
+            Some(Column::Whole(samples)) => match samples.all(rows.clone()) {
+                Some(samples) => Some(samples),
+                None => return false,
+            },
             _ => None,
         };
-        let all_fit = cells.iter().all(|cell| cell.is_some_and(fits));
-        if !all_fit || self.context.has_videos || !samples.is_none_or(|samples| samples.iter().all(Option::is_some)) {
+        // Without a branch, so that it is compiled to vectors; NaN fits neither.
+        let all_fit = match logits {
+            true => cells.iter().fold(true, |fit, cell| fit & cell.is_finite()),
+            false => cells.iter().fold(true, |fit, cell| fit & (0.0..=1.0).contains(cell)),
+        };
+        if !all_fit || self.context.has_videos {
             return false;
         }
         let open = &mut self.open[detector as usize];
         let before = open.probs.len();
         open.probs.resize(before + 2 * cells.len(), 0.0);
-        for (probs, cell) in open.probs[before..].as_chunks_mut::<2>().0.iter_mut().zip(cells.iter().flatten()) {
+        for (probs, cell) in open.probs[before..].as_chunks_mut::<2>().0.iter_mut().zip(cells) {
             *probs = from_fake(*cell, logits);
         }
         match samples {
-            Some(samples) => open.samples.extend(samples.iter().map(|sample| sample.unwrap_or_default())),
+            Some(samples) => open.samples.extend_from_slice(samples),
             None => open.samples.extend(rows.map(|_| 0)),
         }
         true
