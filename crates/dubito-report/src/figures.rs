@@ -336,15 +336,15 @@ fn rejection(scores: &Scores, level: Level) -> CurvePanel {
 
 /// `(share set aside, accuracy of the rest)`, the most doubtful first; items of equal doubt go together.
 fn kept_accuracy(doubt: &[f64], errors: &[f64]) -> Points {
-    let mut order: Vec<usize> = (0..doubt.len()).collect();
-    order.sort_by(|&a, &b| doubt[a].total_cmp(&doubt[b]));
+    let mut items: Vec<(f64, f64)> = doubt.iter().copied().zip(errors.iter().copied()).collect();
+    items.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let (mut kept, mut wrong, mut points) = (0.0, 0.0, Vec::new());
-    for (at, &i) in order.iter().enumerate() {
+    for (at, &(doubt, error)) in items.iter().enumerate() {
         kept += 1.0;
-        wrong += errors[i];
-        let tied = order.get(at + 1).is_some_and(|&next| doubt[next] == doubt[i]);
+        wrong += error;
+        let tied = items.get(at + 1).is_some_and(|next| next.0 == doubt);
         if !tied {
-            points.push((1.0 - kept / doubt.len() as f64, 1.0 - wrong / kept));
+            points.push((1.0 - kept / items.len() as f64, 1.0 - wrong / kept));
         }
     }
     points.reverse();
@@ -391,7 +391,7 @@ fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Resul
         .filter(|&i| chosen(scores.units.origin(scores.unit(set, level, i))))
         .map(|i| (scores.fakeness(all.probs(i)), all.label(i) != real))
         .collect();
-    items.sort_by(|a, b| b.0.total_cmp(&a.0));
+    items.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let fakes = items.iter().filter(|item| item.1).count() as f64;
     let reals = items.len() as f64 - fakes;
     if fakes == 0.0 || reals == 0.0 {
@@ -811,7 +811,7 @@ impl Boxes {
         let rows = groups.into_iter().map(|(name, mark, items)| {
             let sorted = |of: fn(&Scored) -> f64| {
                 let mut values: Vec<f64> = items.iter().map(|item| of(item)).collect();
-                values.sort_by(f64::total_cmp);
+                values.sort_unstable_by(f64::total_cmp);
                 values
             };
             (name, mark, kinds.iter().map(|kind| sorted(kind.1)).collect())
