@@ -18,6 +18,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::classes::Confusion;
 use crate::decisions::Decisions;
@@ -66,7 +67,6 @@ const MOST_POINTS: usize = 250;
 
 /// All figures of the scores of the first detector. Errors: a fault in drawing.
 pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
-    let mut all = Vec::new();
     let levels: &[Level] = if scores.has_videos { &[Level::Frame, Level::Video] } else { &[Level::Item] };
     let top = levels[levels.len() - 1];
 
@@ -74,15 +74,18 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
     let panels =
         panels.map_err(|source: StatsError| ReportError::Stats { place: "reliability diagram".into(), source })?;
     let what = if scores.task.positive.is_some() { "P(fake)" } else { "largest probability" };
-    all.push(figure(
-        "reliability",
-        "Reliability diagram",
-        format!(
-            "Each point is one of 15 bins of {what}: how often it came true (up) against how often it was said to (right). On the diagonal the detector means what it says. Bars are 95 % Wilson intervals, which take the items as independent; frames of one video are not, so trust the videos' bars. The grey columns show where the items are."
-        ),
-        400,
-        &Reliability { panels, what },
-    )?);
+    let reliability = Reliability { panels, what };
+    let draw_reliability = || {
+        figure(
+            "reliability",
+            "Reliability diagram",
+            format!(
+                "Each point is one of 15 bins of {what}: how often it came true (up) against how often it was said to (right). On the diagonal the detector means what it says. Bars are 95 % Wilson intervals, which take the items as independent; frames of one video are not, so trust the videos' bars. The grey columns show where the items are."
+            ),
+            400,
+            &reliability,
+        )
+    };
 
     let (set, all_top) = (&scores.sets[0], scores.sets[0].of(top));
     // What a video's doubt cannot be divided into is not drawn, rather than drawn as 0.
@@ -95,50 +98,60 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
     let top_items: Vec<(usize, Scored)> =
         drawn(all_top).map(|i| (scores.unit(set, top, i), scored(all_top, i))).collect();
     let origins: Vec<(Origin, Vec<&Scored>)> = by_origin(scores, &top_items);
-    all.push(figure(
-        "uncertainty_by_generator",
-        "Uncertainty by generator",
-        format!(
-            "One mark is one of the {}; boxes hold the middle half, the line is the median, whiskers end at the 5th and 95th percentile. Aleatoric doubt comes with the data and would stay with more training; epistemic doubt is where the posterior samples disagree. A null control is a real video that went through a generator's warp, blend and encode: if it looks like the fakes here, the detector reacts to the processing.{}",
-            top.plural(),
-            left_out("panel")
-        ),
-        96 + 46 * origins.len().max(3) as u32,
-        &Boxes::new(
-            kinds,
-            origins.iter().map(|(origin, items)| (origin.title(), Mark::of(origin), items.clone())).collect(),
-        ),
-    )?);
+    let draw_by_generator = || {
+        figure(
+            "uncertainty_by_generator",
+            "Uncertainty by generator",
+            format!(
+                "One mark is one of the {}; boxes hold the middle half, the line is the median, whiskers end at the 5th and 95th percentile. Aleatoric doubt comes with the data and would stay with more training; epistemic doubt is where the posterior samples disagree. A null control is a real video that went through a generator's warp, blend and encode: if it looks like the fakes here, the detector reacts to the processing.{}",
+                top.plural(),
+                left_out("panel")
+            ),
+            96 + 46 * origins.len().max(3) as u32,
+            &Boxes::new(
+                kinds,
+                origins.iter().map(|(origin, items)| (origin.title(), Mark::of(origin), items.clone())).collect(),
+            ),
+        )
+    };
 
-    let (right, wrong): (Vec<&Scored>, Vec<&Scored>) =
-        top_items.iter().map(|(_, scored)| scored).partition(|scored| is_right(scored));
-    all.push(figure(
-        "uncertainty_of_errors",
-        "Uncertainty of right and wrong answers",
-        format!(
-            "If doubt is worth listening to, the wrong {} lie further right than the right ones. Drawn as the figure before.{}",
-            top.plural(),
-            left_out("panel")
-        ),
-        250,
-        &Boxes::new(kinds, vec![("right".into(), Mark::CIRCLE, right), ("wrong".into(), Mark::TRIANGLE, wrong)]),
-    )?);
+    let draw_of_errors = || {
+        let (right, wrong): (Vec<&Scored>, Vec<&Scored>) =
+            top_items.iter().map(|(_, scored)| scored).partition(|scored| is_right(scored));
+        figure(
+            "uncertainty_of_errors",
+            "Uncertainty of right and wrong answers",
+            format!(
+                "If doubt is worth listening to, the wrong {} lie further right than the right ones. Drawn as the figure before.{}",
+                top.plural(),
+                left_out("panel")
+            ),
+            250,
+            &Boxes::new(kinds, vec![("right".into(), Mark::CIRCLE, right), ("wrong".into(), Mark::TRIANGLE, wrong)]),
+        )
+    };
 
-    all.push(figure(
-        "rejection",
-        "Accuracy against rejection",
-        format!("What the accuracy of the rest would be if the most doubtful share were handed to a person. The higher and the earlier a curve rises, the better that doubt finds the errors; a flat curve is doubt that knows nothing. The dotted line is the best that any order could do.{}", left_out("curve")),
-        400,
-        &Curves {
-            panels: levels.iter().map(|&level| rejection(scores, level)).collect(),
-            x: "share set aside, most doubtful first",
-            y: "accuracy of the rest",
-            range: (0.0, 1.0),
-            legend_above: false,
-        },
-    )?);
+    let draw_rejection = || {
+        figure(
+            "rejection",
+            "Accuracy against rejection",
+            format!(
+                "What the accuracy of the rest would be if the most doubtful share were handed to a person. The higher and the earlier a curve rises, the better that doubt finds the errors; a flat curve is doubt that knows nothing. The dotted line is the best that any order could do.{}",
+                left_out("curve")
+            ),
+            400,
+            &Curves {
+                panels: levels.iter().map(|&level| rejection(scores, level)).collect(),
+                x: "share set aside, most doubtful first",
+                y: "accuracy of the rest",
+                range: (0.0, 1.0),
+                legend_above: false,
+            },
+        )
+    };
 
-    all.push(figure(
+    let draw_roc = || {
+        figure(
         "roc",
         "ROC curves",
         "Share of fakes caught against share of reals called fake, for every threshold on P(fake): the further a curve bends to the upper left, the better. On the right the fakes of one generator at a time, always against all reals, null controls too.".into(),
@@ -150,8 +163,13 @@ pub fn figures(scores: &Scores) -> Result<Vec<Figure>, ReportError> {
             range: (0.0, 1.0),
             legend_above: false,
         },
-    )?);
-    Ok(all)
+    )
+    };
+
+    // Side by side: each takes long.
+    let all: [&(dyn Fn() -> Result<Figure, ReportError> + Sync); 5] =
+        [&draw_reliability, &draw_by_generator, &draw_of_errors, &draw_rejection, &draw_roc];
+    all.par_iter().map(|draw| draw()).collect()
 }
 
 /// The figures of likelihood ratios: Tippett and empirical cross-entropy plots of the first recalibration that
@@ -336,15 +354,15 @@ fn rejection(scores: &Scores, level: Level) -> CurvePanel {
 
 /// `(share set aside, accuracy of the rest)`, the most doubtful first; items of equal doubt go together.
 fn kept_accuracy(doubt: &[f64], errors: &[f64]) -> Points {
-    let mut order: Vec<usize> = (0..doubt.len()).collect();
-    order.sort_by(|&a, &b| doubt[a].total_cmp(&doubt[b]));
+    let mut items: Vec<(f64, f64)> = doubt.iter().copied().zip(errors.iter().copied()).collect();
+    items.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let (mut kept, mut wrong, mut points) = (0.0, 0.0, Vec::new());
-    for (at, &i) in order.iter().enumerate() {
+    for (at, &(doubt, error)) in items.iter().enumerate() {
         kept += 1.0;
-        wrong += errors[i];
-        let tied = order.get(at + 1).is_some_and(|&next| doubt[next] == doubt[i]);
+        wrong += error;
+        let tied = items.get(at + 1).is_some_and(|next| next.0 == doubt);
         if !tied {
-            points.push((1.0 - kept / doubt.len() as f64, 1.0 - wrong / kept));
+            points.push((1.0 - kept / items.len() as f64, 1.0 - wrong / kept));
         }
     }
     points.reverse();
@@ -391,7 +409,7 @@ fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Resul
         .filter(|&i| chosen(scores.units.origin(scores.unit(set, level, i))))
         .map(|i| (scores.fakeness(all.probs(i)), all.label(i) != real))
         .collect();
-    items.sort_by(|a, b| b.0.total_cmp(&a.0));
+    items.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let fakes = items.iter().filter(|item| item.1).count() as f64;
     let reals = items.len() as f64 - fakes;
     if fakes == 0.0 || reals == 0.0 {
@@ -811,7 +829,7 @@ impl Boxes {
         let rows = groups.into_iter().map(|(name, mark, items)| {
             let sorted = |of: fn(&Scored) -> f64| {
                 let mut values: Vec<f64> = items.iter().map(|item| of(item)).collect();
-                values.sort_by(f64::total_cmp);
+                values.sort_unstable_by(f64::total_cmp);
                 values
             };
             (name, mark, kinds.iter().map(|kind| sorted(kind.1)).collect())

@@ -690,7 +690,7 @@ fn by_content(store: &Store, units: &Units) -> Vec<u32> {
 }
 
 /// Items that one thread makes at once.
-const AT_ONCE: usize = 1 << 16;
+const AT_ONCE: usize = 1 << 13;
 
 /// Why a video of reduced items has no split of its doubt.
 const UNDIVIDED: &str = "the samples of each frame are gone: the file holds only their mean";
@@ -872,7 +872,7 @@ impl Finish {
             let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
             items.reserve(runs.len());
             let (mut least, mut most) = (u32::MAX, 0);
-            let mut probs = vec![0.0; classes];
+            let (mut probs, mut votes) = (vec![0.0; classes], vec![0u64; classes]);
             for &run in runs {
                 let run = run as usize;
                 let item = scores.items[run] as usize;
@@ -904,7 +904,7 @@ impl Finish {
                     .push_parts(store.items.labels[item].into(), &probs, parts, cluster(unit))
                     .map_err(|error| place(item, error))?;
                 if let Some(squares) = squares {
-                    let votes: Vec<u64> = scores.votes[run * classes..][..classes].iter().map(|&v| v.into()).collect();
+                    votes.iter_mut().zip(&scores.votes[run * classes..]).for_each(|(votes, &all)| *votes = all.into());
                     let jackknife = match scores.jackknives[run] {
                         Jackknife::Of(value) => Some(value),
                         _ => None,
@@ -916,16 +916,23 @@ impl Finish {
         };
         let mut items = Items::new(&self.task).map_err(|error| place(0, error))?;
         items.reserve(runs.len());
-        // A few parts at a time, so that little is in memory twice.
         let (mut least, mut most) = (u32::MAX, 0);
-        for runs in runs.chunks(AT_ONCE * rayon::current_num_threads()) {
-            let parts: Vec<_> = runs.par_chunks(AT_ONCE).map(part).collect();
+        let mut append = |parts: Vec<Result<(Items, u32, u32), Failure>>| -> Result<(), Failure> {
             for made in parts {
                 let (made, fewest, largest) = made?;
                 items.append(&made).map_err(|error| place(0, error))?;
                 (least, most) = (least.min(fewest), most.max(largest));
             }
+            Ok(())
+        };
+        // A few parts at a time, so that little is in memory twice; while they are made, those before are appended.
+        let mut parts = Vec::new();
+        for runs in runs.chunks(AT_ONCE * 8 * rayon::current_num_threads()) {
+            let (appended, made) = rayon::join(|| append(parts), || runs.par_chunks(AT_ONCE).map(part).collect());
+            appended?;
+            parts = made;
         }
+        append(parts)?;
         let all = store.items.labels.len();
         let item_ids = (runs.len() < all).then(|| runs.iter().map(|&run| scores.items[run as usize]).collect());
         Ok(ScoreSet {

@@ -28,8 +28,8 @@
 use std::collections::BTreeMap;
 
 use crate::items::margin;
-use crate::probability::{FixedSum, SignedSum, append_normalised, argmax, entropy, entropy_term, excess, normalise};
-use crate::{Scored, StatsError};
+use crate::probability::{FixedSum, append_normalised, argmax, entropy, excess, normalise};
+use crate::{SampleAdder, Scored, StatsError};
 
 /// The uncertainty of one frame, in nats: `total = aleatoric + epistemic`.
 #[derive(serde::Serialize, serde::Deserialize, Clone, Copy, PartialEq, Debug)]
@@ -146,52 +146,7 @@ pub fn epistemic_jackknife(samples: &[f64], classes: usize) -> Result<f64, Stats
 
 /// [`epistemic_jackknife`] of rows that are normalised.
 fn jackknife(rows: &[f64], classes: usize) -> Result<f64, StatsError> {
-    let entropies: Vec<f64> = rows.chunks_exact(classes).map(entropy).collect();
-    let (mut probs, mut all) = (vec![FixedSum::default(); classes], FixedSum::default());
-    rows.chunks_exact(classes).for_each(|row| add(&mut probs, row));
-    entropies.iter().for_each(|&h| all.add(h));
-    jackknife_of(rows, &entropies, &probs, all)
-}
-
-/// [`epistemic_jackknife`] of rows that are normalised already (others give a number without meaning), with the
-/// entropy of each, the sum of each class' probability, and the sum of the entropies. Error: fewer than two samples.
-pub fn jackknife_of(rows: &[f64], entropies: &[f64], probs: &[FixedSum], all: FixedSum) -> Result<f64, StatsError> {
-    // Of two classes, the most common number, loops over them are compiled to straight code.
-    match probs.len() {
-        2 => jackknife_of_classes(2, rows, entropies, probs, all),
-        classes => jackknife_of_classes(classes, rows, entropies, probs, all),
-    }
-}
-
-#[inline(always)]
-fn jackknife_of_classes(
-    classes: usize,
-    rows: &[f64],
-    entropies: &[f64],
-    probs: &[FixedSum],
-    all: FixedSum,
-) -> Result<f64, StatsError> {
-    let count = entropies.len() as u64;
-    if count < 2 {
-        return Err(match count {
-            0 => StatsError::NoSamples,
-            _ => StatsError::BadParameter {
-                name: "number of samples",
-                value: count.to_string(),
-                expected: "two or more, since the jackknife leaves one out",
-            },
-        });
-    }
-    let whole = entropy(&mean(probs, count)) - all.mean(count);
-    // What is left without a sample depends on the sums and that sample, and adds up exactly: in any order the same bits.
-    let (sums, all, others) = (mean(probs, 1), all.mean(1), (count - 1) as f64);
-    let (sums, mut without_one) = (&sums[..classes], SignedSum::default());
-    for (row, &h) in rows.chunks_exact(classes).zip(entropies) {
-        let left: f64 = sums.iter().zip(row).map(|(sum, p)| entropy_term((sum - p) / others)).sum();
-        without_one.add(left - (all - h) / others, 1);
-    }
-    let n = count as f64;
-    Ok(n * whole - (n - 1.0) / n * without_one.value())
+    SampleAdder::default().add_up(rows, &mut vec![FixedSum::default(); classes + 2], &mut vec![0; classes])
 }
 
 fn frame_sums(samples: &[f64], classes: usize) -> Result<FrameSums, StatsError> {

@@ -35,6 +35,7 @@
 //! | [`metrics`](mod@metrics) | every metric by its name |
 //! | [`classify`] | small classifiers of features, and open sets: which class, or none of them |
 //! | [`label_noise`] | a known share of labels flipped |
+//! | [`samples`] | all samples of one item added up at once |
 //! | [`probability`] | probability vectors: checking, entropy, sums that no order changes |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
 
@@ -58,11 +59,13 @@ pub mod metrics;
 pub mod probability;
 pub mod ranking;
 pub mod recalibrate;
+pub mod samples;
 pub mod selective;
 pub mod sequential;
 pub mod threshold;
 mod types;
 pub mod unseen;
+mod vectorised;
 pub mod video;
 pub mod weighted;
 
@@ -73,6 +76,7 @@ pub use error::StatsError;
 pub use items::{Doubt, Items};
 pub use metrics::{metrics, metrics_of, metrics_of_groups};
 pub use recalibrate::{Method, Recalibration};
+pub use samples::SampleAdder;
 pub use sequential::{ConfidenceSequence, Progress, Sequential, Side, StopRule, Tracked};
 pub use threshold::{AtThreshold, ThresholdRule, at_threshold, choose_threshold};
 pub use types::{Estimate, Scored, Task};

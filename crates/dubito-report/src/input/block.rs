@@ -1,5 +1,6 @@
 //! A block of rows, column by column: what every reader hands on, whatever the format.
 
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::iter::ParallelIterator;
@@ -105,28 +106,33 @@ impl Texts {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Cells {
     texts: Texts,
-    /// For each row the index of its text.
+    /// For each row the index of its text, which never falls.
     rows: Vec<u32>,
 }
 
 impl Cells {
+    /// With room for so many rows.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self { texts: Texts::default(), rows: Vec::with_capacity(rows) }
+    }
+
     /// Add a row.
     pub fn push(&mut self, text: &str) {
         if self.texts.is_empty() || self.texts.get(self.texts.len() - 1) != text {
             self.texts.push(text);
         }
-        self.push_again(1);
+        self.push_again();
     }
 
-    /// Add a row whose text is a number in digits.
-    pub fn push_whole(&mut self, value: i64) {
+    /// Add so many rows whose text is a number in digits.
+    pub fn push_whole(&mut self, value: i64, rows: usize) {
         self.texts.push_whole(value);
-        self.push_again(1);
+        self.rows.resize(self.rows.len() + rows, self.texts.len() as u32 - 1);
     }
 
-    /// Add so many rows that say the same as the one before, of which there must be one.
-    pub fn push_again(&mut self, rows: usize) {
-        self.rows.resize(self.rows.len() + rows, self.texts.len() as u32 - 1);
+    /// Add a row that says the same as the one before, of which there must be one.
+    pub fn push_again(&mut self) {
+        self.rows.push(self.texts.len() as u32 - 1);
     }
 
     /// The text of a row; panics where there is no such row.
@@ -134,14 +140,88 @@ impl Cells {
     pub fn get(&self, row: usize) -> &str {
         self.texts.get(self.rows[row] as usize)
     }
+
+    /// The end, at most `end`, of the rows from `start` on that share one text.
+    fn repeated(&self, start: usize, end: usize) -> usize {
+        const STEP: usize = 16;
+        // As indices never fall, all rows before one of the same index have it too.
+        if self.rows[end - 1] == self.rows[start] {
+            return end;
+        }
+        let is_same = |row: usize| row < end && self.rows[row] == self.rows[start];
+        let mut same = start;
+        while is_same(same + STEP) {
+            same += STEP;
+        }
+        same_until(&self.rows, same, end)
+    }
 }
 
-/// One column of a block. An empty cell is an empty text or `None`.
+/// The end, at most `end`, of the values from `start` on that are equal.
+fn same_until<T: PartialEq>(values: &[T], start: usize, end: usize) -> usize {
+    let others = &values[start + 1..end];
+    others.iter().position(|value| *value != values[start]).map_or(end, |more| start + 1 + more)
+}
+
+/// The numbers of a column's rows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Numbers<T> {
+    /// Of an empty cell any number.
+    values: Vec<T>,
+    /// For each row whether its cell is empty; no entries where no cell is.
+    empty: Vec<bool>,
+}
+
+impl<T: Copy + Default + PartialEq> Numbers<T> {
+    /// Of rows without an empty cell.
+    pub fn of(values: Vec<T>) -> Self {
+        Self { values, empty: Vec::new() }
+    }
+
+    /// Add a row; `None` is an empty cell.
+    pub fn push(&mut self, value: Option<T>) {
+        if value.is_none() || !self.empty.is_empty() {
+            self.empty.resize(self.values.len(), false);
+            self.empty.push(value.is_none());
+        }
+        self.values.push(value.unwrap_or_default());
+    }
+
+    /// The number of a row; panics where there is no such row.
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<T> {
+        let value = self.values[row];
+        if self.empty.get(row) == Some(&true) { None } else { Some(value) }
+    }
+
+    /// Those of some rows, where no cell of the column is empty.
+    pub fn all(&self, rows: Range<usize>) -> Option<&[T]> {
+        if self.empty.is_empty() { self.values.get(rows) } else { None }
+    }
+
+    /// The end, at most `end`, of the rows from `start` on whose cells are the same.
+    fn repeated(&self, start: usize, end: usize) -> usize {
+        if self.empty.is_empty() {
+            return same_until(&self.values, start, end);
+        }
+        (start + 1..end).find(|&row| self.get(row) != self.get(start)).unwrap_or(end)
+    }
+}
+
+impl<T: Copy + Default + PartialEq> FromIterator<Option<T>> for Numbers<T> {
+    fn from_iter<I: IntoIterator<Item = Option<T>>>(cells: I) -> Self {
+        let mut numbers = Self::of(Vec::new());
+        cells.into_iter().for_each(|cell| numbers.push(cell));
+        numbers
+    }
+}
+
+/// One column of a block. An empty text is an empty cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Column {
     Text(Cells),
-    Number(Vec<Option<f64>>),
-    Whole(Vec<Option<u64>>),
+    Number(Numbers<f64>),
+    Whole(Numbers<u64>),
 }
 
 /// Some rows of a file: the wanted columns, in the order in which they were asked for.
@@ -157,8 +237,8 @@ impl Block {
             .iter()
             .map(|w| match w.kind {
                 Kind::Text => Column::Text(Cells::default()),
-                Kind::Number => Column::Number(Vec::new()),
-                Kind::Whole => Column::Whole(Vec::new()),
+                Kind::Number => Column::Number(Numbers::of(Vec::new())),
+                Kind::Whole => Column::Whole(Numbers::of(Vec::new())),
             })
             .collect();
         Self { rows: 0, columns }
@@ -219,28 +299,24 @@ impl Block {
     /// The end of the rows from `start` on whose texts are known to be those of `start`, and whose whole number in this
     /// column is its.
     pub fn repeated(&self, start: usize, whole: Option<usize>) -> usize {
-        fn end<T: PartialEq>(values: &[T], start: usize, end: usize) -> usize {
-            let others = &values[start + 1..end];
-            others.iter().position(|value| *value != values[start]).map_or(end, |more| start + 1 + more)
-        }
         // The columns in which most changes, the first ones as a rule, leave the others little to compare.
         self.columns.iter().enumerate().fold(self.rows, |least, (slot, column)| match column {
-            Column::Text(cells) => end(&cells.rows, start, least),
-            Column::Whole(values) if whole == Some(slot) => end(values, start, least),
+            Column::Text(cells) => cells.repeated(start, least),
+            Column::Whole(values) if whole == Some(slot) => values.repeated(start, least),
             _ => least,
         })
     }
 
     pub fn number(&self, slot: usize, row: usize) -> Option<f64> {
         match &self.columns[slot] {
-            Column::Number(values) => values[row],
+            Column::Number(values) => values.get(row),
             _ => None,
         }
     }
 
     pub fn whole(&self, slot: Option<usize>, row: usize) -> Option<u64> {
         match slot.map(|slot| &self.columns[slot]) {
-            Some(Column::Whole(values)) => values[row],
+            Some(Column::Whole(values)) => values.get(row),
             _ => None,
         }
     }

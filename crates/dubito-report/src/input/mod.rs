@@ -53,6 +53,7 @@ mod text;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
@@ -144,58 +145,54 @@ impl Table {
                 let mut chunks = json_lines::chunks(path, compression)?;
                 let known: BTreeSet<&str> = self.names.iter().map(String::as_str).collect();
                 let parse = |chunk: Vec<u8>| json_lines::parse(&chunk, wanted, &known);
-                in_order(path, || chunks.next(json_lines::last_end), parse, map, sink)
+                in_order(path, 1, || chunks.next(json_lines::last_end), parse, map, sink)
             }
             (Format::Npz, _) => {
                 let mut arrays = npz::Arrays::new(path, compression, wanted)?;
                 let kinds = arrays.kinds();
                 let parse = |raw: npz::Raw| npz::parse(&raw, &kinds, wanted);
-                in_order(path, || Ok(arrays.next(path, wanted)?), parse, map, sink)
+                in_order(path, 1, || Ok(arrays.next(path, wanted)?), parse, map, sink)
             }
             (Format::Csv, Some(header)) => {
                 let mut chunks = csv::chunks(path, compression, header)?;
                 let slots = csv::slots(header.names.len(), wanted);
                 let parse = |chunk: Vec<u8>| csv::parse(&chunk, header.delimiter, &slots, wanted);
-                in_order(path, || chunks.next(|chunk| csv::last_end(chunk, header.delimiter)), parse, map, sink)
+                in_order(path, 1, || chunks.next(|chunk| csv::last_end(chunk, header.delimiter)), parse, map, sink)
             }
             _ => {
                 let mut batches = parquet::Batches::new(path, compression, wanted)?;
                 let places = batches.places();
                 let parse = |batch| parquet::parse(path, &batch, &places, wanted);
-                in_order(path, || Ok(batches.next(path)?), parse, map, sink)
+                in_order(path, parquet::TOGETHER, || Ok(batches.next(path)?), parse, map, sink)
             }
         }
     }
 }
 
-/// Pieces to blocks to parts, several at a time, and each part to the sink in its order. While some pieces become
-/// parts, the next are read and the parts before them are taken.
+/// Pieces to blocks to parts, several at a time, and each part to the sink in its order. Each thread reads the pieces
+/// that it makes parts of itself, so that their memory is its own, a lot of `together` pieces at a time; while some
+/// become parts, the parts before them are taken.
 fn in_order<P: Send, T: Send>(
     path: &Path,
-    mut next: impl FnMut() -> Result<Option<P>, Fault> + Send,
+    together: usize,
+    next: impl FnMut() -> Result<Option<P>, Fault> + Send,
     parse: impl Fn(P) -> Result<Block, Fault> + Sync,
     map: impl Fn(Block) -> Result<T, Fault> + Sync,
     mut sink: impl FnMut(T, u64) -> Result<bool, ReportError> + Send,
 ) -> Result<(), ReportError> {
-    let width = 4 * rayon::current_num_threads(); // so many that no thread waits long for the others
-    let mut read = |end: &mut Option<Result<(), Fault>>| {
-        let mut pieces = Vec::with_capacity(width);
-        while pieces.len() < width && end.is_none() {
-            match next() {
-                Ok(Some(piece)) => pieces.push(piece),
-                Ok(None) => *end = Some(Ok(())),
-                Err(fault) => *end = Some(Err(fault)),
-            }
-        }
-        pieces
-    };
+    let width = 8 * rayon::current_num_threads(); // so many that no thread waits long for the others
+    let source = Mutex::new(Source { next, lots: 0, end: None });
     let folded = |piece: P| -> Result<(usize, T), Fault> {
         let block = parse(piece)?;
         Ok((block.rows, map(block)?))
     };
+    let folded_lot = |_| -> Lot<T> {
+        let (number, pieces) = source.lock().unwrap_or_else(PoisonError::into_inner).lot(together);
+        (number, pieces.into_iter().map(folded).collect())
+    };
     let mut row = 0;
-    let mut take = |parts: Vec<Result<(usize, T), Fault>>| -> Result<bool, ReportError> {
-        for part in parts {
+    let mut take = |lots: Vec<Lot<T>>| -> Result<bool, ReportError> {
+        for part in lots.into_iter().flat_map(|(_, parts)| parts) {
             let (rows, part) = part.map_err(|fault| fault.into_error(path, row))?;
             if !sink(part, row)? {
                 return Ok(false);
@@ -204,21 +201,51 @@ fn in_order<P: Send, T: Send>(
         }
         Ok(true)
     };
-    let mut end = None;
-    let (mut pieces, mut parts) = (read(&mut end), Vec::new());
-    while !pieces.is_empty() || !parts.is_empty() {
-        let (taken, (folded, ahead)) = rayon::join(
-            || take(parts),
-            || rayon::join(|| pieces.into_par_iter().map(folded).collect(), || read(&mut end)),
-        );
+    let mut lots = Vec::new();
+    loop {
+        let (taken, mut made) =
+            rayon::join(|| take(lots), || (0..width).into_par_iter().map(folded_lot).collect::<Vec<_>>());
         if !taken? {
             return Ok(());
         }
-        (parts, pieces) = (folded, ahead);
+        made.retain(|(_, parts)| !parts.is_empty());
+        made.sort_unstable_by_key(|&(number, _)| number);
+        if made.is_empty() {
+            break;
+        }
+        lots = made;
     }
-    match end {
+    match source.into_inner().unwrap_or_else(PoisonError::into_inner).end {
         Some(Err(fault)) => Err(fault.into_error(path, row)),
         _ if row == 0 => Err(ReportError::Empty { path: path.into() }),
         _ => Ok(()),
+    }
+}
+
+/// The number of a lot, and of each of its pieces the number of rows and what they became.
+type Lot<T> = (usize, Vec<Result<(usize, T), Fault>>);
+
+/// What pieces are read from, one after the other.
+struct Source<F> {
+    next: F,
+    /// Number of lots so far.
+    lots: usize,
+    /// How it ended.
+    end: Option<Result<(), Fault>>,
+}
+
+impl<P, F: FnMut() -> Result<Option<P>, Fault>> Source<F> {
+    /// The next pieces, at most so many and at the end none, and the number of their lot.
+    fn lot(&mut self, together: usize) -> (usize, Vec<P>) {
+        let mut pieces = Vec::with_capacity(together);
+        while pieces.len() < together && self.end.is_none() {
+            match (self.next)() {
+                Ok(Some(piece)) => pieces.push(piece),
+                Ok(None) => self.end = Some(Ok(())),
+                Err(fault) => self.end = Some(Err(fault)),
+            }
+        }
+        self.lots += 1;
+        (self.lots, pieces)
     }
 }

@@ -4,9 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-use dubito_stats::decomposition::jackknife_of;
-use dubito_stats::probability::{FixedSum, append_normalised, argmax, entropy, normalise};
-use dubito_stats::{Task, VideoSums, epistemic_jackknife};
+use dubito_stats::probability::{FixedSum, append_normalised, entropy, normalise};
+use dubito_stats::{SampleAdder, Task, VideoSums, epistemic_jackknife};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::block::{Block, Column, Fault, Texts, cut};
@@ -285,7 +284,7 @@ struct Folder<'a> {
     codes: Vec<u32>,
     given: Vec<f64>,
     probs: Vec<f64>,
-    entropies: Vec<f64>,
+    adder: SampleAdder,
 }
 
 /// The last run of a detector: its samples are added up once all that lie side by side are there.
@@ -340,7 +339,7 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         codes: Vec::new(),
         given: Vec::new(),
         probs: Vec::new(),
-        entropies: Vec::new(),
+        adder: SampleAdder::default(),
     };
     let mut row = 0;
     while row < block.rows {
@@ -645,24 +644,30 @@ impl<'a> Folder<'a> {
     fn push_all(&mut self, rows: Range<usize>, slot: usize, detector: u32) -> bool {
         let (block, logits) = (self.block, self.context.request.input.logits);
         let Column::Number(cells) = &block.columns[slot] else { return false };
-        let cells = &cells[rows.clone()];
-        let fits = |value: f64| if logits { value.is_finite() } else { (0.0..=1.0).contains(&value) };
+        let Some(cells) = cells.all(rows.clone()) else { return false };
         let samples = match self.layout.sample.map(|slot| &block.columns[slot]) {
-            Some(Column::Whole(samples)) => Some(&samples[rows.clone()]),
+            Some(Column::Whole(samples)) => match samples.all(rows.clone()) {
+                Some(samples) => Some(samples),
+                None => return false,
+            },
             _ => None,
         };
-        let all_fit = cells.iter().all(|cell| cell.is_some_and(fits));
-        if !all_fit || self.context.has_videos || !samples.is_none_or(|samples| samples.iter().all(Option::is_some)) {
+        // Without a branch, so that it is compiled to vectors; NaN fits neither.
+        let all_fit = match logits {
+            true => cells.iter().fold(true, |fit, cell| fit & cell.is_finite()),
+            false => cells.iter().fold(true, |fit, cell| fit & (0.0..=1.0).contains(cell)),
+        };
+        if !all_fit || self.context.has_videos {
             return false;
         }
         let open = &mut self.open[detector as usize];
         let before = open.probs.len();
         open.probs.resize(before + 2 * cells.len(), 0.0);
-        for (probs, cell) in open.probs[before..].as_chunks_mut::<2>().0.iter_mut().zip(cells.iter().flatten()) {
+        for (probs, cell) in open.probs[before..].as_chunks_mut::<2>().0.iter_mut().zip(cells) {
             *probs = from_fake(*cell, logits);
         }
         match samples {
-            Some(samples) => open.samples.extend(samples.iter().flatten()),
+            Some(samples) => open.samples.extend_from_slice(samples),
             None => open.samples.extend(rows.map(|_| 0)),
         }
         true
@@ -701,17 +706,12 @@ impl<'a> Folder<'a> {
 
     /// The last run of a detector has ended: with the block (which may have cut it), or because another begins.
     fn close(&mut self, detector: usize, at_end: bool) {
-        let (open, entropies, scores) = (&mut self.open[detector], &mut self.entropies, &mut self.part.scores);
+        let (open, scores) = (&mut self.open[detector], &mut self.part.scores);
         let (Some(run), Values::Sums(sums)) = (open.run, &mut scores.values) else { return };
         let classes = self.context.task.classes.len();
         let sums = &mut sums[run * (classes + 2)..][..classes + 2];
         let votes = &mut scores.votes[run * classes..][..classes];
-        // Of two classes, the most common number, loops over them are compiled to straight code.
-        match classes {
-            2 => add_up(2, &open.probs, entropies, sums, votes),
-            _ => add_up(classes, &open.probs, entropies, sums, votes),
-        }
-        let jackknife = jackknife_of(&open.probs, entropies, &sums[..classes], sums[classes]);
+        let jackknife = self.adder.add_up(&open.probs, sums, votes);
         scores.jackknives[run] = jackknife.map_or(Jackknife::TooFew, Jackknife::Of);
         if open.samples != open.samples_before {
             open.seen_before = open.samples.iter().fold(0, |seen, &sample| seen.wrapping_add(mixed(sample)));
@@ -761,20 +761,6 @@ impl<'a> Folder<'a> {
             }
         }
     }
-}
-
-/// The sums of [`Values::Sums`] of the samples of a run, their votes, and the entropy of each.
-#[inline(always)]
-fn add_up(classes: usize, probs: &[f64], entropies: &mut Vec<f64>, sums: &mut [FixedSum], votes: &mut [u32]) {
-    let rows = || probs.chunks_exact(classes);
-    entropies.clear();
-    entropies.extend(rows().map(entropy));
-    for (class, sum) in sums[..classes].iter_mut().enumerate() {
-        rows().for_each(|row| sum.add(row[class]));
-    }
-    entropies.iter().for_each(|&entropy| sums[classes].add(entropy));
-    probs.iter().for_each(|p| sums[classes + 1].add(p * p));
-    rows().for_each(|row| votes[argmax(row)] += 1);
 }
 
 fn bad_sum(row: usize, probs: &[f64]) -> Fault {

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use dubito_stats::probability::FixedSum;
 use dubito_stats::{StatsError, VideoSums};
-use rayon::iter::{IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::block::Texts;
@@ -254,30 +254,34 @@ impl Store {
             return Ok(());
         };
         let width = self.width();
-        let (mut new, mut new_sums): (ScoreRuns, Vec<FixedSum>) = (ScoreRuns::new(true), Vec::new());
-        let mut last = None;
-        for run in order {
-            let run = run as usize;
-            let more = &sums[run * width..(run + 1) * width];
-            if last == Some(key(run)) {
-                let at = new.items.len() - 1;
-                new_sums[at * width..].iter_mut().zip(more).for_each(|(sum, &m)| sum.merge(m));
-                new.counts[at] = new.counts[at].saturating_add(scores.counts[run]);
-                new.seen[at] = new.seen[at].wrapping_add(scores.seen[run]);
-                let votes = &scores.votes[run * self.classes..][..self.classes];
-                new.votes[at * self.classes..].iter_mut().zip(votes).for_each(|(all, more)| *all += more);
-                new.jackknives[at] = new.jackknives[at].merge(scores.jackknives[run]);
-            } else {
-                last = Some(key(run));
-                new.items.push(scores.items[run]);
-                new.detectors.push(scores.detectors[run]);
-                new.counts.push(scores.counts[run]);
-                new.seen.push(scores.seen[run]);
-                new.votes.extend_from_slice(&scores.votes[run * self.classes..][..self.classes]);
-                new.jackknives.push(scores.jackknives[run]);
-                new_sums.extend_from_slice(more);
-            }
-        }
+        // The runs that become one, each lot put together for itself.
+        let mut lots: Vec<&[u32]> = Vec::with_capacity(order.len());
+        lots.extend(order.chunk_by(|&a, &b| key(a as usize) == key(b as usize)));
+        let (lots, classes) = (&lots, self.classes);
+        // By lot and column.
+        let sum = |at: usize| {
+            let runs = lots[at / width].iter().map(|&run| sums[run as usize * width + at % width]);
+            runs.fold(FixedSum::default(), FixedSum::plus)
+        };
+        let vote = |at: usize| {
+            let runs = lots[at / classes].iter().map(|&run| scores.votes[run as usize * classes + at % classes]);
+            runs.fold(0, u32::saturating_add)
+        };
+        let count = |lot: &&[u32]| lot.iter().fold(0, |all: u32, &run| all.saturating_add(scores.counts[run as usize]));
+        let seen = |lot: &&[u32]| lot.iter().fold(0u64, |all, &run| all.wrapping_add(scores.seen[run as usize]));
+        let jackknife = |lot: &&[u32]| {
+            let runs = lot.iter().map(|&run| scores.jackknives[run as usize]);
+            runs.reduce(Jackknife::merge).unwrap_or(Jackknife::TooFew)
+        };
+        let new = ScoreRuns {
+            items: lots.par_iter().map(|lot| scores.items[lot[0] as usize]).collect(),
+            detectors: lots.par_iter().map(|lot| scores.detectors[lot[0] as usize]).collect(),
+            counts: lots.par_iter().map(count).collect(),
+            seen: lots.par_iter().map(seen).collect(),
+            values: Values::Sums((0..lots.len() * width).into_par_iter().map(sum).collect()),
+            votes: (0..lots.len() * classes).into_par_iter().map(vote).collect(),
+            jackknives: lots.par_iter().map(jackknife).collect(),
+        };
         self.order = (0..new.items.len() as u32).collect();
         // A run that was open is now where its item is.
         for (run, _) in self.open.iter_mut().flatten() {
@@ -285,7 +289,6 @@ impl Store {
             let of = |at: usize| u64::from(new.detectors[at]) << 32 | u64::from(new.items[at]);
             *run = self.order.partition_point(|&at| of(at as usize) < wanted) as u32;
         }
-        new.values = Values::Sums(new_sums);
         self.scores = new;
         Ok(())
     }
