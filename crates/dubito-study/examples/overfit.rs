@@ -66,6 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dropout: 0.0,
         augment: AugmentConfig::none(),
         class_balance: false,
+        norm_momentum: Some(0.1),
         patience: 0,
         ..TrainConfig::default()
     };
