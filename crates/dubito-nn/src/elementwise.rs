@@ -1,6 +1,7 @@
 //! Kernels over each value of a map on the CPU: bias and activation in one pass, batch norm while training.
 
 use burn::tensor::Tensor;
+use dubito_stats::vectorised::vectorised;
 use rayon::prelude::*;
 
 use crate::host::{HostOperation, apply};
@@ -111,23 +112,6 @@ fn value(activation: Option<Activation>, x: f32) -> f32 {
 #[inline(always)]
 fn slope(activation: Option<Activation>, x: f32) -> f32 {
     activation.map_or(1.0, |a| a.slope(x))
-}
-
-/// A piece of work compiled once for each instruction set that [`pulp`] chooses from at run time.
-struct Vectorised<F>(F);
-
-impl<R, F: FnOnce() -> R> pulp::WithSimd for Vectorised<F> {
-    type Output = R;
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> R {
-        (self.0)()
-    }
-}
-
-/// Runs `work`, whose closures and functions must be `#[inline(always)]`, with the machine's best vector instructions.
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(Vectorised(work))
 }
 
 /// Adds a bias to each channel, channels innermost, then activates.

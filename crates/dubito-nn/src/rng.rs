@@ -5,9 +5,8 @@
 //!
 //! Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
+use dubito_stats::vectorised::vectorised;
 use rayon::prelude::*;
-
-use crate::elementwise::vectorised;
 
 mod box_muller;
 

@@ -37,6 +37,7 @@
 //! | [`label_noise`] | a known share of labels flipped |
 //! | [`samples`] | all samples of one item added up at once |
 //! | [`probability`] | probability vectors: checking, entropy, sums that no order changes |
+//! | [`vectorised`] | loops over many numbers for each instruction set, and the logarithm in them |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
 
 #![warn(missing_docs)]
@@ -65,7 +66,7 @@ pub mod sequential;
 pub mod threshold;
 mod types;
 pub mod unseen;
-mod vectorised;
+pub mod vectorised;
 pub mod video;
 pub mod weighted;
 

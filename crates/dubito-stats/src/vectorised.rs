@@ -17,14 +17,14 @@ impl<R, F: FnOnce() -> R> pulp::WithSimd for Vectorised<F> {
 
 /// Does the work with the widest vectors that the processor has. What it calls has to be inlined (`#[inline(always)]`,
 /// the closure itself too), or it is compiled without them.
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Vectorised(work))
 }
 
 /// The natural logarithm of a positive number, to 2 units in the last place. Of 0, and of numbers so small (below
 /// 2^-1022) that they have fewer digits, it is about that of 2^-1022; of others that are not positive it has no meaning.
 #[inline(always)]
-pub(crate) fn ln(x: f64) -> f64 {
+pub fn ln(x: f64) -> f64 {
     const ONE: u64 = 0x3ff0_0000_0000_0000; // the bits of 1
     const ROOT_OF_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
     const DIGITS: u64 = 0x000f_ffff_ffff_ffff;

@@ -2,13 +2,12 @@
 //! compiler makes vector instructions of. Nothing is fused or left to a mathematical library, so the bits are the same on
 //! every machine.
 
+use dubito_stats::vectorised::ln;
+
 use super::rounds;
 
 /// Blocks of four words that are worked on side by side.
 const LANES: usize = 16;
-/// Added to a whole number below 2^52 as the low bits of a float, this makes the float that number above 2^52.
-const WHOLE: u64 = 0x4330_0000_0000_0000;
-const TWO_TO_52: f64 = 4_503_599_627_370_496.0;
 
 /// Fills `out` with the normals of the blocks from `counter` on, four of each block: (cos, sin) of its first two words, then
 /// of its last two.
@@ -34,20 +33,10 @@ pub(super) fn fill(out: &mut [f32], counter: [u32; 4], key: [u32; 2]) {
     }
 }
 
-/// ln((bits + 1) / 2^32), to 1e-15 of the greater of its size and 1.
+/// ln((bits + 1) / 2^32), to 2e-15 of the greater of its size and 1.
 #[inline(always)]
 fn ln_of_fraction(bits: u32) -> f64 {
-    let x = (f64::from_bits(WHOLE | u64::from(bits)) - TWO_TO_52) + 1.0;
-    // x = 2^exponent m, with m from the root of one half to the root of 2.
-    const ROOT_OF_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
-    let shifted = x.to_bits() + (1.0f64.to_bits() - ROOT_OF_HALF);
-    let exponent = f64::from_bits(WHOLE | (shifted >> 52)) - (TWO_TO_52 + 1023.0);
-    let m = f64::from_bits((shifted & 0x000f_ffff_ffff_ffff) + ROOT_OF_HALF);
-    // ln m = 2 artanh s = 2 (s + s^3 / 3 + ...), |s| below .172.
-    let s = (m - 1.0) / (m + 1.0);
-    let q = s * s;
-    let series = [19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0].iter().fold(0.0, |sum, n| (sum + 1.0 / n) * q);
-    (exponent - 32.0) * std::f64::consts::LN_2 + 2.0 * s * (1.0 + series)
+    ln((f64::from(bits) + 1.0) * (1.0 / 4_294_967_296.0))
 }
 
 /// Sine and cosine of `bits / 2^32` of a full turn, to 1e-13.
