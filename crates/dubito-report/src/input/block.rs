@@ -37,6 +37,12 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// With room for so many texts of some bytes.
+    pub(crate) fn with_capacity(texts: usize) -> Self {
+        const BYTES: usize = 8;
+        Self { bytes: String::with_capacity(BYTES * texts), ends: Vec::with_capacity(texts) }
+    }
+
     /// Add a text.
     pub(crate) fn push(&mut self, text: &str) {
         self.bytes.push_str(text);
@@ -111,9 +117,9 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    /// With room for so many rows.
-    pub fn with_capacity(rows: usize) -> Self {
-        Self { texts: Texts::default(), rows: Vec::with_capacity(rows) }
+    /// With room for so many rows that share so many short texts.
+    pub fn with_capacity(rows: usize, texts: usize) -> Self {
+        Self { texts: Texts::with_capacity(texts), rows: Vec::with_capacity(rows) }
     }
 
     /// Add a row.
@@ -305,6 +311,15 @@ impl Block {
             Column::Whole(values) if whole == Some(slot) => values.repeated(start, least),
             _ => least,
         })
+    }
+
+    /// The most texts that the rows of a column share: about as many items there are, where items have names.
+    pub fn texts(&self) -> usize {
+        let texts = |column: &Column| match column {
+            Column::Text(cells) => cells.texts.len(),
+            _ => 0,
+        };
+        self.columns.iter().map(texts).max().unwrap_or(0)
     }
 
     pub fn number(&self, slot: usize, row: usize) -> Option<f64> {

@@ -126,7 +126,8 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
 
 /// Numbers as texts; nothing where there is none.
 fn in_digits(numbers: &Int64Array) -> Cells {
-    let mut column = Cells::with_capacity(numbers.len());
+    let changes = numbers.values().windows(2).map(|pair| usize::from(pair[0] != pair[1])).sum::<usize>();
+    let mut column = Cells::with_capacity(numbers.len(), changes + 1);
     if numbers.null_count() > 0 {
         let mut last = None;
         for number in numbers {

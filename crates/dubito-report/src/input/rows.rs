@@ -73,6 +73,18 @@ pub(crate) struct ItemRuns {
 }
 
 impl ItemRuns {
+    /// None yet, with room for so many.
+    fn with_room(runs: usize, context: &Context) -> Self {
+        let of = |wanted: bool| if wanted { runs } else { 0 };
+        Self {
+            videos: Vec::with_capacity(of(context.has_videos)),
+            names: Texts::with_capacity(runs),
+            frames: Vec::with_capacity(of(context.has_frames)),
+            labels: Vec::with_capacity(runs),
+            facts: Vec::with_capacity(runs * context.facts.len()),
+        }
+    }
+
     /// Whether two runs are of one item.
     pub fn is_same(&self, a: usize, b: usize) -> bool {
         self.names.get(a) == self.names.get(b)
@@ -161,16 +173,26 @@ pub(crate) struct ScoreRuns {
 }
 
 impl ScoreRuns {
+    /// None yet.
     pub fn new(raw: bool) -> Self {
-        let values = if raw { Values::Sums(Vec::new()) } else { Values::Finals(Vec::new()) };
+        Self::with_room(0, raw, 0)
+    }
+
+    /// None yet, with room for so many of so many classes.
+    fn with_room(runs: usize, raw: bool, classes: usize) -> Self {
+        let sums = if raw { runs } else { 0 };
+        let values = match raw {
+            true => Values::Sums(Vec::with_capacity(runs * (classes + 2))),
+            false => Values::Finals(Vec::with_capacity(runs * (classes + 1))),
+        };
         Self {
-            items: Vec::new(),
-            detectors: Vec::new(),
-            counts: Vec::new(),
-            seen: Vec::new(),
+            items: Vec::with_capacity(runs),
+            detectors: Vec::with_capacity(runs),
+            counts: Vec::with_capacity(runs),
+            seen: Vec::with_capacity(sums),
             values,
-            votes: Vec::new(),
-            jackknives: Vec::new(),
+            votes: Vec::with_capacity(sums * classes),
+            jackknives: Vec::with_capacity(sums),
         }
     }
 }
@@ -303,15 +325,17 @@ struct Open {
 /// Everything a block's rows say. Errors name the row: a label that is no class, a number that is no
 /// probability, a null control that is not real.
 pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<Part, Fault> {
+    // Room at once: what grows in steps on several threads makes them wait for each other's memory.
+    let runs = block.texts();
     let mut part = Part {
         detectors: Interner::default(),
         videos: Interner::default(),
         facts: vec![Interner::default(); context.facts.len()],
         all_detectors: BTreeSet::new(),
         all_splits: BTreeSet::new(),
-        items: ItemRuns::default(),
+        items: ItemRuns::with_room(runs, context),
         nameless: Vec::new(),
-        scores: ScoreRuns::new(context.raw),
+        scores: ScoreRuns::with_room(runs, context.raw, context.task.classes.len()),
         samples: Vec::new(),
         video_sums: HashMap::new(),
         edges: Vec::new(),

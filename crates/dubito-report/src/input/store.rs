@@ -140,7 +140,10 @@ impl Store {
             if self.samples.len() <= global {
                 self.samples.resize_with(global + 1, BTreeSet::new);
             }
-            self.samples[global].extend(samples);
+            // Most often the same as before.
+            if self.samples[global] != samples {
+                self.samples[global].extend(samples);
+            }
         }
         for ((detector, video), sums) in part.video_sums {
             let key = (detectors[detector as usize], videos[video as usize]);
