@@ -40,10 +40,10 @@ def main():
     parser.add_argument("--detectors", default="resnet18,mobilenet_v2,efficientnet_b0,fakecatcher")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=8, help="frames of each video for the blind detectors")
-    parser.add_argument("--size", type=int, default=64, help="side of the crops in pixels")
+    parser.add_argument("--size", type=int, default=128, help="side of the crops in pixels")
     parser.add_argument("--windows", default="2x72", help="windows of consecutive frames for the biological detectors")
     parser.add_argument("--forged", type=int, default=144, help="frames of each forged video, one after the other")
-    parser.add_argument("--epochs", type=int, default=8, help="most epochs of the blind detectors; the biological ones keep their recipe's")
+    parser.add_argument("--epochs", type=int, default=6, help="most epochs of the blind detectors; the biological ones keep their recipe's")
     parser.add_argument("--freeze", default="resnet18=stem", help="DETECTOR=STAGE, by commas")
     parser.add_argument("--weights", default="", help="DETECTOR=FILE to begin from, by commas")
     parser.add_argument("--set", default=["fakecatcher:signal.omega=64", "fakecatcher:signal.step=8"], action="append",

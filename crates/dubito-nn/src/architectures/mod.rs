@@ -232,13 +232,11 @@ impl Architecture {
                 motion::stages(motion::Kernel::Factored, self.width(config, 16)?, self.window(config)?, classes, last)
             }
         };
-        if !self.has_width() && config.width.is_some() {
-            let expected = format!("none: {} has one width", self.name());
-            return Err(NnError::setting("width", expected, config.width.unwrap_or(0)));
+        if let Some(width) = config.width.filter(|_| !self.has_width()) {
+            return Err(NnError::setting("width", format!("none: {} has one width", self.name()), width));
         }
-        if !self.has_window() && config.window.is_some() {
-            let expected = format!("none: windows are nothing to {}", self.name());
-            return Err(NnError::setting("window", expected, config.window.unwrap_or(0)));
+        if let Some(window) = config.window.filter(|_| !self.has_window()) {
+            return Err(NnError::setting("window", format!("none: windows are nothing to {}", self.name()), window));
         }
         Ok(Network { input_channels: self.signal().map_or(3, |s| s.shape(1)[2]), least: 32, stages })
     }
