@@ -51,6 +51,7 @@ def main():
     parser.add_argument("--task", default="multiclass")
     parser.add_argument("--samples", type=int, default=20, help="posterior samples of each frame")
     parser.add_argument("--people", type=int, default=24, help="people to simulate where there is no folder")
+    parser.add_argument("--crf", type=int, default=23, help="how much the forged videos are compressed")
     parser.add_argument("--raw", action="store_true", help="lossless videos: nothing of a pulse is lost to an encoder")
     parser.add_argument("--no-peer", action="store_true", help="leave PyTorch out")
     parser.add_argument("--peer", metavar="NAME", help=argparse.SUPPRESS)
@@ -79,6 +80,7 @@ def plan(steps, arguments, names, work):
     faces = arguments.faces
     people = arguments.people
     raw = ["--raw"] if arguments.raw else []
+    written = raw if arguments.raw or arguments.crf == 23 else ["--crf", arguments.crf]
     if faces is None:
         faces = work / "people"
         steps.add("simulate", ["simulate", "--subjects", people, "--frames", arguments.forged, *raw, "-o", faces], people * arguments.forged / 20)
@@ -88,7 +90,7 @@ def plan(steps, arguments, names, work):
     forged = arguments.forged if biological else arguments.frames
     every = 1 if biological else 4
     videos = 12 * people
-    steps.add("forge", ["forge", faces, "--frames", forged, "--every", every, "--donors", 1, "--controls", 2, *raw, "-o", work / "forged"],
+    steps.add("forge", ["forge", faces, "--frames", forged, "--every", every, "--donors", 1, "--controls", 2, *written, "-o", work / "forged"],
               videos * forged / 40)
     manifest = work / "forged" / "manifest.parquet"
     size = ["--size", arguments.size]
@@ -219,7 +221,7 @@ def table_of(steps, arguments, names, work):
               "real against fake; the calibration error is debiased; the last is the AUROC of the total uncertainty for finding "
               "the detector's own errors.",
               "", f"Crops of {arguments.size} pixels, {arguments.frames} of each video, windows {arguments.windows} for the biological "
-              f"detectors;{' lossless videos;' if arguments.raw else ''} at most {arguments.epochs} epochs of the blind ones; frozen: {', '.join(f'{n} up to {s}' for n, s in arguments.freeze.items()) or 'nothing'}; begun from weights: "
+              f"detectors;{' lossless videos;' if arguments.raw else f' CRF {arguments.crf};'} at most {arguments.epochs} epochs of the blind ones; frozen: {', '.join(f'{n} up to {s}' for n, s in arguments.freeze.items()) or 'nothing'}; begun from weights: "
               f"{', '.join(arguments.weights) or 'none'}. Our images/s are those of the whole command (all folds, reading, "
               f"validation; of prediction {arguments.samples} samples of each frame), PyTorch's of training and of single passes of the whole network on "
               f"pictures in memory, at the same size, batches of 32, {os.cpu_count()} threads. All steps took {total / 60:.0f} min."]
