@@ -80,7 +80,7 @@ def plan(steps, arguments, names, work):
     faces = arguments.faces
     people = arguments.people
     raw = ["--raw"] if arguments.raw else []
-    written = raw if arguments.raw or arguments.crf == 23 else ["--crf", arguments.crf]
+    written = raw or ["--crf", arguments.crf]
     if faces is None:
         faces = work / "people"
         steps.add("simulate", ["simulate", "--subjects", people, "--frames", arguments.forged, *raw, "-o", faces], people * arguments.forged / 20)

@@ -313,7 +313,7 @@ impl Block {
         })
     }
 
-    /// The most texts that the rows of a column share: about as many items there are, where items have names.
+    /// The most texts that the rows of a column share: about as many as there are items, where items have names.
     pub fn texts(&self) -> usize {
         let texts = |column: &Column| match column {
             Column::Text(cells) => cells.texts.len(),
