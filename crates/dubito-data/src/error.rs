@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use dubito_table::TableError;
+
 /// An error of this crate. Every variant names the file; [`DataError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -31,6 +33,9 @@ pub enum DataError {
         /// What was expected and what was found.
         message: String,
     },
+    /// A file can't be read as a table.
+    #[error(transparent)]
+    Foreign(TableError),
     /// A folder is not laid out as it should be.
     #[error("{path}: {message}")]
     Layout {
@@ -92,6 +97,21 @@ pub enum DataError {
     Stopped,
 }
 
+impl From<TableError> for DataError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Read { path, source } if !is_of_the_content(source.kind()) => Self::Io { path, source },
+            error => Self::Foreign(error),
+        }
+    }
+}
+
+/// Whether a file could not be read for what it is or holds, not because the machine failed.
+fn is_of_the_content(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, UnexpectedEof};
+    matches!(kind, InvalidData | InvalidInput | IsADirectory | UnexpectedEof)
+}
+
 impl DataError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
@@ -114,6 +134,7 @@ impl DataError {
                 "docs/DATA.md shows the tables of each layout; `dubito extract --help` lists the columns of a manifest"
                     .into(),
             ),
+            Self::Foreign(error) => error.hint(),
             Self::Layout { .. } => Some(format!(
                 "`--layout` takes one of {}; docs/DATA.md shows each, with the root that is meant",
                 crate::layouts::names().join(", ")

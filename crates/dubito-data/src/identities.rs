@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::error::DataError;
 use crate::finding::Finding;
-use crate::layouts::{Tree, has_ending};
+use crate::layouts::{Table, Tree, has_ending};
 use crate::manifest::{Row, Status};
 
 /// Endings of the files that are taken for videos or images.
@@ -151,27 +151,14 @@ pub fn index(folder: &Path, tools: &Tools) -> Result<Folder, DataError> {
 }
 
 fn read_table(path: &Path) -> Result<BTreeMap<String, (String, Traits)>, DataError> {
-    let error = |row, message: String| DataError::Table { path: path.to_owned(), row, message };
-    let bytes = std::fs::read(path).map_err(DataError::io(path))?;
-    let text = String::from_utf8(bytes).map_err(|_| error(None, "expected UTF-8 text".into()))?;
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let headers = reader.headers().map_err(|e| error(None, e.to_string()))?.clone();
-    let column = |name: &str| {
-        headers.iter().position(|h| h == name).ok_or_else(|| {
-            let there = headers.iter().collect::<Vec<_>>().join(",");
-            error(None, format!("expected the columns file,identity and found {there}"))
-        })
-    };
-    let (file, identity) = (column("file")?, column("identity")?);
-    let [race, gender, skin_tone] =
-        ["race", "gender", "skin_tone"].map(|name| headers.iter().position(|header| header == name));
+    let table = Table::read(path)?;
+    let (file, identity) = (table.column("file")?, table.column("identity")?);
+    let [race, gender, skin_tone] = ["race", "gender", "skin_tone"].map(|name| table.optional(name));
     let mut people: BTreeMap<String, (String, Traits)> = BTreeMap::new();
-    for (i, record) in reader.records().enumerate() {
-        let record = record.map_err(|e| error(Some(i + 1), e.to_string()))?;
+    for (i, record) in table.rows().enumerate() {
         let (file, identity) = (&record[file], &record[identity]);
         if file.is_empty() || identity.is_empty() {
-            return Err(error(Some(i + 1), "neither file nor identity may be empty".into()));
+            return Err(table.error(Some(i), "neither file nor identity may be empty".into()));
         }
         let said = |column: Option<usize>| column.map(|c| record[c].to_owned()).filter(|text| !text.is_empty());
         let person =
@@ -183,7 +170,7 @@ fn read_table(path: &Path) -> Result<BTreeMap<String, (String, Traits)>, DataErr
                 true => format!("{file} has another race, gender or skin tone here than above"),
                 false => format!("{file} is {identity:?} here and {:?} above", other.0),
             };
-            return Err(error(Some(i + 1), message));
+            return Err(table.error(Some(i), message));
         }
     }
     Ok(people)

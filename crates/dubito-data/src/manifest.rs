@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema};
+use dubito_table::{Block, Fault, Format, Kind, Table, TableError, Wanted, cut};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
@@ -120,9 +119,13 @@ impl From<Label> for String {
 impl TryFrom<String> for Label {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
+        let number = text.parse::<f64>().ok();
         match text.to_ascii_lowercase().as_str() {
-            "real" | "0" => Ok(Self::Real),
-            "fake" | "1" => Ok(Self::Fake),
+            "real" | "false" => Ok(Self::Real),
+            "fake" | "true" => Ok(Self::Fake),
+            // 0, 0.0 and 0.000e+00, as a column of floats writes it.
+            _ if number == Some(0.0) => Ok(Self::Real),
+            _ if number == Some(1.0) => Ok(Self::Fake),
             _ => Err(format!("label {text:?} is neither real nor fake")),
         }
     }
@@ -273,24 +276,190 @@ pub fn write(path: &Path, rows: &[Row], provenance: &str) -> Result<(), DataErro
     Ok(())
 }
 
-/// Reads a manifest (Parquet, or CSV where the name ends in `.csv`). Columns it doesn't know are
-/// passed over; a required column that is missing is an error that says which columns there are.
+/// Reads a manifest, in any format that [`dubito_table`] reads: CSV, Parquet and others, plain or gzip, told by the content.
+/// Columns it doesn't know are passed over; a required column that is missing is an error that says which columns there
+/// are. What pandas, R and others make of a table is read as it was meant: `32.0` for 32, `nan` for nothing. Without a
+/// label the generator says it.
+///
+/// # Errors
+/// A file that can't be read as a table; a cell that is not what its column holds, with its row; a video without a person.
 pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
-    let file = File::open(path).map_err(DataError::io(path))?;
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
-        let mut reader = csv::Reader::from_reader(file);
-        let headers = reader.headers().map_err(|e| table_error(path, None, e))?;
-        check_columns(path, &headers.iter().collect::<Vec<_>>())?;
-        let rows: Result<Vec<Row>, _> = reader
-            .deserialize()
-            .enumerate()
-            .map(|(i, row)| row.map_err(|e| table_error(path, Some(i + 1), e)))
-            .collect();
-        return rows;
+    let table = Table::open(path)?;
+    check_columns(path, &table.names)?;
+    let mut wanted = Vec::new();
+    for (name, kind, expected) in COLUMNS {
+        if let Some(column) = table.column(name) {
+            wanted.push(Wanted { column, name: name.to_owned(), kind, expected });
+        }
     }
-    // The Parquet reader is safe Rust, yet a corrupt file can make it panic: that is an error here.
-    std::panic::catch_unwind(|| read_parquet(path, file))
-        .unwrap_or_else(|_| Err(table_error(path, None, "the file is not readable as Parquet")))
+    let mut rows = Vec::new();
+    let read = table.read(
+        &wanted,
+        |block| (0..block.rows).map(|row| Cells { block: &block, wanted: &wanted, row }.row()).collect(),
+        |part: Vec<Row>, _| {
+            rows.extend(part);
+            match rows.len() {
+                0..=MAX_ROWS => Ok(true),
+                _ => Err(table_error(path, None, format!("more than {MAX_ROWS} rows; at most so many are read"))),
+            }
+        },
+    );
+    match read {
+        Ok(()) | Err(DataError::Foreign(TableError::Empty { .. })) => Ok(rows),
+        Err(error) => Err(error),
+    }
+}
+
+/// The columns that are read, as what, and what an error says was expected.
+const COLUMNS: [(&str, Kind, &str); 31] = {
+    use Kind::{Name, Text, Whole};
+    const NUMBER: &str = "a whole number, 0 or more";
+    [
+        ("path", Text, "the video's file"),
+        ("label", Text, LABELS),
+        ("generator", Name, "a generator"),
+        ("identity", Name, "the person who is seen (where that is not known, the file's own name)"),
+        ("donor", Name, "a person"),
+        ("dataset", Name, "a data set"),
+        ("compression", Text, "a compression"),
+        ("split", Name, "a split"),
+        ("status", Name, "a status"),
+        ("reason", Text, "text"),
+        ("video", Name, "the name of the video"),
+        ("cell", Name, "a cell"),
+        ("control", Name, "a generator"),
+        ("mask", Name, "a file"),
+        ("real_frames", Name, "frames"),
+        ("clip", Name, "a file"),
+        ("track", Whole, NUMBER),
+        ("frames", Whole, NUMBER),
+        ("width", Whole, NUMBER),
+        ("height", Whole, NUMBER),
+        ("bytes", Whole, NUMBER),
+        ("blake3", Name, "a hash"),
+        ("decoder", Name, "text"),
+        ("encoder", Name, "text"),
+        ("source", Name, "a file"),
+        ("seed", Whole, NUMBER),
+        ("donor2", Name, "a person"),
+        ("race", Name, "text"),
+        ("gender", Name, "text"),
+        ("skin_tone", Name, "text"),
+        ("audio", Name, "real or fake"),
+    ]
+};
+
+const LABELS: &str = "real or fake (0 or 1, false or true)";
+
+/// One row of a block.
+struct Cells<'a> {
+    block: &'a Block,
+    wanted: &'a [Wanted],
+    row: usize,
+}
+
+impl Cells<'_> {
+    fn slot(&self, name: &str) -> Option<usize> {
+        self.wanted.iter().position(|wanted| wanted.name == name)
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.block.text(self.slot(name), self.row)
+    }
+
+    fn owned(&self, name: &str) -> String {
+        self.text(name).to_owned()
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        Some(self.owned(name)).filter(|text| !text.is_empty())
+    }
+
+    fn number<T: TryFrom<u64>>(&self, name: &str) -> Result<Option<T>, Fault> {
+        let Some(value) = self.block.whole(self.slot(name), self.row) else { return Ok(None) };
+        T::try_from(value).map(Some).map_err(|_| self.bad(name, value.to_string(), "a smaller number"))
+    }
+
+    fn bad(&self, name: &str, found: impl Into<String>, expected: impl Into<String>) -> Fault {
+        Fault::cell(self.row, name, found, expected)
+    }
+
+    /// The fault of a cell that says nothing.
+    fn nothing(&self, name: &str) -> Fault {
+        let expected = COLUMNS.iter().find(|(column, ..)| *column == name).map_or("a value", |(.., expected)| expected);
+        self.bad(name, "nothing", expected)
+    }
+
+    /// Label and generator, of which one says the other where that says nothing.
+    fn made_by(&self) -> Result<(Label, String), Fault> {
+        let (label, generator) = (self.text("label"), self.text("generator"));
+        let label = match (label, generator) {
+            ("", "") => return Err(self.nothing("label")),
+            ("", generator) if generator.eq_ignore_ascii_case(crate::classes::REAL) => Label::Real,
+            ("", _) => Label::Fake,
+            (text, _) => {
+                Label::try_from(text.to_owned()).map_err(|_| self.bad("label", format!("{:?}", cut(text)), LABELS))?
+            }
+        };
+        Ok(match (label, generator) {
+            (Label::Real, "") => (label, crate::classes::REAL.to_owned()),
+            (Label::Fake, "") => (label, "unknown".to_owned()),
+            (label, generator) => (label, generator.to_owned()),
+        })
+    }
+
+    fn row(&self) -> Result<Row, Fault> {
+        let (label, generator) = self.made_by()?;
+        let status = match self.text("status") {
+            "" => Status::default(),
+            text => text.parse().map_err(|problem: String| Fault::row(self.row, problem))?,
+        };
+        if self.text("path").is_empty() {
+            return Err(self.nothing("path"));
+        }
+        if self.text("identity").is_empty() && status == Status::Ok {
+            return Err(self.nothing("identity"));
+        }
+        Ok(Row {
+            path: self.owned("path"),
+            label,
+            generator,
+            identity: self.owned("identity"),
+            donor: self.optional("donor"),
+            dataset: self.owned("dataset"),
+            compression: self.owned("compression"),
+            split: self.owned("split"),
+            status,
+            reason: self.optional("reason"),
+            video: self.owned("video"),
+            cell: self.optional("cell"),
+            control: self.optional("control"),
+            mask: self.optional("mask"),
+            real_frames: self.optional("real_frames"),
+            clip: self.optional("clip"),
+            track: self.number("track")?,
+            frames: self.number("frames")?,
+            width: self.number("width")?,
+            height: self.number("height")?,
+            bytes: self.number("bytes")?,
+            blake3: self.optional("blake3"),
+            decoder: self.optional("decoder"),
+            encoder: self.optional("encoder"),
+            source: self.optional("source"),
+            seed: self.number("seed")?,
+            donor2: self.optional("donor2"),
+            race: self.optional("race"),
+            gender: self.optional("gender"),
+            skin_tone: self.optional("skin_tone"),
+            audio: self.optional("audio"),
+        })
+    }
+}
+
+/// The folder that the paths in a manifest are relative to: its own; of what comes through a pipe, the current one.
+pub fn folder(path: &Path) -> &Path {
+    let own = path.parent().filter(|own| !own.as_os_str().is_empty() && !dubito_table::is_stream(path));
+    own.unwrap_or(Path::new("."))
 }
 
 /// The rows with paths as a manifest in `folder` has them: relative to it where they lie below it, absolute otherwise.
@@ -361,22 +530,16 @@ pub fn merge(parts: Vec<Vec<Row>>) -> (Vec<Row>, Vec<String>) {
 /// # Errors
 /// A file that is no Parquet file.
 pub fn provenance(path: &Path) -> Result<serde_json::Value, DataError> {
-    let file = File::open(path).map_err(DataError::io(path))?;
-    let read = || -> Result<serde_json::Value, DataError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|e| table_error(path, None, format!("not a Parquet file: {e}")))?;
-        let metadata = builder.metadata().file_metadata().key_value_metadata();
-        let text =
-            metadata.and_then(|all| all.iter().find(|kept| kept.key == "dubito")).and_then(|kept| kept.value.as_ref());
-        Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
-    };
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(table_error(path, None, "the file is not readable as Parquet")))
+    let table = Table::open(path)?;
+    if table.format != Format::Parquet {
+        return Err(table_error(path, None, format!("not a Parquet file: {}", table.format.name())));
+    }
+    Ok(table.metadata("dubito")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
-fn check_columns(path: &Path, present: &[&str]) -> Result<(), DataError> {
+fn check_columns(path: &Path, present: &[String]) -> Result<(), DataError> {
     let required = ["path", "generator", "identity", "dataset", "compression"];
-    let missing: Vec<&str> = required.into_iter().filter(|name| !present.contains(name)).collect();
+    let missing: Vec<&str> = required.into_iter().filter(|name| !present.iter().any(|column| column == name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -384,28 +547,11 @@ fn check_columns(path: &Path, present: &[&str]) -> Result<(), DataError> {
     Err(table_error(path, None, message))
 }
 
-fn read_parquet(path: &Path, file: File) -> Result<Vec<Row>, DataError> {
-    let not_parquet = |e: parquet::errors::ParquetError| table_error(path, None, format!("not a Parquet file: {e}"));
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(not_parquet)?;
-    let count = builder.metadata().file_metadata().num_rows();
-    if usize::try_from(count).map_or(true, |n| n > MAX_ROWS) {
-        return Err(table_error(path, None, format!("{count} rows; at most {MAX_ROWS} are read")));
-    }
-    let schema = builder.schema().clone();
-    check_columns(path, &schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>())?;
-    let mut rows = Vec::new();
-    for batch in builder.build().map_err(not_parquet)? {
-        let batch = batch.map_err(|e| table_error(path, None, e))?;
-        let part: Vec<Row> = serde_arrow::from_record_batch(&batch)
-            .map_err(|e| table_error(path, None, format!("rows after {}: {e}", rows.len())))?;
-        rows.extend(part);
-    }
-    Ok(rows)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn rows() -> Vec<Row> {

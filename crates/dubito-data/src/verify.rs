@@ -366,6 +366,5 @@ fn counts(rows: &[Row], files: &[File]) -> Vec<Count> {
 /// # Errors
 /// Those of [`manifest::read`].
 pub fn open(path: &Path) -> Result<(Vec<Row>, PathBuf), DataError> {
-    let root = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok((manifest::read(path)?, root.to_owned()))
+    Ok((manifest::read(path)?, manifest::folder(path).to_owned()))
 }

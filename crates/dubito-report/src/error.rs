@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dubito_stats::StatsError;
+use dubito_table::TableError;
 
 /// Why no report was written: which file, which row and column, what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum ReportError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file that can't be read as a table.
+    #[error(transparent)]
+    Table(TableError),
     /// A file or folder that can't be written.
     #[error("{}: cannot be written: {source}", path.display())]
     Write {
@@ -28,22 +32,6 @@ pub enum ReportError {
     UnknownName {
         /// The file.
         path: PathBuf,
-    },
-    /// A file of no format that is read.
-    #[error("{}: {problem}", path.display())]
-    UnknownFormat {
-        /// The file.
-        path: PathBuf,
-        /// What it is instead, and what to do.
-        problem: String,
-    },
-    /// An NPZ file that is corrupt, cut off, or has an array of an unfit type.
-    #[error("{}: NPZ: {problem}", path.display())]
-    Npz {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
     },
     /// Columns that don't go together.
     #[error("{}: {problem}", path.display())]
@@ -93,24 +81,6 @@ pub enum ReportError {
         /// The file.
         path: PathBuf,
     },
-    /// A Parquet file that is corrupt, cut off, or has a column of an unfit type.
-    #[error("{}: Parquet: {problem}", path.display())]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A row that can't be cut into cells, or is no object.
-    #[error("{}: row {row}: {problem}", path.display())]
-    BadRow {
-        /// The file.
-        path: PathBuf,
-        /// The row, from 1; 0 is the header.
-        row: u64,
-        /// What is wrong.
-        problem: String,
-    },
     /// A column that is needed is not there.
     #[error("{}: no column {expected}; the columns are: {}", path.display(), found.join(", "))]
     MissingColumn {
@@ -121,21 +91,13 @@ pub enum ReportError {
         /// What is there.
         found: Vec<String>,
     },
-    /// Two columns of one name.
-    #[error("{}: the column {column} is there twice: remove or rename one", path.display())]
-    DoubleColumn {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        column: String,
-    },
     /// A file without rows, or no file at all.
     #[error("{}: holds no predictions: expected one row for each item and sample", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A cell that is wrong.
+    /// A value that can't be written as a prediction.
     #[error("{}: row {row}, column {column}: found {found}, expected {expected}", path.display())]
     BadValue {
         /// The file.
@@ -254,6 +216,15 @@ pub enum ReportError {
     },
 }
 
+impl From<TableError> for ReportError {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Empty { path } => Self::Empty { path },
+            error => Self::Table(error),
+        }
+    }
+}
+
 impl ReportError {
     /// What the user of the command line can do about it.
     pub fn hint(&self) -> Option<String> {
@@ -265,10 +236,11 @@ impl ReportError {
         };
         match self {
             Self::MissingColumn { path, .. } | Self::Layout { path, .. } => Some(explain(path)),
-            Self::BadValue { path, column, .. } if column.starts_with('p') => {
+            Self::Table(TableError::BadCell { path, column, .. }) if column.starts_with('p') => {
                 Some(format!("if {} holds logits, add --logits", path.display()))
             }
-            Self::BadValue { path, .. } => Some(explain(path)),
+            Self::Table(TableError::BadCell { path, .. } | TableError::MissingColumn { path, .. }) => Some(explain(path)),
+            Self::Table(error) => error.hint(),
             Self::Several { column: "split", .. } => {
                 Some("--split NAME says which one to judge, --by split keeps them apart".into())
             }

@@ -167,7 +167,7 @@ impl PredictionWriter {
                     .set_max_row_group_row_count(Some(ROW_GROUP))
                     .build();
                 let writer = ArrowWriter::try_new(file, schema(task), Some(properties))
-                    .map_err(|e| ReportError::Parquet { path: path.into(), problem: e.to_string() })?;
+                    .map_err(|e| io(std::io::Error::other(e)))?;
                 Sink::Parquet(Box::new(writer))
             }
         };
@@ -207,7 +207,7 @@ impl PredictionWriter {
             Sink::Parquet(mut writer) => {
                 let provenance = KeyValue::new(PROVENANCE_KEY.to_string(), self.provenance.to_string());
                 writer.append_key_value_metadata(provenance);
-                writer.into_inner().map_err(|e| ReportError::Parquet { path: path.clone(), problem: e.to_string() })?
+                writer.into_inner().map_err(|e| io(std::io::Error::other(e)))?
             }
         };
         file.as_file().sync_all().map_err(io)?;
@@ -228,7 +228,7 @@ impl PredictionWriter {
             Sink::Parquet(writer) => record_batch(&self.rows, &self.task)
                 .map_err(parquet::errors::ParquetError::from)
                 .and_then(|batch| writer.write(&batch))
-                .map_err(|e| ReportError::Parquet { path: self.path.clone(), problem: e.to_string() })?,
+                .map_err(|e| ReportError::Write { path: self.path.clone(), source: std::io::Error::other(e) })?,
         }
         self.rows.clear();
         Ok(())

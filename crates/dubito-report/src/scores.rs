@@ -330,7 +330,7 @@ impl Scores {
         let layouts: Vec<Layout> = tables.iter().map(|table| Layout::of(table, &request)).collect::<Result<_, _>>()?;
         let Some(first) = layouts.first() else { return Err(ReportError::Empty { path: PathBuf::new() }) };
         agree(&tables, &layouts)?;
-        given_once(paths)?;
+        given_once(&tables)?;
         let raw = layouts.iter().any(|layout| layout.has_samples(request.input.as_ensemble));
         let has_videos = layouts.iter().any(|layout| layout.video.is_some());
         let names = request.facts();
@@ -577,15 +577,14 @@ pub fn is_right(scored: &Scored) -> bool {
 }
 
 /// That no file is given twice: rows without names would count double.
-fn given_once(paths: &[PathBuf]) -> Result<(), ReportError> {
+fn given_once(tables: &[Table]) -> Result<(), ReportError> {
     let mut seen = BTreeSet::new();
-    for path in paths {
-        let canonical = path.canonicalize().map_err(|source| ReportError::Read { path: path.clone(), source })?;
-        if !seen.insert(canonical) {
-            return Err(ReportError::Layout { path: path.clone(), problem: "is given twice: give it once".into() });
+    match tables.iter().find(|table| !seen.insert(table.origin())) {
+        Some(table) => {
+            Err(ReportError::Layout { path: table.path.clone(), problem: "is given twice: give it once".into() })
         }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// That the files go together: the same classes, all reduced or none.

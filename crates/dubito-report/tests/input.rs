@@ -12,6 +12,7 @@ use dubito_report::{
     InputOptions, Level, Options, PredictionWriter, ReportError, Row, ScoreSet, Scores, View, explain,
 };
 use dubito_stats::{FrameSums, Task, VideoSums, epistemic_jackknife};
+use dubito_table::TableError;
 use proptest::prelude::*;
 use synthetic::{Size, rows, write};
 use tables::{Table, gzip, npy, put};
@@ -554,7 +555,10 @@ fn bad_files_are_named() {
     let nowhere = Scores::read(&[PathBuf::from("/nowhere/p.csv")], &options()).unwrap_err().to_string();
     assert!(nowhere.contains("/nowhere/p.csv: cannot be read"), "{nowhere}");
     assert!(Scores::read(&[], &options()).is_err());
-    assert!(matches!(Scores::read(&[std::env::temp_dir()], &options()), Err(ReportError::Read { .. })));
+    assert!(matches!(
+        Scores::read(&[std::env::temp_dir()], &options()),
+        Err(ReportError::Table(TableError::Read { .. }))
+    ));
 }
 
 #[test]

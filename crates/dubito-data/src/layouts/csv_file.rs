@@ -48,13 +48,7 @@ fn read(source: &Source) -> Result<Read, DataError> {
             message: "the layout csv takes a .csv file, not a folder".into(),
         });
     };
-    let bytes = std::fs::read(path).map_err(DataError::io(path))?;
-    let text = String::from_utf8(bytes).map_err(|e| DataError::Table {
-        path: path.to_owned(),
-        row: None,
-        message: format!("expected UTF-8 text; byte {} is not", e.utf8_error().valid_up_to()),
-    })?;
-    let table = Table::parse(&text, path.to_owned())?;
+    let table = Table::read(path)?;
     if let Some(unknown) = source.columns.keys().find(|name| !COLUMNS.contains(&name.as_str())) {
         return Err(table.error(None, format!("--columns: {unknown:?} is none of {}", COLUMNS.join(", "))));
     }
@@ -75,7 +69,7 @@ fn read(source: &Source) -> Result<Read, DataError> {
     let mut read = Read::default();
     let (mut unnamed, mut twice, mut outside) = (Vec::new(), Vec::new(), BTreeSet::new());
     let root = std::fs::canonicalize(&source.tree.root).map_err(DataError::io(&source.tree.root))?;
-    for (i, record) in table.records.iter().enumerate() {
+    for (i, record) in table.rows().enumerate() {
         let said = |name: &str| column.get(name).map(|&c| record[c].to_owned()).filter(|text| !text.is_empty());
         let file = said("path").ok_or_else(|| table.error(Some(i), "the path is empty".into()))?;
         let dataset = said("dataset").unwrap_or_else(|| NAME.to_owned());

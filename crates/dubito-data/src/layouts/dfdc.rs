@@ -115,18 +115,18 @@ fn read(source: &Source) -> Result<Read, DataError> {
 }
 
 fn entries(tree: &Tree, path: &str) -> Result<BTreeMap<String, Entry>, DataError> {
-    let text = tree.text(path)?;
     if path.ends_with(METADATA) {
+        let text = tree.text(path)?;
         return serde_json::from_str(&text).map_err(|e| DataError::Table {
             path: tree.root.join(path),
             row: None,
             message: format!("expected an object of videos, each with a label: {e}"),
         });
     }
-    let table = Table::parse(&text, tree.root.join(path))?;
+    let table = Table::read(&tree.root.join(path))?;
     let (name, label) = (table.column("filename")?, table.column("label")?);
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for (i, r) in table.records.iter().enumerate() {
+    for (i, r) in table.rows().enumerate() {
         let entry = Entry { label: r[label].to_owned(), split: Some("test".into()), original: None };
         if let Some(other) = entries.insert(r[name].to_owned(), entry).filter(|other| other.label != r[label]) {
             let message = format!("{} has the label {:?} here and {:?} above", &r[name], &r[label], other.label);

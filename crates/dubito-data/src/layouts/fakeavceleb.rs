@@ -57,8 +57,7 @@ fn part(row: &Row) -> Option<(String, String)> {
 
 fn read(source: &Source) -> Result<Read, DataError> {
     let tree = source.tree;
-    let path = tree.root.join(TABLE);
-    let table = Table::parse(&tree.text(TABLE)?, path)?;
+    let table = Table::read(&tree.root.join(TABLE))?;
     let names = ["source", "target1", "target2", "method", "category", "type", "race", "gender", "path"];
     let mut column = BTreeMap::new();
     for name in names {
@@ -70,7 +69,7 @@ fn read(source: &Source) -> Result<Read, DataError> {
     }
     // Listings of one file, by its path.
     let mut listed: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-    for (i, record) in table.records.iter().enumerate() {
+    for (i, record) in table.rows().enumerate() {
         let field = |name: &str| &record[column[name]];
         let folder = &record[9];
         let folder = folder.strip_prefix("FakeAVCeleb/").unwrap_or(folder).trim_end_matches('/');

@@ -98,11 +98,11 @@ fn people(tree: &Tree) -> Result<BTreeMap<String, Row>, DataError> {
     if tree.file(IDENTITIES).is_none() {
         return Ok(BTreeMap::new());
     }
-    let table = Table::parse(&tree.text(IDENTITIES)?, tree.root.join(IDENTITIES))?;
+    let table = Table::read(&tree.root.join(IDENTITIES))?;
     let (file, identity) = (table.column("file")?, table.column("identity")?);
     let [donor, race, gender, tone] = ["donor", "race", "gender", "skin_tone"].map(|name| table.optional(name));
     let mut people = BTreeMap::new();
-    for (i, record) in table.records.iter().enumerate() {
+    for (i, record) in table.rows().enumerate() {
         let said = |column: Option<usize>| column.map(|c| record[c].to_owned()).filter(|text| !text.is_empty());
         if record[file].is_empty() || record[identity].is_empty() {
             return Err(table.error(Some(i), "neither file nor identity may be empty".into()));

@@ -27,7 +27,7 @@ use crate::finding::{Finding, Severity};
 use crate::manifest::{Label, Row, Status};
 
 use tree::Item;
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Table, Tree};
 pub(crate) use tree::{has_ending, is_image};
 
 /// Every layout that is known.

@@ -1,8 +1,10 @@
 //! What lies below a folder: every file once, in the order of the names, links that lead out not followed.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Index, Range};
 use std::path::{Path, PathBuf};
+
+use dubito_table::Records;
 
 use crate::error::DataError;
 use crate::finding::{Finding, Severity};
@@ -251,27 +253,41 @@ impl Tree {
     }
 }
 
-/// A table with a header: CSV with or without carriage returns, byte order mark and quotes.
+/// A table with a header, in any format that [`dubito_table`] reads; its cells as names.
 pub(crate) struct Table {
     path: PathBuf,
     headers: Vec<String>,
-    /// Its rows.
-    pub records: Vec<csv::StringRecord>,
+    records: Records,
+}
+
+/// One row of a table: its cells by column.
+pub(crate) struct Record<'a> {
+    records: &'a Records,
+    row: usize,
+}
+
+impl Index<usize> for Record<'_> {
+    type Output = str;
+
+    fn index(&self, column: usize) -> &str {
+        self.records.get(self.row, column)
+    }
 }
 
 impl Table {
-    /// Reads the text of a table; `path` is what errors name.
-    pub fn parse(text: &str, path: PathBuf) -> Result<Self, DataError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let error =
-            |row, e: &dyn std::fmt::Display| DataError::Table { path: path.clone(), row, message: e.to_string() };
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-        let headers = reader.headers().map_err(|e| error(None, &e))?.iter().map(str::to_owned).collect();
-        let mut records = Vec::new();
-        for (i, record) in reader.records().enumerate() {
-            records.push(record.map_err(|e| error(Some(i + 1), &e))?);
-        }
-        Ok(Self { path, headers, records })
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// A file that can't be read, or a row that is not what the header says.
+    pub fn read(path: &Path) -> Result<Self, DataError> {
+        let table = dubito_table::Table::open(path)?;
+        let records = table.records()?;
+        Ok(Self { path: path.to_owned(), headers: table.names, records })
+    }
+
+    /// Its rows.
+    pub fn rows(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..self.records.len()).map(|row| Record { records: &self.records, row })
     }
 
     /// The place of a column.

@@ -56,7 +56,7 @@ fn find(clash: &Clash, tables: &[Table], layouts: &[Layout], request: &Request) 
                     .collect();
                 Ok(rows)
             },
-            |rows, before| {
+            |rows, before| -> Result<bool, ReportError> {
                 found.extend(rows.into_iter().map(|(row, sample, says)| Found {
                     file,
                     row: before + row as u64 + 1,

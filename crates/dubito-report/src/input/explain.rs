@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use dubito_table::{Block, Compression, Format, TableError, cut};
 use serde::Serialize;
 
-use super::block::{Block, cut};
-use super::file::{Compression, Format};
 use super::layout::{Layout, Request, Scoring, Use};
 use super::rows::{Context, class_of, fold};
 use super::{InputOptions, Table};
@@ -129,6 +128,7 @@ pub fn explain(path: &Path, options: &InputOptions) -> Result<Explanation, Repor
         notes: Vec::new(),
         problems: Vec::new(),
     };
+    explanation.notes.extend(table.remarks());
     match Layout::of(&table, &request) {
         Ok(layout) => explanation.look(&table, &layout, &request),
         Err(error) => {
@@ -182,10 +182,10 @@ impl Explanation {
             raw: layout.has_samples(ensemble),
         };
         let mut splits = BTreeMap::new();
-        let read = table.read(
+        let read: Result<(), ReportError> = table.read(
             &layout.wanted,
-            |block| Ok((fold(&block, layout, &context).err().map(|fault| fault.into_error(&table.path, 0)), block)),
-            |(problem, block): (Option<ReportError>, Block), before| {
+            |block| Ok((fold(&block, layout, &context).err().map(|fault| table.error(fault, 0)), block)),
+            |(problem, block): (Option<TableError>, Block), before| {
                 let rows = block.rows.min(LOOKED_AT - self.rows_looked_at);
                 for row in 0..rows {
                     count(&mut self.labels, block.text(Some(layout.label), row));

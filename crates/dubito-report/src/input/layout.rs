@@ -1,9 +1,9 @@
 //! Which column is what: names and options to a layout.
 
 use dubito_stats::Task;
+use dubito_table::{Kind, Wanted};
 use serde::Serialize;
 
-use super::block::{Kind, Wanted};
 use super::rows::class_of;
 use super::{InputOptions, Table};
 use crate::ReportError;
@@ -325,17 +325,17 @@ impl<'a> Finder<'a> {
         let label = self
             .named("label", Kind::Text, "the true class")
             .ok_or_else(|| self.missing("label (another name: --map label=NAME)"))?;
-        let item = self.named("item", Kind::Text, "the name of the item");
+        let item = self.named("item", Kind::Name, "the name of the item");
         let sample = self.named("sample", Kind::Whole, "a whole number, 0 or more");
         let frame = self.named("frame", Kind::Whole, "a whole number, 0 or more");
-        let video = self.named("video", Kind::Text, "the name of the video");
+        let video = self.named("video", Kind::Name, "the name of the video");
         let is_wide = matches!(scoring, Scoring::Wide(_));
         let detector = match (is_wide, self.at("detector")) {
             (true, Some(column)) => {
                 self.uses[column].because = "each detector has a column of its own".into();
                 None
             }
-            _ => self.named("detector", Kind::Text, "the name of the detector"),
+            _ => self.named("detector", Kind::Name, "the name of the detector"),
         };
         if sample.is_some() && matches!(scoring, Scoring::Reduced { .. }) {
             let problem = "p_mean is reduced over the samples already, but there is a column sample too: remove one (raw samples are p_fake)";
@@ -349,7 +349,9 @@ impl<'a> Finder<'a> {
         }
         let mut facts = Vec::new();
         for name in self.request.facts() {
-            let slot = self.named(&name, Kind::Text, "text");
+            // What was asked for with --by may well have the value "none".
+            let kind = if FACTS.contains(&name.as_str()) { Kind::Name } else { Kind::Text };
+            let slot = self.named(&name, kind, "text");
             if slot.is_none() && self.request.by.contains(&name) {
                 let why =
                     "asked for by --by, which takes columns without another meaning, generator, dataset, split, ...";

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use dubito_stats::probability::{FixedSum, append_normalised, entropy, normalise};
 use dubito_stats::{SampleAdder, Task, VideoSums, epistemic_jackknife};
+use dubito_table::{Block, Column, Fault, Texts, cut};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::block::{Block, Column, Fault, Texts, cut};
 use super::layout::{Labelled, Layout, Request, Scoring, View};
 
 /// Probabilities may leave [0, 1] by this much, as rounding does.
@@ -258,9 +258,9 @@ pub(crate) fn class_of(label: &str, task: &Task) -> Option<usize> {
             }
         }
     }
-    // 1.0 is how a column of whole numbers with gaps is often written.
-    let index: usize = label.strip_suffix(".0").unwrap_or(label).parse().ok()?;
-    (index < task.classes.len()).then_some(index)
+    // 1.0 is how a column of whole numbers with gaps is often written, 1.000000000000000000e+00 how NumPy writes all.
+    let index: f64 = label.parse().or_else(|_| label.replace(',', ".").parse()).ok()?;
+    (index.fract() == 0.0 && (0.0..task.classes.len() as f64).contains(&index)).then_some(index as usize)
 }
 
 /// What a label may be, for an error.

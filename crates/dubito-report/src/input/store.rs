@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use dubito_stats::probability::FixedSum;
 use dubito_stats::{StatsError, VideoSums};
+use dubito_table::Texts;
 use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
-use super::block::Texts;
 use super::rows::{Edge, Interner, ItemRuns, Jackknife, NO_FRAME, NONE, Part, ScoreRuns, Values};
 
 /// Runs that may wait before equal ones are merged.

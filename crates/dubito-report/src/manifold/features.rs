@@ -294,7 +294,7 @@ fn by_class(path: &Path, options: &Options) -> Result<ByClass, ReportError> {
         Ok(part)
     };
     let mut all = ByClass::new();
-    table.read(&layout.wanted, fold, |part, _| {
+    table.read(&layout.wanted, fold, |part, _| -> Result<bool, ReportError> {
         for (key, more) in part {
             match all.get_mut(&key) {
                 None => drop(all.insert(key, more)),

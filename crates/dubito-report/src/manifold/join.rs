@@ -8,7 +8,7 @@ use dubito_stats::classify::{Matrix, Standard};
 use super::features::{Detector, Kind, Video};
 use crate::ReportError;
 use crate::input::rows::mixed;
-use crate::input::{self, FACTS, Table, Wanted};
+use crate::input::{self, FACTS, Fault, Table, Wanted};
 
 /// Folds that are made where the predictions name none.
 const FOLDS: usize = 5;
@@ -340,7 +340,7 @@ fn read_further(path: &Path) -> Result<(&Path, Further), ReportError> {
     let mut wanted = vec![Wanted {
         column: video,
         name: "video".into(),
-        kind: input::Kind::Text,
+        kind: input::Kind::Name,
         expected: "the name of the video",
     }];
     for (column, name) in table.names.iter().enumerate().filter(|(_, name)| is_number(name)) {
@@ -358,16 +358,17 @@ fn read_further(path: &Path) -> Result<(&Path, Further), ReportError> {
             let values = |row| (1..wanted.len()).map(|slot| block.number(slot, row).unwrap_or(f64::NAN)).collect();
             Ok((0..block.rows).map(|row| (block.text(Some(0), row).to_owned(), values(row))).collect::<Vec<_>>())
         },
-        |part: Vec<(String, Vec<f64>)>, before| {
+        |part: Vec<(String, Vec<f64>)>, before| -> Result<bool, ReportError> {
             for (row, (video, values)) in (before + 1..).zip(part) {
                 if let Some(at) = values.iter().position(|v| v.is_infinite()) {
                     let (column, found) = (wanted[at + 1].name.clone(), values[at].to_string());
-                    let expected = "a finite number (or nothing)".into();
-                    return Err(ReportError::BadValue { path: path.into(), row, column, found, expected });
+                    let expected = "a finite number (or nothing)";
+                    let fault = Fault::cell(0, &column, found, expected);
+                    return Err(table.error(fault, row - 1).into());
                 }
                 if rows.insert(video.clone(), values).is_some() {
                     let problem = format!("the video {video} is there twice: expected one row for each");
-                    return Err(ReportError::BadRow { path: path.into(), row, problem });
+                    return Err(table.error(Fault::row(0, problem), row - 1).into());
                 }
             }
             Ok(true)

@@ -6,12 +6,17 @@ use std::path::Path;
 use rayon::iter::ParallelIterator;
 use rayon::slice::ParallelSlice;
 
-use crate::ReportError;
+use crate::error::TableError;
+use crate::spelling::{self, advice, as_whole, cut, number, tidy, whole};
 
 /// What a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Text, as it is.
     Text,
+    /// The name of something: `nan`, `None`, `-` and what else says so is nothing, `5.0` is `5`.
+    Name,
+    /// A number; nothing where the cell is empty.
     Number,
     /// A whole number, 0 or more.
     Whole,
@@ -19,11 +24,12 @@ pub(crate) enum Kind {
 
 /// One column that is read.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub struct Wanted {
     /// Its position in the file.
     pub column: usize,
     /// Its name in the file.
     pub name: String,
+    /// What it is read as.
     pub kind: Kind,
     /// What an error says was expected.
     pub expected: &'static str,
@@ -38,19 +44,19 @@ pub struct Texts {
 
 impl Texts {
     /// With room for so many texts of some bytes.
-    pub(crate) fn with_capacity(texts: usize) -> Self {
+    pub fn with_capacity(texts: usize) -> Self {
         const BYTES: usize = 8;
         Self { bytes: String::with_capacity(BYTES * texts), ends: Vec::with_capacity(texts) }
     }
 
     /// Add a text.
-    pub(crate) fn push(&mut self, text: &str) {
+    pub fn push(&mut self, text: &str) {
         self.bytes.push_str(text);
         self.ends.push(self.bytes.len());
     }
 
     /// Add a number in digits.
-    pub(crate) fn push_whole(&mut self, value: i64) {
+    pub fn push_whole(&mut self, value: i64) {
         let (mut digits, mut at, mut rest) = ([0; 20], 20, value.unsigned_abs());
         loop {
             at -= 1;
@@ -68,14 +74,14 @@ impl Texts {
     }
 
     /// Add all of another list.
-    pub(crate) fn append(&mut self, other: &Self) {
+    pub fn append(&mut self, other: &Self) {
         let before = self.bytes.len();
         self.bytes.push_str(&other.bytes);
         self.ends.extend(other.ends.iter().map(|end| before + end));
     }
 
     /// These of the texts, in this order.
-    pub(crate) fn gathered(&self, which: &[u32]) -> Self {
+    pub fn gathered(&self, which: &[u32]) -> Self {
         const PART: usize = 1 << 16;
         let part = |which: &[u32]| {
             let mut part = Self::default();
@@ -110,7 +116,7 @@ impl Texts {
 
 /// The texts of a column's rows. Rows that follow each other and say the same share one text.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Cells {
+pub struct Cells {
     texts: Texts,
     /// For each row the index of its text, which never falls.
     rows: Vec<u32>,
@@ -171,7 +177,7 @@ fn same_until<T: PartialEq>(values: &[T], start: usize, end: usize) -> usize {
 
 /// The numbers of a column's rows.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Numbers<T> {
+pub struct Numbers<T> {
     /// Of an empty cell any number.
     values: Vec<T>,
     /// For each row whether its cell is empty; no entries where no cell is.
@@ -224,25 +230,31 @@ impl<T: Copy + Default + PartialEq> FromIterator<Option<T>> for Numbers<T> {
 
 /// One column of a block. An empty text is an empty cell.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Column {
+pub enum Column {
+    /// See [`Kind::Text`].
     Text(Cells),
+    /// See [`Kind::Number`].
     Number(Numbers<f64>),
+    /// See [`Kind::Whole`].
     Whole(Numbers<u64>),
 }
 
 /// Some rows of a file: the wanted columns, in the order in which they were asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Block {
+pub struct Block {
+    /// How many rows.
     pub rows: usize,
+    /// One for each wanted column.
     pub columns: Vec<Column>,
 }
 
 impl Block {
+    /// Without rows, of these columns.
     pub fn new(wanted: &[Wanted]) -> Self {
         let columns = wanted
             .iter()
             .map(|w| match w.kind {
-                Kind::Text => Column::Text(Cells::default()),
+                Kind::Text | Kind::Name => Column::Text(Cells::default()),
                 Kind::Number => Column::Number(Numbers::of(Vec::new())),
                 Kind::Whole => Column::Whole(Numbers::of(Vec::new())),
             })
@@ -251,28 +263,26 @@ impl Block {
     }
 
     /// Add the text of a cell to a column, read as what the column is.
-    pub fn put(&mut self, slot: usize, cell: &str, wanted: &Wanted) -> Result<(), Fault> {
-        let cell = cell.trim_ascii();
-        match &mut self.columns[slot] {
-            Column::Text(texts) => texts.push(cell),
-            Column::Number(values) => values.push(match number(cell) {
-                Some(value) => value,
-                None => {
-                    return Err(Fault::cell(self.rows, &wanted.name, format!("\"{}\"", cut(cell)), hint(cell, wanted)));
-                }
-            }),
-            Column::Whole(values) => values.push(match whole(cell) {
-                Some(value) => value,
-                None => {
-                    return Err(Fault::cell(self.rows, &wanted.name, format!("\"{}\"", cut(cell)), wanted.expected));
-                }
-            }),
+    #[inline]
+    pub(crate) fn put(&mut self, slot: usize, cell: &str, wanted: &Wanted, decimal_comma: bool) -> Result<(), Fault> {
+        let cell = tidy(cell);
+        let is_read = match &mut self.columns[slot] {
+            Column::Text(texts) => {
+                texts.push(if wanted.kind == Kind::Name { spelling::name(cell) } else { cell });
+                true
+            }
+            Column::Number(values) => number(cell, decimal_comma).map(|value| values.push(value)).is_some(),
+            Column::Whole(values) => whole(cell, decimal_comma).map(|value| values.push(value)).is_some(),
+        };
+        if is_read {
+            return Ok(());
         }
-        Ok(())
+        let expected = format!("{}{}", wanted.expected, advice(cell, decimal_comma));
+        Err(Fault::cell(self.rows, &wanted.name, format!("\"{}\"", cut(cell)), expected))
     }
 
     /// Add an empty cell to a column.
-    pub fn put_nothing(&mut self, slot: usize) {
+    pub(crate) fn put_nothing(&mut self, slot: usize) {
         match &mut self.columns[slot] {
             Column::Text(texts) => texts.push(""),
             Column::Number(values) => values.push(None),
@@ -281,7 +291,7 @@ impl Block {
     }
 
     /// Add a number to a column. A text column gets it in digits.
-    pub fn put_number(&mut self, slot: usize, value: f64, wanted: &Wanted) -> Result<(), Fault> {
+    pub(crate) fn put_number(&mut self, slot: usize, value: f64, wanted: &Wanted) -> Result<(), Fault> {
         match &mut self.columns[slot] {
             Column::Text(texts) => texts.push(&value.to_string()),
             Column::Number(values) => values.push(Some(value)),
@@ -322,6 +332,7 @@ impl Block {
         self.columns.iter().map(texts).max().unwrap_or(0)
     }
 
+    /// The number of a cell; `None` where it is empty, or the column has none.
     pub fn number(&self, slot: usize, row: usize) -> Option<f64> {
         match &self.columns[slot] {
             Column::Number(values) => values.get(row),
@@ -329,6 +340,7 @@ impl Block {
         }
     }
 
+    /// The whole number of a cell; `None` where it is empty, or there is no such column.
     pub fn whole(&self, slot: Option<usize>, row: usize) -> Option<u64> {
         match slot.map(|slot| &self.columns[slot]) {
             Some(Column::Whole(values)) => values.get(row),
@@ -337,64 +349,26 @@ impl Block {
     }
 }
 
-/// A number; `Some(None)` for an empty cell (`NA` too, as R and pandas write it), `None` for no number.
-pub(crate) fn number(cell: &str) -> Option<Option<f64>> {
-    match cell {
-        "" | "NA" => Some(None),
-        _ => cell.parse().ok().map(Some),
-    }
-}
-
-/// A whole number, with a point and zeros too; otherwise like [`number`].
-fn whole(cell: &str) -> Option<Option<u64>> {
-    if let Ok(value) = cell.parse() {
-        return Some(Some(value));
-    }
-    match number(cell)? {
-        Some(value) if !value.is_nan() => as_whole(value).map(Some),
-        _ => Some(None),
-    }
-}
-
-/// A float that is a whole number, 0 or more, and exact.
-fn as_whole(value: f64) -> Option<u64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
-    ((0.0..=EXACT).contains(&value) && value.fract() == 0.0).then_some(value as u64)
-}
-
-/// What was expected, and what to do about a decimal comma.
-fn hint(cell: &str, wanted: &Wanted) -> String {
-    if cell.contains(',') && number(&cell.replace(',', ".")).is_some() {
-        return format!("{} (write the decimal comma as a point)", wanted.expected);
-    }
-    wanted.expected.to_string()
-}
-
-/// At most 60 characters of a foreign text, for an error.
-pub(crate) fn cut(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_string(),
-    }
-}
-
 /// What is wrong with a row of a block.
+///
+/// Made where a block is parsed or folded, whose place in the file is not known there; see [`Fault::into_error`].
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// The row within the block, from 0.
     pub row: usize,
-    pub what: What,
+    what: What,
 }
 
 #[derive(Debug)]
-pub(crate) enum What {
+enum What {
     Cell { column: String, found: String, expected: String },
     Row(String),
     Io(std::io::Error),
-    Whole(ReportError),
+    Whole(Box<TableError>),
 }
 
 impl Fault {
+    /// A cell that is wrong.
     pub fn cell(row: usize, column: &str, found: impl Into<String>, expected: impl Into<String>) -> Self {
         let (column, found, expected) = (column.to_string(), found.into(), expected.into());
         Self { row, what: What::Cell { column, found, expected } }
@@ -408,18 +382,22 @@ impl Fault {
         self
     }
 
+    /// A row that is wrong.
     pub fn row(row: usize, problem: impl Into<String>) -> Self {
         Self { row, what: What::Row(problem.into()) }
     }
 
-    /// As an error of this file, whose rows before the block are `before`.
-    pub fn into_error(self, path: &Path, before: u64) -> ReportError {
+    /// As an error of this file, whose rows before the block are `before`; `line` says in which line a row begins, where
+    /// that is known.
+    pub(crate) fn into_error(self, path: &Path, before: u64, line: impl Fn(u64) -> Option<u64>) -> TableError {
         let (path, row) = (path.to_path_buf(), before + self.row as u64 + 1);
         match self.what {
-            What::Cell { column, found, expected } => ReportError::BadValue { path, row, column, found, expected },
-            What::Row(problem) => ReportError::BadRow { path, row, problem },
-            What::Io(source) => ReportError::Read { path, source },
-            What::Whole(error) => error,
+            What::Cell { column, found, expected } => {
+                TableError::BadCell { path, row, line: line(row), column, found, expected }
+            }
+            What::Row(problem) => TableError::BadRow { path, row, line: line(row), problem },
+            What::Io(source) => TableError::Read { path, source },
+            What::Whole(error) => *error,
         }
     }
 }
@@ -430,8 +408,8 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-impl From<ReportError> for Fault {
-    fn from(error: ReportError) -> Self {
-        Self { row: 0, what: What::Whole(error) }
+impl From<TableError> for Fault {
+    fn from(error: TableError) -> Self {
+        Self { row: 0, what: What::Whole(Box::new(error)) }
     }
 }

@@ -1,31 +1,33 @@
-//! JSON Lines: one flat object a line; a key is a column, and a line may lack some.
+//! JSON Lines: one flat object a line; a key is a column, and a line may lack some. An array of such objects is read as
+//! its lines.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::path::Path;
+use std::io::Read;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::MOST_COLUMNS;
-use super::block::{Block, Fault, Wanted};
-use super::file::{self, Compression};
-use super::text::{Chunks, as_text};
-use crate::ReportError;
+use crate::MOST_COLUMNS;
+use crate::block::{Block, Fault, Wanted};
+use crate::error::TableError;
+use crate::source::Source;
+use crate::text::{Chunks, as_text};
 
 /// Lines looked at to learn the keys.
 const LOOKED_AT: usize = 1000;
 
 /// The keys of the first lines, in the order in which they come.
-pub(crate) fn names(path: &Path, compression: Compression) -> Result<Vec<String>, ReportError> {
-    let Some(chunk) = chunks(path, compression)?.next(last_end).map_err(|fault| fault.into_error(path, 0))? else {
-        return Err(ReportError::Empty { path: path.into() });
+pub(crate) fn names(source: &Source) -> Result<Vec<String>, TableError> {
+    let error = |fault: Fault| fault.into_error(&source.path, 0, |row| line_of(source, row));
+    let Some(chunk) = chunks(source)?.next(last_end).map_err(error)? else {
+        return Err(TableError::Empty { path: source.path.clone() });
     };
-    let text = as_text(&chunk).map_err(|fault| fault.into_error(path, 0))?;
+    let text = as_text(&chunk, whole_records).map_err(error)?;
     let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
     for (row, line) in lines(text).take(LOOKED_AT).enumerate() {
-        let keys: Keys = parse_line(line, row).map_err(|fault| fault.into_error(path, 0))?;
+        let keys: Keys = parse_line(line, row).map_err(error)?;
         for key in keys.0 {
             if !seen.contains(&key) {
                 seen.insert(key.clone());
@@ -33,16 +35,36 @@ pub(crate) fn names(path: &Path, compression: Compression) -> Result<Vec<String>
             }
         }
         if names.len() > MOST_COLUMNS {
-            let problem = format!("has more than {MOST_COLUMNS} keys");
-            return Err(Fault::row(row, problem).into_error(path, 0));
+            return Err(error(Fault::row(row, format!("has more than {MOST_COLUMNS} keys"))));
         }
     }
     Ok(names)
 }
 
 /// The chunks of a file.
-pub(crate) fn chunks(path: &Path, compression: Compression) -> Result<Chunks, ReportError> {
-    Ok(Chunks::new(file::bytes(path, compression)?))
+pub(crate) fn chunks(source: &Source) -> Result<Chunks, TableError> {
+    Ok(Chunks::new(source.text()?))
+}
+
+/// Whole lines of a text that is cut somewhere.
+fn whole_records(text: &str) -> usize {
+    text.rfind('\n').map_or(0, |end| lines(&text[..end]).count())
+}
+
+/// In which line of the file a row is, from 1: found by reading again. `None` where it can't be, as of an array.
+pub(crate) fn line_of(source: &Source, row: u64) -> Option<u64> {
+    let mut chunks = if source.is_array { None } else { chunks(source).ok() }?;
+    let (mut line, mut left) = (0, row);
+    while let Some(chunk) = chunks.next(last_end).ok()? {
+        for text in chunk.split_inclusive(|&byte| byte == b'\n') {
+            line += 1;
+            left -= u64::from(!text.trim_ascii().is_empty());
+            if left == 0 {
+                return Some(line);
+            }
+        }
+    }
+    None
 }
 
 /// The place behind the last line end. JSON writes line ends inside texts as `\n`.
@@ -52,7 +74,7 @@ pub(crate) fn last_end(chunk: &[u8]) -> Option<usize> {
 
 /// The rows of a chunk. `known` holds the keys that [`names`] saw.
 pub(crate) fn parse(chunk: &[u8], wanted: &[Wanted], known: &BTreeSet<&str>) -> Result<Block, Fault> {
-    let text = as_text(chunk)?;
+    let text = as_text(chunk, whole_records)?;
     let mut block = Block::new(wanted);
     let slots: HashMap<&str, usize> = wanted.iter().enumerate().map(|(slot, w)| (w.name.as_str(), slot)).collect();
     let mut cells: Vec<Option<Cell>> = Vec::new();
@@ -68,9 +90,9 @@ pub(crate) fn parse(chunk: &[u8], wanted: &[Wanted], known: &BTreeSet<&str>) -> 
         for (slot, (cell, wanted)) in cells.drain(..).zip(wanted).enumerate() {
             match cell {
                 None | Some(Cell::Null) => block.put_nothing(slot),
-                Some(Cell::Text(text)) => block.put(slot, &text, wanted)?,
-                Some(Cell::Bool(value)) => block.put(slot, if value { "true" } else { "false" }, wanted)?,
-                Some(Cell::Whole(value)) => block.put(slot, &value.to_string(), wanted)?,
+                Some(Cell::Text(text)) => block.put(slot, &text, wanted, false)?,
+                Some(Cell::Bool(value)) => block.put(slot, if value { "true" } else { "false" }, wanted, false)?,
+                Some(Cell::Whole(value)) => block.put(slot, &value.to_string(), wanted, false)?,
                 Some(Cell::Number(value)) => block.put_number(slot, value, wanted)?,
                 Some(Cell::Other) => {
                     return Err(Fault::cell(block.rows, &wanted.name, "a list or an object", wanted.expected));
@@ -242,5 +264,84 @@ impl<'de> Deserialize<'de> for Keys {
             }
         }
         deserializer.deserialize_map(Names)
+    }
+}
+
+/// An array of objects as lines: of each element one.
+pub(crate) struct ArrayLines<R> {
+    inner: R,
+    part: Vec<u8>,
+    at: usize,
+    /// Brackets that are open; 1 is the array itself.
+    depth: usize,
+    in_text: bool,
+    is_escaped: bool,
+    is_over: bool,
+}
+
+impl<R: Read> ArrayLines<R> {
+    pub fn new(inner: R) -> Self {
+        Self { inner, part: Vec::new(), at: 0, depth: 0, in_text: false, is_escaped: false, is_over: false }
+    }
+
+    /// A byte of the array as a byte of lines.
+    fn line_byte(&mut self, byte: u8) -> std::io::Result<u8> {
+        let invalid = |problem: &str| Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
+        if self.is_over {
+            return match byte.is_ascii_whitespace() {
+                true => Ok(b' '),
+                false => invalid("JSON: something stands behind the end of the array"),
+            };
+        }
+        if self.in_text {
+            self.in_text = self.is_escaped || byte != b'"';
+            self.is_escaped = !self.is_escaped && byte == b'\\';
+            // A text holds no line end as it is: that is left to the parser, which names its row.
+            return Ok(byte);
+        }
+        match byte {
+            b'"' => self.in_text = true,
+            b'[' | b'{' => {
+                self.depth += 1;
+                if self.depth == 1 {
+                    return Ok(b' ');
+                }
+            }
+            b']' | b'}' => {
+                self.depth = self.depth.saturating_sub(1);
+                if self.depth == 0 {
+                    self.is_over = true;
+                    return Ok(b'\n');
+                }
+            }
+            b',' if self.depth == 1 => return Ok(b'\n'),
+            b'\n' | b'\r' => return Ok(b' '),
+            _ => {}
+        }
+        Ok(byte)
+    }
+}
+
+impl<R: Read> Read for ArrayLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        const PART: u64 = 1 << 16;
+        if self.at == self.part.len() {
+            let mut part = std::mem::take(&mut self.part);
+            part.clear();
+            self.at = 0;
+            let found = self.inner.by_ref().take(PART).read_to_end(&mut part)?;
+            if found == 0 && !self.is_over {
+                let problem = "JSON: the array is never closed: the file is cut off";
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, problem));
+            }
+            for byte in &mut part {
+                *byte = self.line_byte(*byte)?;
+            }
+            self.part = part;
+        }
+        let count = buffer.len().min(self.part.len() - self.at);
+        buffer[..count].copy_from_slice(&self.part[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
     }
 }

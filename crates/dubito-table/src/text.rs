@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::block::Fault;
+use crate::block::Fault;
 
 /// Bytes of a chunk.
 const CHUNK: usize = 1 << 20;
@@ -57,12 +57,23 @@ impl Chunks {
     }
 }
 
-/// A chunk as text. The error names the row, counted in lines that are not empty.
-pub(crate) fn as_text(chunk: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(chunk).map_err(|error| {
-        let before = &chunk[..error.valid_up_to()];
-        let lines = before.split(|&b| b == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
-        let begun = before.rsplit(|&b| b == b'\n').next().is_some_and(|line| !line.trim_ascii().is_empty());
-        Fault::row(lines - usize::from(begun), "is not UTF-8: save the file as UTF-8 text")
-    })
+/// A chunk as text. `records` counts the whole records of a text, for the error's row.
+pub(crate) fn as_text(chunk: &[u8], records: impl Fn(&str) -> usize) -> Result<&str, Fault> {
+    let (place, problem) = match (std::str::from_utf8(chunk), memchr::memchr(0, chunk)) {
+        (Ok(text), None) => return Ok(text),
+        (Err(error), zero) if zero.is_none_or(|zero| zero > error.valid_up_to()) => {
+            let at = error.valid_up_to();
+            let bytes: Vec<String> = chunk[at..].iter().take(2).map(|byte| format!("{byte:02X}")).collect();
+            let problem = format!(
+                "the bytes {} are not UTF-8 (of Windows-1252 or Latin-1?): save the file as UTF-8 text",
+                bytes.join(" ")
+            );
+            (at, problem)
+        }
+        (_, zero) => {
+            (zero.unwrap_or(0), "holds a NUL byte, which no text does: copy or write the file again".to_string())
+        }
+    };
+    let before = std::str::from_utf8(&chunk[..place]).unwrap_or_default();
+    Err(Fault::row(records(before), problem))
 }

@@ -4,17 +4,17 @@
 //! The archive's directory is read by the `zip` crate; the arrays are streamed side by side, some
 //! thousands of rows at a time, stored or deflated.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::MOST_COLUMNS;
-use super::block::{Block, Fault, Kind, Wanted};
-use super::file::{self, Compression};
-use crate::ReportError;
+use crate::MOST_COLUMNS;
+use crate::block::{Block, Fault, Kind, Wanted};
+use crate::error::TableError;
+use crate::source::{BOMB_BYTES, BOMB_RATIO, Handle, Source};
+use crate::spelling::cut;
 
 /// The longest header of an array.
 const LONGEST_HEADER: usize = 1 << 16;
@@ -57,12 +57,13 @@ struct Open {
     rows: u64,
 }
 
-fn corrupt(path: &Path, problem: impl std::fmt::Display) -> ReportError {
-    ReportError::Npz { path: path.into(), problem: problem.to_string() }
+fn corrupt(path: &Path, problem: impl std::fmt::Display) -> TableError {
+    TableError::Npz { path: path.into(), problem: problem.to_string() }
 }
 
-fn archive(path: &Path, file: File) -> Result<ZipArchive<BufReader<File>>, ReportError> {
-    let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| corrupt(path, e))?;
+fn archive(source: &Source) -> Result<ZipArchive<BufReader<Handle>>, TableError> {
+    let path = &source.path;
+    let archive = ZipArchive::new(BufReader::new(source.handle()?)).map_err(|e| corrupt(path, e))?;
     if archive.len() > MOST_COLUMNS {
         return Err(corrupt(path, format!("holds {} arrays, expected at most {MOST_COLUMNS}", archive.len())));
     }
@@ -70,14 +71,22 @@ fn archive(path: &Path, file: File) -> Result<ZipArchive<BufReader<File>>, Repor
 }
 
 /// The names of the arrays.
-pub(crate) fn names(path: &Path, compression: Compression) -> Result<Vec<String>, ReportError> {
-    let mut archive = archive(path, file::seekable(path, compression)?)?;
+pub(crate) fn names(source: &Source) -> Result<Vec<String>, TableError> {
+    let path = &source.path;
+    let mut archive = archive(source)?;
     let mut names = Vec::with_capacity(archive.len());
     for at in 0..archive.len() {
         let entry = archive.by_index_raw(at).map_err(|e| corrupt(path, e))?;
         let name = String::from_utf8_lossy(entry.name_raw());
         if name == "[Content_Types].xml" {
             return Err(corrupt(path, "is an Excel workbook (or another document): save the sheet as CSV"));
+        }
+        if name == "mimetype" {
+            return Err(corrupt(path, "is an OpenDocument file: save the sheet as CSV"));
+        }
+        if !name.ends_with(".npy") {
+            let problem = format!("is a ZIP archive that holds {}, which is no array (.npy): unpack it", cut(&name));
+            return Err(corrupt(path, problem));
         }
         names.push(name.strip_suffix(".npy").unwrap_or(&name).to_string());
     }
@@ -100,16 +109,18 @@ pub(crate) struct Arrays {
 impl Arrays {
     /// Open the wanted arrays. Errors: an archive that is corrupt, an array of objects or of several
     /// dimensions, arrays of different lengths.
-    pub fn new(path: &Path, compression: Compression, wanted: &[Wanted]) -> Result<Self, ReportError> {
-        let file = file::seekable(path, compression)?;
-        let mut archive = archive(path, file.try_clone().map_err(|e| corrupt(path, e))?)?;
+    pub fn new(source: &Source, wanted: &[Wanted]) -> Result<Self, TableError> {
+        let path = &source.path;
+        let mut archive = archive(source)?;
         let mut open = Vec::with_capacity(wanted.len());
+        let (mut packed_bytes, mut unpacked_bytes) = (0, 0);
         for w in wanted {
             let entry = archive.by_index_raw(w.column).map_err(|e| corrupt(path, e))?;
             let start = entry.data_start().ok_or_else(|| corrupt(path, "an entry has no place in the file"))?;
             let (size, method) = (entry.compressed_size(), entry.compression());
-            let at = At { file: file.try_clone().map_err(|e| corrupt(path, e))?, at: start, left: size };
-            let packed = BufReader::with_capacity(1 << 16, at);
+            let mut place = source.handle()?;
+            place.at = start;
+            let packed = BufReader::with_capacity(1 << 16, place).take(size);
             let reader: Box<dyn Read + Send> = match method {
                 CompressionMethod::Stored => Box::new(packed),
                 CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(packed)),
@@ -118,7 +129,29 @@ impl Arrays {
                     return Err(corrupt(path, problem));
                 }
             };
-            open.push(header(reader).map_err(|problem| corrupt(path, format!("array {}: {problem}", w.name)))?);
+            let array = header(reader).map_err(|problem| corrupt(path, format!("array {}: {problem}", w.name)))?;
+            // What is declared is judged before it is unpacked: deflate makes at most 1032 bytes of one.
+            let bytes = u128::from(array.rows) * array.element.size() as u128;
+            if bytes > 1032 * u128::from(size) + 1032 {
+                let problem = format!(
+                    "array {} is cut off or corrupt: {} rows of {} bytes are declared, more than {size} packed bytes hold",
+                    w.name,
+                    array.rows,
+                    array.element.size()
+                );
+                return Err(corrupt(path, problem));
+            }
+            packed_bytes += u128::from(size);
+            unpacked_bytes += bytes;
+            open.push(array);
+        }
+        if unpacked_bytes > BOMB_BYTES.into() && unpacked_bytes / packed_bytes.max(1) > BOMB_RATIO.into() {
+            let widest = wanted.iter().zip(&open).max_by_key(|(_, array)| array.rows).map_or("", |(w, _)| &w.name);
+            let problem = format!(
+                "array {widest} and the others unpack from {packed_bytes} bytes to {unpacked_bytes}, more than \
+                 {BOMB_RATIO} times as many: no scores do (numpy.savez writes arrays without packing them)"
+            );
+            return Err(corrupt(path, problem));
         }
         let rows = open.first().map_or(0, |array| array.rows);
         if let Some((w, array)) = wanted.iter().zip(&open).find(|(_, array)| array.rows != rows) {
@@ -132,7 +165,7 @@ impl Arrays {
         Ok(Self { open, left: rows, rows_at_once: (CHUNK / widest).clamp(1, MOST_ROWS) })
     }
 
-    pub fn next(&mut self, path: &Path, wanted: &[Wanted]) -> Result<Option<Raw>, ReportError> {
+    pub fn next(&mut self, path: &Path, wanted: &[Wanted]) -> Result<Option<Raw>, TableError> {
         let rows = self.left.min(self.rows_at_once as u64) as usize;
         if rows == 0 {
             return Ok(None);
@@ -170,9 +203,9 @@ pub(crate) fn parse(raw: &Raw, kinds: &Kinds, wanted: &[Wanted]) -> Result<Block
             match value(bytes, element, big_endian)
                 .map_err(|problem| Fault::cell(row, &wanted.name, problem, "text"))?
             {
-                Value::Text(text) => block.put(slot, &text, wanted)?,
+                Value::Text(text) => block.put(slot, &text, wanted, false)?,
                 Value::Whole(value) if wanted.kind == Kind::Number => block.put_number(slot, value as f64, wanted)?,
-                Value::Whole(value) => block.put(slot, &value.to_string(), wanted)?,
+                Value::Whole(value) => block.put(slot, &value.to_string(), wanted, false)?,
                 Value::Number(value) => block.put_number(slot, value, wanted)?,
             }
         }
@@ -287,22 +320,4 @@ fn header(mut reader: Box<dyn Read + Send>) -> Result<Open, String> {
         _ => return Err(unknown()),
     };
     Ok(Open { reader, element, big_endian: order == b'>', rows })
-}
-
-/// Part of a file that several readers share: each keeps its own place.
-struct At {
-    file: File,
-    at: u64,
-    left: u64,
-}
-
-impl Read for At {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.file.seek(SeekFrom::Start(self.at))?;
-        let found = self.file.read(&mut buffer[..most])?;
-        self.at += found as u64;
-        self.left -= found as u64;
-        Ok(found)
-    }
 }

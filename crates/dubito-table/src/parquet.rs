@@ -1,44 +1,42 @@
 //! Parquet, by batches of rows: only the columns that are needed are decoded.
 
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::block::{Block, Cells, Column, Fault, Kind, Numbers, Wanted};
-use super::file::{self, Compression};
-use crate::ReportError;
-use crate::predictions::PROVENANCE_KEY;
+use crate::block::{Block, Cells, Column, Fault, Kind, Numbers, Wanted};
+use crate::error::TableError;
+use crate::source::{BOMB_RATIO, Handle, Source};
 
 /// Rows decoded at once: few enough that their columns stay in the cache, and are made anew in the same memory.
 const BATCH: usize = 8_192;
 
+/// So many rows may take no room at all.
+const MOST_ROWS_OF_NOTHING: i64 = 100_000_000;
+
 /// Batches that one thread reads at once: so few that the parts that wait for their turn stay small.
 pub(crate) const TOGETHER: usize = 4;
 
-fn builder(path: &Path, compression: Compression) -> Result<ParquetRecordBatchReaderBuilder<File>, ReportError> {
-    let file = file::seekable(path, compression)?;
-    guarded(path, || ParquetRecordBatchReaderBuilder::try_new(file))
+fn builder(source: &Source) -> Result<ParquetRecordBatchReaderBuilder<Handle>, TableError> {
+    let handle = source.handle()?;
+    guarded(&source.path, || ParquetRecordBatchReaderBuilder::try_new(handle))
 }
 
 /// The names of the columns.
-pub(crate) fn names(path: &Path, compression: Compression) -> Result<Vec<String>, ReportError> {
-    Ok(builder(path, compression)?.schema().fields().iter().map(|field| field.name().clone()).collect())
+pub(crate) fn names(source: &Source) -> Result<Vec<String>, TableError> {
+    Ok(builder(source)?.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
-/// What the writer of a Parquet file of predictions said about how it was made; `None` in a foreign file.
-/// Errors: a file that is no Parquet.
-pub fn provenance(path: &Path) -> Result<Option<serde_json::Value>, ReportError> {
-    let builder = builder(path, Compression::None)?;
+/// What a file's metadata say under a key; `None` where they say nothing.
+pub(crate) fn metadata(source: &Source, key: &str) -> Result<Option<String>, TableError> {
+    let builder = builder(source)?;
     let pairs = builder.metadata().file_metadata().key_value_metadata();
-    Ok(pairs
-        .and_then(|pairs| pairs.iter().find(|pair| pair.key == PROVENANCE_KEY))
-        .and_then(|pair| serde_json::from_str(pair.value.as_deref()?).ok()))
+    Ok(pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == key)).and_then(|pair| pair.value.clone()))
 }
 
 /// Reads batches of the wanted columns.
@@ -49,8 +47,16 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    pub fn new(path: &Path, compression: Compression, wanted: &[Wanted]) -> Result<Self, ReportError> {
-        let builder = builder(path, compression)?;
+    pub fn new(source: &Source, wanted: &[Wanted]) -> Result<Self, TableError> {
+        let (path, builder) = (&source.path, builder(source)?);
+        let (rows, bytes) = (builder.metadata().file_metadata().num_rows(), builder.metadata().row_groups().iter());
+        let bytes: i64 = bytes.map(|group| group.compressed_size().max(0)).fold(0, i64::saturating_add);
+        // Runs of one value take next to nothing: so many rows of scores can't.
+        let is_bomb = rows > MOST_ROWS_OF_NOTHING && rows / bytes.max(1) > BOMB_RATIO as i64;
+        if rows < 0 || is_bomb {
+            let problem = format!("{rows} rows in {bytes} bytes are declared, which no table of scores has");
+            return Err(TableError::Parquet { path: path.clone(), problem });
+        }
         let mut columns: Vec<usize> = wanted.iter().map(|w| w.column).collect();
         columns.sort_unstable();
         columns.dedup();
@@ -60,7 +66,7 @@ impl Batches {
         Ok(Self { reader, places })
     }
 
-    pub fn next(&mut self, path: &Path) -> Result<Option<RecordBatch>, ReportError> {
+    pub fn next(&mut self, path: &Path) -> Result<Option<RecordBatch>, TableError> {
         guarded(path, || self.reader.next().transpose())
     }
 
@@ -77,14 +83,18 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
         let (array, field) = (batch.column(place), schema.field(place));
         block.columns.push(match wanted.kind {
             // Digits are written without a text of each number in between.
-            Kind::Text if field.data_type().is_integer() && *field.data_type() != DataType::UInt64 => {
+            Kind::Text | Kind::Name if field.data_type().is_integer() && *field.data_type() != DataType::UInt64 => {
                 Column::Text(in_digits(&cast(path, array, field)?))
             }
-            Kind::Text => {
+            // Texts are read as those of a CSV, whatever is wanted of them.
+            kind if matches!(kind, Kind::Text | Kind::Name) || is_text(field.data_type()) => {
                 let texts: StringArray = cast(path, array, field)?;
-                let mut column = Cells::default();
-                texts.iter().for_each(|text| column.push(text.unwrap_or_default().trim_ascii()));
-                Column::Text(column)
+                let mut column = Block::new(std::slice::from_ref(wanted));
+                for text in &texts {
+                    column.put(0, text.unwrap_or_default(), wanted, false)?;
+                    column.rows += 1;
+                }
+                column.columns.remove(0)
             }
             Kind::Number => {
                 let numbers = cast::<Float64Array>(path, array, field)?;
@@ -93,7 +103,7 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
                     _ => numbers.iter().collect(),
                 })
             }
-            Kind::Whole if field.data_type().is_floating() => {
+            Kind::Whole if field.data_type().is_floating() || is_decimal(field.data_type()) => {
                 let numbers: Float64Array = cast(path, array, field)?;
                 let mut column = Block::new(std::slice::from_ref(wanted));
                 for number in &numbers {
@@ -105,7 +115,11 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
                 }
                 column.columns.remove(0)
             }
-            Kind::Whole => {
+            Kind::Whole if *field.data_type() == DataType::UInt64 => {
+                let wholes: UInt64Array = cast(path, array, field)?;
+                Column::Whole(wholes.iter().collect())
+            }
+            _ => {
                 let wholes: Int64Array = cast(path, array, field)?;
                 let is_negative = |row: &usize| wholes.is_valid(*row) && wholes.value(*row) < 0;
                 // Whether there is any is asked first, without a branch: it takes less time.
@@ -122,6 +136,21 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
         });
     }
     Ok(block)
+}
+
+/// Whether cells are texts: as they are, or by a dictionary.
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Dictionary(_, value) => is_text(value),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
+        _ => false,
+    }
+}
+
+fn is_decimal(kind: &DataType) -> bool {
+    use DataType::{Decimal32, Decimal64, Decimal128, Decimal256};
+    matches!(kind, Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..))
 }
 
 /// Numbers as texts; nothing where there is none.
@@ -154,6 +183,10 @@ impl ReadAs for StringArray {
     const TYPE: DataType = DataType::Utf8;
     const WORDS: &'static str = "text";
 }
+impl ReadAs for UInt64Array {
+    const TYPE: DataType = DataType::UInt64;
+    const WORDS: &'static str = "whole numbers";
+}
 impl ReadAs for Float64Array {
     const TYPE: DataType = DataType::Float64;
     const WORDS: &'static str = "numbers";
@@ -163,9 +196,9 @@ impl ReadAs for Int64Array {
     const WORDS: &'static str = "whole numbers";
 }
 
-fn cast<A: ReadAs>(path: &Path, array: &dyn Array, field: &Field) -> Result<A, ReportError> {
+fn cast<A: ReadAs>(path: &Path, array: &dyn Array, field: &Field) -> Result<A, TableError> {
     let options = CastOptions { safe: false, ..Default::default() };
-    let bad = |why: String| ReportError::Parquet {
+    let bad = |why: String| TableError::Parquet {
         path: path.into(),
         problem: format!(
             "column {} is of type {}, expected {} ({why}): write it as {}",
@@ -182,17 +215,11 @@ fn cast<A: ReadAs>(path: &Path, array: &dyn Array, field: &Field) -> Result<A, R
 
 /// Call into the Parquet reader: what goes wrong there names the file, and a panic over a corrupt file
 /// is an error like any other.
-fn guarded<T, E: std::fmt::Display>(path: &Path, call: impl FnOnce() -> Result<T, E>) -> Result<T, ReportError> {
+fn guarded<T, E: std::fmt::Display>(path: &Path, call: impl FnOnce() -> Result<T, E>) -> Result<T, TableError> {
     let problem = match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => match error.to_string().split_once("Disabled feature at compile time: ") {
-            Some((_, codec)) => format!(
-                "its columns are packed with {}, expected snappy or nothing: write it with compression=\"snappy\" (pandas, polars, pyarrow)",
-                if codec == "flate2" { "gzip" } else { codec }
-            ),
-            None => error.to_string(),
-        },
+        Ok(Err(error)) => error.to_string(),
         Err(_) => "the reader gave up on it".to_string(),
     };
-    Err(ReportError::Parquet { path: path.into(), problem })
+    Err(TableError::Parquet { path: path.into(), problem })
 }
