@@ -51,7 +51,7 @@ fn weights(path: &Path, bytes: &[u8]) {
 }
 
 fn graph(bytes: &[u8]) {
-    let _ = onnx::last_operator(bytes, 0);
+    let _ = onnx::judge(bytes, Some(224));
 }
 
 /// A file that inputs are written into, one after the other.

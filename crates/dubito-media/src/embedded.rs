@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dubito_process::Process;
 use image::RgbImage;
 
-use crate::process::Process;
 use crate::protocol::{Failure, Message, read_message};
 use crate::video::hash_file;
 use crate::{Frame, Limits, MediaError, Provenance, Video, VideoInfo, worker};
@@ -24,7 +24,7 @@ fn start(worker: &[OsString], arguments: &[OsString], limits: &Limits) -> Result
     };
     let mut command = Command::new(program);
     command.args(before).args(arguments);
-    Process::spawn(command, Path::new(program), limits, |_| false)
+    Ok(Process::spawn_worker(command, &limits.process(), |_| false)?)
 }
 
 /// Starts the encoder; it takes raw RGB frames of `size` on its standard input.
@@ -94,7 +94,7 @@ impl Frames {
     /// The worker ended or spoke out of turn: it crashed, ran out of memory or out of time.
     fn broken(&mut self, what: &str) -> MediaError {
         let status = self.process.finish();
-        if let Some(error) = self.process.stopped(&self.path) {
+        if let Some(error) = MediaError::stopped(&self.process, &self.path) {
             return error;
         }
         let mut message = match status {

@@ -3,15 +3,15 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use dubito_process::Process;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 
 use crate::ffmpeg::SCALE_FLAGS;
 use crate::picture::AnimationWriter;
-use crate::process::Process;
+use crate::tools::ffmpeg_command;
 use crate::video::hash_file;
 use crate::{FfmpegTools, MediaError, Tools, embedded, worker};
 
@@ -146,9 +146,9 @@ impl Writer {
         let (file, temporary) = temporary_beside(&path)?;
         let (sink, encoder, version) = match (settings.codec, &tools.ffmpeg, &tools.embedded_worker) {
             (codec, Some(ffmpeg), _) => {
-                let mut command = Command::new(&ffmpeg.ffmpeg);
+                let mut command = ffmpeg_command(&ffmpeg.ffmpeg);
                 command.args(ffmpeg_arguments(codec, stored, settings.frame_rate)).arg(file_url(&temporary)?);
-                let process = Process::spawn(command, &ffmpeg.ffmpeg, &tools.limits, |_| false)?;
+                let process = Process::spawn(command, &tools.limits.process(), |_| false)?;
                 (Sink::Child(Box::new(process)), encoder_name(codec), ffmpeg_version(ffmpeg))
             }
             (Codec::Raw, None, _) => {
@@ -240,7 +240,7 @@ impl Writer {
         let mut message = message;
         if let Sink::Child(process) = &mut self.sink {
             let _ = process.finish();
-            if let Some(error) = process.stopped(&self.path) {
+            if let Some(error) = MediaError::stopped(process, &self.path) {
                 return error;
             }
             if !process.message().is_empty() {

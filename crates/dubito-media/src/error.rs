@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dubito_process::{Process, ProcessError, Stopped};
+
 /// An error of reading or writing media.
 ///
 /// The message says what happened to which file; [`MediaError::hint`] says what to do about it.
@@ -211,6 +213,27 @@ impl MediaError {
         Some(hint.to_owned())
     }
 
+    /// The error of a child process that one of the limits ended while it worked on `path`; `None` where none did.
+    pub(crate) fn stopped(process: &Process, path: &Path) -> Option<Self> {
+        let (path, tool) = (path.to_owned(), process.program().to_owned());
+        match process.stopped()? {
+            Stopped::Memory(bytes) => Some(Self::Limit {
+                path,
+                field: "memory_bytes",
+                what: format!("the memory that {tool} needs"),
+                limit: format!("{bytes} bytes"),
+            }),
+            Stopped::Silence(most) => {
+                Some(Self::Timeout { path, tool, what: format!("gave no sign of life for {most:?}") })
+            }
+            Stopped::Time(most) => {
+                Some(Self::Timeout { path, tool, what: format!("took longer than {most:?} in all") })
+            }
+            // The decoder's last words say it, as of other faults.
+            Stopped::Stack => None,
+        }
+    }
+
     /// The error for a failed operation of the system on `path`.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
@@ -219,5 +242,11 @@ impl MediaError {
             io::ErrorKind::PermissionDenied => Self::NoPermission { path },
             _ => Self::Io { path, source },
         }
+    }
+}
+
+impl From<ProcessError> for MediaError {
+    fn from(error: ProcessError) -> Self {
+        Self::Tool { tool: error.program, message: error.message }
     }
 }

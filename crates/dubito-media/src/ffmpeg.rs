@@ -10,14 +10,14 @@
 //! and round alike on every processor. `scale` also makes pixels square.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc::{self, Receiver};
 
+use dubito_process::Process;
 use image::RgbImage;
 
 use crate::colour::{planes, rgb_from_yuv, yuv_length};
 use crate::probe::{Probe, clean, input_arguments, probe};
-use crate::process::Process;
+use crate::tools::ffmpeg_command;
 use crate::video::hash_file;
 use crate::{FfmpegTools, Frame, Limits, MediaError, Provenance, Video};
 
@@ -60,7 +60,7 @@ enum ShowInfo {
 
 impl Frames {
     fn start(path: &Path, tools: &FfmpegTools, limits: &Limits, probe: Probe) -> Result<Self, MediaError> {
-        let mut command = Command::new(&tools.ffmpeg);
+        let mut command = ffmpeg_command(&tools.ffmpeg);
         command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-copyts", "-threads", "2"]);
         command.args(input_arguments(path)?);
         command.args(["-map", &format!("0:{}", probe.stream), "-an", "-sn", "-dn"]);
@@ -72,7 +72,7 @@ impl Frames {
         command.args([pass_through, "passthrough", "-f", "rawvideo", "-pix_fmt", format, "pipe:1"]);
 
         let (sender, times) = mpsc::channel();
-        let process = Process::spawn(command, &tools.ffmpeg, limits, move |line| match parse_showinfo(line) {
+        let process = Process::spawn(command, &limits.process(), move |line| match parse_showinfo(line) {
             Some(info) => {
                 let _ = sender.send(info);
                 true
@@ -112,9 +112,9 @@ impl Frames {
     fn end(&mut self, rest: usize) -> Option<MediaError> {
         let status = match self.process.finish() {
             Ok(status) => status,
-            Err(error) => return Some(error),
+            Err(error) => return Some(error.into()),
         };
-        if let Some(error) = self.process.stopped(&self.path) {
+        if let Some(error) = MediaError::stopped(&self.process, &self.path) {
             return Some(error);
         }
         let path = self.path.clone();

@@ -16,7 +16,6 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `tools` | which programs there are, limits, the report for `doctor` |
-//! | `process` | a child process with limits, a watchdog and a bounded error tail |
 //! | `probe`, `ffmpeg` | the FFmpeg decoder |
 //! | `worker`, `protocol`, `embedded` | the embedded decoder and encoder: child side, wire, parent side |
 //! | `picture` | still images and animated PNG |
@@ -30,7 +29,6 @@ mod error;
 mod ffmpeg;
 mod picture;
 mod probe;
-mod process;
 mod protocol;
 mod tools;
 mod video;

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::Command;
 
+use dubito_process::Process;
 use serde::Deserialize;
 
 use crate::colour::Colour;
-use crate::process::Process;
+use crate::tools::ffmpeg_command;
 use crate::video::display_size;
 use crate::{FfmpegTools, Limits, MediaError, VideoInfo};
 
@@ -38,7 +38,7 @@ pub(crate) struct Probe {
 
 /// Runs `ffprobe` on the file.
 pub(crate) fn probe(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result<Probe, MediaError> {
-    let mut command = Command::new(&tools.ffprobe);
+    let mut command = ffmpeg_command(&tools.ffprobe);
     command.args(["-hide_banner", "-loglevel", "error", "-print_format", "json", "-show_entries"]);
     command.arg(
         "format=format_name,duration,bit_rate,size:stream=index,codec_type,codec_name,width,height,pix_fmt,\
@@ -46,10 +46,10 @@ pub(crate) fn probe(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result
          stream_tags=rotate:stream_side_data=rotation:stream_disposition=attached_pic",
     );
     command.args(input_arguments(path)?);
-    let mut process = Process::spawn(command, &tools.ffprobe, limits, |_| false)?;
+    let mut process = Process::spawn(command, &limits.process(), |_| false)?;
     let json = process.read_all(1 << 20);
     let status = process.finish()?;
-    if let Some(error) = process.stopped(path) {
+    if let Some(error) = MediaError::stopped(&process, path) {
         return Err(error);
     }
     let json = json.map_err(|error| MediaError::NotMedia { path: path.to_owned(), message: error.to_string() })?;

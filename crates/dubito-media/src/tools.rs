@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use dubito_process::Process;
 use serde::Serialize;
 
 use crate::MediaError;
-use crate::process::Process;
 
 /// Bounds on what one file may cost. The defaults let every ordinary video through.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What a child process is bounded by.
+    pub(crate) fn process(&self) -> dubito_process::Limits {
+        dubito_process::Limits { stall: self.stall, timeout: self.timeout, memory_bytes: self.memory_bytes }
+    }
+
     /// Refuses a picture of more than `max_pixels`.
     pub(crate) fn check_pixels(&self, path: &Path, width: u64, height: u64) -> Result<(), MediaError> {
         if width.saturating_mul(height) <= self.max_pixels {
@@ -208,11 +213,18 @@ fn search_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&folders).map(|folder| folder.join(program(name))).find(|path| path.is_file())
 }
 
+/// A command of FFmpeg's, without colours in its messages and without a report of its own.
+pub(crate) fn ffmpeg_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("AV_LOG_FORCE_NOCOLOR", "1").env_remove("FFREPORT");
+    command
+}
+
 /// Standard output of a short command, at most 1 MiB of it; `None` if it fails.
 fn output_of(program: &Path, arguments: &[&str], limits: &Limits) -> Option<String> {
-    let mut command = Command::new(program);
+    let mut command = ffmpeg_command(program);
     command.args(arguments.iter().map(OsStr::new));
-    let mut process = Process::spawn(command, program, limits, |_| false).ok()?;
+    let mut process = Process::spawn(command, &limits.process(), |_| false).ok()?;
     let bytes = process.read_all(1 << 20).ok()?;
     process.finish().ok()?.success().then(|| String::from_utf8_lossy(&bytes).into_owned())
 }

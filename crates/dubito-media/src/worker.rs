@@ -52,6 +52,10 @@ pub(crate) fn openh264_version() -> String {
 /// `arguments` are those behind the subcommand, as [`open`](crate::open) and
 /// [`Writer`](crate::Writer) give them. Standard input and output belong to it.
 pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Err(error) = dubito_process::enter_worker() {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<&str> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     let result = match (words.as_slice(), arguments.get(1)) {

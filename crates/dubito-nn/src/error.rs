@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// An error of this crate.
+/// An error of this crate. [`NnError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum NnError {
     /// A file could not be read or written.
@@ -20,11 +20,21 @@ pub enum NnError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it and what to do.
+        /// What was expected and what was found.
         reason: String,
+        /// What to do about it, where there is more to say than to restore the file.
+        hint: Option<String>,
+    },
+    /// An error in what a file holds.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<NnError>,
     },
     /// A state dict lacks a tensor that the detector needs.
-    #[error("tensor `{name}` {expected:?} is missing: the weights are of another architecture, or were cut short")]
+    #[error("tensor `{name}` {expected:?} is missing")]
     MissingTensor {
         /// The tensor's name, as torchvision spells it.
         name: String,
@@ -32,9 +42,7 @@ pub enum NnError {
         expected: Vec<usize>,
     },
     /// A state dict holds a tensor that the detector does not have.
-    #[error(
-        "tensor `{name}` {found:?} is not part of this architecture: take the weights of a detector with its width and depth"
-    )]
+    #[error("tensor `{name}` {found:?} is not part of this architecture")]
     ExtraTensor {
         /// The tensor's name.
         name: String,
@@ -42,7 +50,7 @@ pub enum NnError {
         found: Vec<usize>,
     },
     /// A tensor has another shape than the detector needs.
-    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}: check the number of classes and the width")]
+    #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
     TensorShape {
         /// The tensor's name.
         name: String,
@@ -91,9 +99,7 @@ pub enum NnError {
         reason: String,
     },
     /// The loss became infinite or not a number.
-    #[error(
-        "the loss is {loss} at step {step} of epoch {epoch}: training stopped, the last good checkpoint is kept; lower `learning_rate` or look for broken crops"
-    )]
+    #[error("the loss is {loss} at step {step} of epoch {epoch}: training stopped, the last good checkpoint is kept")]
     Diverged {
         /// Epoch, from 1.
         epoch: usize,
@@ -119,6 +125,37 @@ pub enum NnError {
 }
 
 impl NnError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Io { path, source, .. } => return io_hint(path, source),
+            Self::Corrupt { hint: Some(hint), .. } => hint.as_str(),
+            Self::Corrupt { hint: None, .. } => "restore the file, or make it again by the command that wrote it",
+            Self::InFile { source, .. } => return source.hint(),
+            Self::MissingTensor { .. } => {
+                "the weights are of another architecture, or were cut short: give those of this detector, or name theirs"
+            }
+            Self::ExtraTensor { .. } => "give the weights of a detector of this architecture, width and depth",
+            Self::TensorShape { .. } => "check the number of classes, the width and the window against the weights",
+            Self::Setting { field, .. } if field.contains('.') => {
+                "`dubito train --show` prints every setting of a recipe with its value"
+            }
+            Self::Setting { .. } => {
+                "give another value, in the file or by the option that says it (`--help` lists them)"
+            }
+            Self::Input { .. } => "give inputs of the size and number that the detector was made for",
+            Self::NotDifferentiable => "`--methods square` attacks it by its answers alone",
+            Self::Data { .. } => "`dubito data stats MANIFEST` counts what there is to train on",
+            Self::Crop { .. } => {
+                "extract the clips again: `dubito extract` with the same options makes the broken ones anew"
+            }
+            Self::Diverged { .. } => "lower `learning_rate`, or look for broken crops",
+            Self::Device { .. } => "`--device cpu` works everywhere; `dubito doctor` lists what there is",
+            Self::Stopped { .. } => "run the same command again: it goes on from there",
+        };
+        Some(hint.to_owned())
+    }
+
     /// An I/O error at `path`; `action` is a verb such as "read".
     pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), action, source }
@@ -126,11 +163,41 @@ impl NnError {
 
     /// A file whose content is wrong.
     pub(crate) fn corrupt(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Corrupt { path: path.to_owned(), reason: reason.into() }
+        Self::Corrupt { path: path.to_owned(), reason: reason.into(), hint: None }
+    }
+
+    /// A file whose content is wrong, and what to do about it.
+    pub(crate) fn corrupt_hint(path: &Path, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), reason: reason.into(), hint: Some(hint.into()) }
+    }
+
+    /// Names the file that an error lies in, unless the error does so itself.
+    pub(crate) fn in_file(path: &Path) -> impl Fn(Self) -> Self {
+        let path = path.to_owned();
+        move |error| match error {
+            Self::MissingTensor { .. } | Self::ExtraTensor { .. } | Self::TensorShape { .. } | Self::Setting { .. } => {
+                Self::InFile { path: path.clone(), source: Box::new(error) }
+            }
+            error => error,
+        }
     }
 
     /// A setting out of its range.
     pub(crate) fn setting(field: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
         Self::Setting { field, expected: expected.into(), found: found.to_string() }
     }
+}
+
+/// What can be done where the system refuses a file.
+fn io_hint(path: &Path, source: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind;
+    Some(match source.kind() {
+        ErrorKind::NotFound => format!("check that {} exists", path.display()),
+        ErrorKind::PermissionDenied => format!("check who may read and write {}", path.display()),
+        ErrorKind::StorageFull => "free some disk space and run the same command again: it resumes".to_owned(),
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            format!("{} is a file, where a folder is needed: choose another by -o", path.display())
+        }
+        _ => return None,
+    })
 }

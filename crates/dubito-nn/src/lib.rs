@@ -22,7 +22,7 @@ mod init;
 mod layers;
 mod maps;
 mod network;
-mod onnx_detector;
+mod onnx;
 mod onnx_export;
 mod optim;
 mod parameter;
@@ -53,7 +53,9 @@ pub use maps::{
 pub use network::{
     Activation, BatchNorm, Convolution, Linear, MapShape, Network, Node, ParameterShape, Pool, Stage, Time, Visit,
 };
-pub use onnx_detector::{Channels, OnnxDetector, OnnxOptions, OnnxOutput};
+pub use onnx::{
+    Channels, FakeClass, KnownBy, OnnxDetector, OnnxOptions, OnnxOutput, onnx_worker_main, set_onnx_worker,
+};
 pub use optim::{OptimiserConfig, OptimiserName, ScheduleConfig, ScheduleName};
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use signal::Signal;

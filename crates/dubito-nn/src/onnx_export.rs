@@ -5,7 +5,7 @@ use dubito_weights::onnx::{Dim, Graph, Value};
 use crate::NnError;
 use crate::detector::Detector;
 use crate::network::{Activation, Node};
-use crate::onnx_detector::{OnnxOptions, OnnxOutput};
+use crate::onnx::{OnnxOptions, OnnxOutput};
 use crate::run::RunConfig;
 use crate::state::{Array, StateDict};
 

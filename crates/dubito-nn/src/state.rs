@@ -12,12 +12,11 @@ impl From<WeightsError> for NnError {
     fn from(error: WeightsError) -> Self {
         match error {
             WeightsError::Io { path, action, source } => Self::Io { path, action, source },
-            WeightsError::Corrupt { path, reason, hint } => {
-                Self::Corrupt { path, reason: hint.map_or(reason.clone(), |hint| format!("{reason}: {hint}")) }
-            }
-            WeightsError::Refused { path, name } => Self::Corrupt {
-                path,
-                reason: format!("wants to run `{name}`: refused; save the weights alone, as a state dict"),
+            WeightsError::Corrupt { path, reason, hint } => Self::Corrupt { path, reason, hint },
+            WeightsError::Refused { ref path, ref name } => Self::Corrupt {
+                path: path.clone(),
+                reason: format!("wants to run `{name}`: refused"),
+                hint: error.hint(),
             },
         }
     }

@@ -6,11 +6,18 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dubito_nn::{
-    Architecture, Detector, Deterministic, Init, NetworkConfig, OnnxDetector, OnnxOptions, OnnxOutput, Posterior, Views,
+    Architecture, Detector, Deterministic, Init, KnownBy, NetworkConfig, NnError, OnnxDetector, OnnxOptions,
+    OnnxOutput, Posterior, Views, set_onnx_worker,
 };
 use rten_tensor::AsView;
 
 const SIZE: usize = 32;
+
+/// Opens a file as the program does: in a child process with limits.
+fn open(path: &Path, options: OnnxOptions) -> Result<OnnxDetector, NnError> {
+    set_onnx_worker(vec![env!("CARGO_BIN_EXE_dubito-nn-worker").into()]);
+    OnnxDetector::open(path, options)
+}
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -41,7 +48,7 @@ fn every_form_of_detector_says_what_onnx_runtime_says() {
     let expected: BTreeMap<String, f64> = serde_json::from_str(&text).unwrap();
     assert_eq!(expected.len(), 7);
     for (name, expected) in &expected {
-        let detector = OnnxDetector::open(&file(name), sized()).unwrap();
+        let detector = open(&file(name), sized()).unwrap();
         let is_probability = ["softmax", "sigmoid"].contains(&name.as_str());
         assert_eq!(detector.output() == OnnxOutput::Probabilities, is_probability, "{name}");
         let other: Vec<u8> = crop().into_iter().rev().collect();
@@ -50,20 +57,20 @@ fn every_form_of_detector_says_what_onnx_runtime_says() {
             assert!((f64::from(found[at]) - expected).abs() < 1e-5, "{name}: {} {expected}", found[at]);
         }
         assert!((found[2] - found[0]).abs() > 1e-4, "{name}: the second crop is another one");
-        let turned = OnnxDetector::open(&file(name), OnnxOptions { fake: Some(0), ..sized() }).unwrap();
+        let turned = open(&file(name), OnnxOptions { fake: Some(0), ..sized() }).unwrap();
         assert!((p_fake(&turned, &crop(), 1, 0)[0] + found[0] - 1.0).abs() < 1e-6, "{name}");
     }
     let bgr = OnnxOptions { channels: dubito_nn::Channels::Bgr, ..sized() };
     let swapped: Vec<u8> = crop().chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
     let [rgb, bgr] = [(sized(), swapped), (bgr, crop())]
-        .map(|(options, crops)| p_fake(&OnnxDetector::open(&file("two_logits"), options).unwrap(), &crops, 1, 0)[0]);
+        .map(|(options, crops)| p_fake(&open(&file("two_logits"), options).unwrap(), &crops, 1, 0)[0]);
     assert_eq!(rgb, bgr);
 }
 
 #[test]
 fn views_are_a_function_of_seed_and_sample_alone() {
     let options = OnnxOptions { views: Some(Views::default()), ..sized() };
-    let detector = OnnxDetector::open(&file("two_logits"), options).unwrap();
+    let detector = open(&file("two_logits"), options).unwrap();
     let other: Vec<u8> = crop().into_iter().rev().collect();
     let both = p_fake(&detector, &[crop(), other.clone()].concat(), 6, 3);
     let (one, two) = (p_fake(&detector, &crop(), 6, 3), p_fake(&detector, &other, 6, 3));
@@ -75,15 +82,15 @@ fn views_are_a_function_of_seed_and_sample_alone() {
     assert_ne!(p_fake(&detector, &crop(), 6, 4), one);
     // Without any change a view is the image.
     let still = Views { flip: 0.0, shift: 0.0, brightness: 0.0 };
-    let still = OnnxDetector::open(&file("two_logits"), OnnxOptions { views: Some(still), ..sized() }).unwrap();
-    let plain = OnnxDetector::open(&file("two_logits"), sized()).unwrap();
+    let still = open(&file("two_logits"), OnnxOptions { views: Some(still), ..sized() }).unwrap();
+    let plain = open(&file("two_logits"), sized()).unwrap();
     assert!((p_fake(&still, &crop(), 1, 0)[0] - p_fake(&plain, &crop(), 1, 0)[0]).abs() < 1e-5);
 }
 
 #[test]
 fn what_cannot_be_used_is_an_error_that_names_it() {
     let fails = |name: &str, options: OnnxOptions, words: &[&str]| {
-        let error = OnnxDetector::open(&file(name), options).err().unwrap().to_string();
+        let error = open(&file(name), options).err().unwrap().to_string();
         for word in words {
             assert!(error.contains(word), "{name}: expected {word:?} in: {error}");
         }
@@ -97,7 +104,7 @@ fn what_cannot_be_used_is_an_error_that_names_it() {
     fails("two_logits", OnnxOptions { fake: Some(2), ..sized() }, &["`fake` is 2"]);
     fails("no_such_file", sized(), &["no_such_file.onnx", "read"]);
     let probabilities = OnnxOptions { output: Some(OnnxOutput::Probabilities), ..sized() };
-    let detector = OnnxDetector::open(&file("two_logits"), probabilities);
+    let detector = open(&file("two_logits"), probabilities);
     let said = match detector {
         Err(error) => error.to_string(),
         Ok(detector) => detector.draw(detector.batch(&crop()).unwrap(), 0..1, 0).err().unwrap().to_string(),
@@ -128,10 +135,108 @@ fn broken_files_never_panic() {
     let bytes = std::fs::read(file("two_logits")).unwrap();
     for n in (0..bytes.len()).step_by(7) {
         std::fs::write(&path, &bytes[..n]).unwrap();
-        let _ = OnnxDetector::open(&path, sized());
+        let _ = open(&path, sized());
     }
     std::fs::write(&path, "this is no model").unwrap();
-    assert!(OnnxDetector::open(&path, sized()).err().unwrap().to_string().contains("not an ONNX model"));
+    assert!(open(&path, sized()).err().unwrap().to_string().contains("not an ONNX model"));
+}
+
+/// The files of `crates/dubito/tests/cases/onnx`, all of P(fake) = .018 whatever the picture.
+fn case(name: &str, options: OnnxOptions) -> Result<OnnxDetector, NnError> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dubito/tests/cases/onnx");
+    open(&folder.join(format!("{name}.onnx")), options)
+}
+
+#[test]
+fn probabilities_are_never_squashed_again() {
+    for name in [
+        "softmax_cast",
+        "softmax_squeeze",
+        "softmax_identity",
+        "softmax_split",
+        "softmax_times_one",
+        "softmax_mean",
+        "softmax_reshape",
+        "softmax_transpose",
+        "softmax_turned",
+        "log_softmax",
+        "log_softmax_column",
+        "sigmoid_pair",
+        "written_sigmoid",
+        "written_softmax",
+        "hard_sigmoid",
+        "flat",
+        "scalar",
+        "unsaid",
+        "fake_first",
+        "fake_first_column",
+        "fake_first_sigmoid",
+        "p_real",
+        "features_first",
+        "named_outputs",
+    ] {
+        let detector = case(name, OnnxOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let p = p_fake(&detector, &crop(), 1, 0)[0];
+        assert!((p - 0.018).abs() < 1e-4, "{name}: {p}");
+    }
+    for (name, words) in [
+        ("softmax_percent", "Mul"),
+        ("softmax_matmul", "MatMul"),
+        ("softmax_largest", "ReduceMax"),
+        ("softmax_decided", "Cast"),
+        ("tanh", "Tanh"),
+        ("bare", "looks like probabilities"),
+    ] {
+        let error = case(name, OnnxOptions::default()).err().unwrap_or_else(|| panic!("{name} opens"));
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.hint().unwrap().contains("\"output\": \"probabilities\""), "{:?}", error.hint());
+    }
+    let said = OnnxOptions { output: Some(OnnxOutput::Probabilities), ..OnnxOptions::default() };
+    for name in ["bare", "softmax_matmul"] {
+        let p = p_fake(&case(name, said.clone()).unwrap(), &crop(), 1, 0)[0];
+        assert!((p - 0.018).abs() < 1e-4, "{name}: {p}");
+    }
+}
+
+#[test]
+fn which_class_is_fake_is_read_asked_or_said() {
+    let known = |name: &str| case(name, OnnxOptions::default()).unwrap().fake_class().clone();
+    assert_eq!((known("fake_first").class, known("fake_first").known_by), (0, KnownBy::Names("names".into())));
+    assert_eq!((known("fake_first_column").class, known("fake_first_sigmoid").class), (1, 0));
+    assert_eq!(known("p_real").known_by, KnownBy::OutputName("p_real".into()));
+    let assumed = known("unsaid");
+    assert_eq!((assumed.class, assumed.known_by), (1, KnownBy::Assumed));
+    assert!(assumed.note.contains("\"fake\": 0 in unsaid.json"), "{}", assumed.note);
+    for (name, word) in [
+        ("contradiction", "contradicts"),
+        ("two_outputs", "2 outputs"),
+        ("two_sigmoids", "sum to 1"),
+        ("three", "[1, 3]"),
+    ] {
+        let error = case(name, OnnxOptions::default()).err().unwrap_or_else(|| panic!("{name} opens"));
+        assert!(error.to_string().contains(word), "{error}");
+        assert!(error.hint().is_some(), "{error}");
+    }
+    let named = |name: &str| OnnxOptions { output_name: Some(name.into()), ..OnnxOptions::default() };
+    for output in ["q", "logits"] {
+        let p = p_fake(&case("two_outputs", named(output)).unwrap(), &crop(), 1, 0)[0];
+        assert!((p - 0.018).abs() < 1e-4, "{output}: {p}");
+    }
+    let error = case("two_outputs", named("other")).err().unwrap().to_string();
+    assert!(error.contains("`output_name` is other; expected one of `q`, `logits`"), "{error}");
+}
+
+#[test]
+fn what_only_shows_when_it_runs_ends_in_a_child_with_limits() {
+    let begun = std::time::Instant::now();
+    let error = case("doubled_late", OnnxOptions::default()).err().unwrap();
+    if cfg!(target_os = "linux") {
+        assert!(error.to_string().contains("needs more memory than the 1024 MiB"), "{error}");
+    }
+    assert!(error.hint().is_some() && begun.elapsed().as_secs() < 60);
+    let error = case("absent", OnnxOptions::default()).err().unwrap().to_string();
+    assert!(error.contains("absent.onnx_data") && error.contains("not beside it"), "{error}");
+    assert!(case("beside", OnnxOptions::default()).is_ok());
 }
 
 /// Each architecture written as ONNX and run by rten gives the probabilities that it gives itself.
@@ -146,7 +251,7 @@ fn every_architecture_goes_to_onnx_and_back() {
         let path = folder.path().join(format!("{architecture}.onnx"));
         std::fs::write(&path, net.to_onnx([64; 2], &[("made_for", "a test")]).unwrap()).unwrap();
         let options = OnnxOptions { output: Some(OnnxOutput::Logits), fake: Some(1), ..OnnxOptions::default() };
-        let onnx = OnnxDetector::open(&path, options).unwrap();
+        let onnx = open(&path, options).unwrap();
         assert_eq!(onnx.size(), 64, "{architecture}");
         let values: Vec<f32> = (0..2 * 3 * 64 * 64).map(|i| ((i * 37 % 101) as f32 - 50.0) / 40.0).collect();
         let images = || Tensor::from_data(TensorData::new(values.clone(), [2, 3, 64, 64]), &device);

@@ -170,6 +170,9 @@ pub struct Detected {
     pub uncertainty: Option<Doubt>,
     /// Why it is said, in a sentence.
     pub reason: String,
+    /// What of the detector is taken for granted or read from its file: which class counts as fake. Of a detector of ours `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// BLAKE3 of the file in hexadecimal, where it could be read.
     pub blake3: Option<String>,
     /// Each face.
@@ -190,6 +193,7 @@ impl Detected {
             p_fake: None,
             uncertainty: None,
             reason,
+            note: None,
             blake3,
             faces: Vec::new(),
         }
@@ -464,7 +468,7 @@ fn whole(file: &Path, faces: Vec<Face>, followed: &Followed, blake3: Option<Stri
         reason = format!("{reason}; the file ends early ({broken})");
     }
     let file = file.display().to_string();
-    Detected { file, status: "ok", answer, p_fake, uncertainty, reason, blake3, faces }
+    Detected { file, status: "ok", answer, p_fake, uncertainty, reason, note: None, blake3, faces }
 }
 
 fn doubt(scored: &Scored, one_network: bool, views: bool) -> Doubt {

@@ -4,7 +4,9 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use dubito_data::manifest::{Label, Row};
-use dubito_nn::{NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, Victim, Views, device};
+use dubito_nn::{
+    FakeClass, KnownBy, NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, Victim, Views, device,
+};
 
 use crate::StudyError;
 use crate::inputs::Inputs;
@@ -29,7 +31,8 @@ impl Detector {
     /// # Errors
     /// What is there can't be read or run, or is not there.
     pub fn open(path: &Path, views: bool) -> Result<Self, StudyError> {
-        if !path.is_file() {
+        let has_its_name = path.extension().is_some_and(|extension| extension == "onnx");
+        if path.is_dir() || !(path.is_file() || has_its_name) {
             return Ok(Self::Run(Box::new(Run::load(path)?), views.then(Views::default)));
         }
         let mut options = OnnxOptions::beside(path)?;
@@ -59,6 +62,19 @@ impl Detector {
             Self::Run(run, _) => run.config.class_names.clone(),
             Self::Onnx(_) => ["real", "fake"].map(String::from).to_vec(),
         }
+    }
+
+    /// Of an ONNX file, which class counts as fake and how that is known.
+    pub fn fake_class(&self) -> Option<&FakeClass> {
+        match self {
+            Self::Run(..) => None,
+            Self::Onnx(onnx) => Some(onnx.fake_class()),
+        }
+    }
+
+    /// What a reader of its answers should know of it, unless the options say it.
+    pub fn note(&self) -> Option<String> {
+        self.fake_class().filter(|fake| fake.known_by != KnownBy::Option).map(|fake| fake.note.clone())
     }
 
     /// Side of its crops in pixels.
@@ -109,7 +125,7 @@ impl Detector {
                 (files, settings)
             }
             Self::Onnx(onnx) => {
-                (vec![onnx.path().to_owned()], serde_json::to_string(onnx.options()).unwrap_or_default())
+                (onnx.files().map(Path::to_owned).collect(), serde_json::to_string(onnx.options()).unwrap_or_default())
             }
         };
         let hash = |path: &PathBuf| {

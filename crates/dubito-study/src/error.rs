@@ -76,7 +76,8 @@ impl StudyError {
             Self::CheckFailed { .. } => Some("what did not pass is listed above, or in the JSON".into()),
             Self::Report(error) => error.hint(),
             Self::Weights(error) => error.hint(),
-            Self::Face(_) | Self::Nn(_) => None,
+            Self::Nn(error) => error.hint(),
+            Self::Face(_) => None,
         }
     }
 

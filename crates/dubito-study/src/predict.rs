@@ -51,6 +51,8 @@ pub struct Predicted {
     pub missing: usize,
     /// Of [`Samples::Auto`], how the sampling of each video ended.
     pub settled: Vec<VideoSettled>,
+    /// What a reader should know of the detector ([`Detector::note`]).
+    pub note: Option<String>,
 }
 
 /// How the sampling of a video ended.
@@ -182,6 +184,9 @@ pub fn predict(
     if let Some(views) = loaded[0].views() {
         provenance["views"] = json!(views);
     }
+    if let Some(fake) = loaded[0].fake_class() {
+        provenance["fake_class"] = json!(fake);
+    }
     let mut writer = PredictionWriter::create(&path, &task, &provenance)?;
     // What the manifest has no clip of is counted too.
     let gone = rows.iter().filter(|row| row.status != Status::Ok);
@@ -250,7 +255,7 @@ pub fn predict(
         writer.provenance()["samples"] = json!({ "rule": auto.rule(), "videos": settled });
     }
     writer.finish()?;
-    Ok(Predicted { path, missing: missing.len(), settled })
+    Ok(Predicted { path, missing: missing.len(), settled, note: loaded[0].note() })
 }
 
 /// The entry of a video that has no prediction, for the report.

@@ -249,10 +249,13 @@ fn train_into(
         Err(error @ NnError::Diverged { epoch, .. }) => Err(StudyError::Input {
             message: format!("{}: {error}", dir.display()),
             hint: match epoch {
-                1 => "no epoch was whole, so there is no checkpoint yet; other settings begin anew".into(),
+                1 => {
+                    "lower `learning_rate`, or look for broken crops: no epoch was whole, so there is no checkpoint yet"
+                        .into()
+                }
                 epoch => format!(
-                    "{} is of epoch {}; the same command would end here again, other settings begin anew: give another \
-                     folder by -o to keep this one",
+                    "lower `learning_rate`, or look for broken crops. {} is of epoch {}; the same command would end here \
+                     again, other settings begin anew: give another folder by -o to keep this one",
                     dir.join("checkpoint.safetensors").display(),
                     epoch - 1
                 ),

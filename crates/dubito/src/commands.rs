@@ -369,9 +369,10 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let show = |p: &_| display.show(p);
     let how = provenance(arguments.seed, &tools());
     let step = Step::only("predict");
-    let Predicted { path: predictions, missing, settled } =
+    let Predicted { path: predictions, missing, settled, note } =
         predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
     display.finish();
+    warn(note.as_slice());
     if common.json {
         println!("{}", json!({ "predictions": predictions, "missing": missing, "sampled": settled }));
     } else {

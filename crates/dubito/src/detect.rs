@@ -181,7 +181,8 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
     let display = Display::new(arguments.quiet || arguments.files.len() == 1);
     let mut found = Vec::new();
     for (done, file) in arguments.files.iter().enumerate() {
-        let judged = analyst.judge(file, tools, &models)?;
+        let mut judged = analyst.judge(file, tools, &models)?;
+        judged.note = analyst.detector().note();
         if let Some(out) = &arguments.out {
             write(out, done, file, &judged, arguments.abstain_above)?;
         }
@@ -196,7 +197,8 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
             "files": found,
             "counts": counts(&found),
             "detector": { "name": detector.name(), "path": detector.path(), "classes": detector.class_names(),
-                "input_size": detector.size(), "hash": detector.hash()?, "views": detector.views() },
+                "input_size": detector.size(), "hash": detector.hash()?, "views": detector.views(),
+                "fake_class": detector.fake_class() },
             "settings": { "samples": described(samples), "seed": arguments.seed, "frames": arguments.frames,
                 "min_frames": arguments.min_frames, "faces": arguments.faces, "min_face": arguments.min_face,
                 "most_yaw": arguments.most_yaw, "margin": analyst.margin(), "abstain_above": arguments.abstain_above },
@@ -228,6 +230,9 @@ fn described(samples: Samples) -> serde_json::Value {
 fn say(file: &Detected) {
     println!("{}: {}", file.file, file.answer.name());
     println!("  {}", file.reason);
+    if let Some(note) = &file.note {
+        println!("  {note}");
+    }
     if let (Some(p_fake), Some(doubt)) = (file.p_fake, &file.uncertainty) {
         let epistemic = match (doubt.epistemic, doubt.undefined_because) {
             (Some(value), _) => format!("{value:.3}"),

@@ -23,7 +23,14 @@ use args::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::Worker { arguments } = cli.command {
-        return dubito_media::worker_main(arguments);
+        let mut arguments = arguments.into_iter().peekable();
+        return match arguments.next_if(|first| first == "onnx") {
+            Some(_) => dubito_nn::onnx_worker_main(arguments),
+            None => dubito_media::worker_main(arguments),
+        };
+    }
+    if let Ok(program) = std::env::current_exe() {
+        dubito_nn::set_onnx_worker(vec![program.into(), "worker".into(), "onnx".into()]);
     }
     dubito_study::provenance::built_from(env!("DUBITO_COMMIT"));
     match commands::run(cli.command) {

@@ -29,7 +29,7 @@ use crate::NnError;
 use crate::augment::Normalisation;
 use crate::inference::Posterior;
 use crate::network::MapShape;
-use crate::onnx_detector::{Channels, OnnxDetector};
+use crate::onnx::{Channels, OnnxDetector};
 use crate::parameter::values_of;
 use crate::rng::{Purpose, Stream};
 use crate::run::Run;

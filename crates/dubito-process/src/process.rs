@@ -1,8 +1,8 @@
 //! A child process with limits: memory, processor time, silence, and a bounded tail of its messages.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -10,18 +10,66 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::{Limits, MediaError};
+use crate::worker;
 
 const TAIL_LINES: usize = 12;
 const LINE_BYTES: u64 = 4096;
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
+/// What a child may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest silence while we wait for it in a read or a write.
+    pub stall: Duration,
+    /// Longest time spent waiting for it in all; [`Duration::MAX`] for no bound.
+    pub timeout: Duration,
+    /// Address space in bytes. Enforced on Linux.
+    pub memory_bytes: u64,
+}
+
+impl Limits {
+    /// Processor time that goes with `timeout`: twice as much, as a child has two busy threads or so.
+    pub fn cpu_seconds(&self) -> u64 {
+        self.timeout.as_secs().saturating_mul(2).saturating_add(2)
+    }
+}
+
+/// A child that could not be started or waited for.
+#[derive(Debug)]
+pub struct ProcessError {
+    /// The program.
+    pub program: String,
+    /// What happened.
+    pub message: String,
+}
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.program, self.message)
+    }
+}
+
+impl std::error::Error for ProcessError {}
+
+/// Which limit ended a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It needs more memory than this, in bytes.
+    Memory(u64),
+    /// It gave no sign of life for this long.
+    Silence(Duration),
+    /// It took longer than this in all.
+    Time(Duration),
+    /// Its calls were nested too deep for its stack.
+    Stack,
+}
+
 /// A running child. Dropping it kills it.
 ///
-/// The watchdog kills the child when one read or write waits longer than `Limits::stall`, or all of
-/// them together longer than `Limits::timeout`; the pending read or write then fails and
+/// A watchdog kills the child when one read or write waits longer than [`Limits::stall`], or all of
+/// them together longer than [`Limits::timeout`]; the pending read or write then fails and
 /// [`Process::stopped`] tells why.
-pub(crate) struct Process {
+pub struct Process {
     child: Arc<Mutex<Child>>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
@@ -31,33 +79,58 @@ pub(crate) struct Process {
     killed_by_watchdog: Arc<AtomicBool>,
     /// Dropping it ends the watchdog.
     _watchdog: Sender<()>,
-    tool: String,
+    program: String,
     limits: Limits,
 }
 
-#[derive(Default)]
 struct Waiting {
+    stall: Duration,
     since: Option<Instant>,
     before: Duration,
 }
 
 impl Process {
-    /// Starts `command` with pipes on all three standard streams, in English, with limits.
+    /// Starts a program that knows nothing of limits, with pipes on all three standard streams, in English. It is given its
+    /// limits right after.
     ///
     /// `on_message` is given every line of standard error; those that it does not take (it returns
     /// `false`) are kept for [`Process::message`], the last few only.
-    pub(crate) fn spawn(
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn spawn(
+        command: Command,
+        limits: &Limits,
+        on_message: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Result<Self, ProcessError> {
+        let process = Self::start(command, limits, on_message)?;
+        limit_resources(&lock(&process.child), limits);
+        Ok(process)
+    }
+
+    /// As [`Process::spawn`], of a program that calls [`enter_worker`](crate::enter_worker) before anything else: it sets the
+    /// limits itself, and may lower its memory later ([`limit_memory`](crate::limit_memory)).
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn spawn_worker(
         mut command: Command,
-        program: &Path,
+        limits: &Limits,
+        on_message: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Result<Self, ProcessError> {
+        worker::tell(&mut command, limits);
+        Self::start(command, limits, on_message)
+    }
+
+    fn start(
+        mut command: Command,
         limits: &Limits,
         mut on_message: impl FnMut(&str) -> bool + Send + 'static,
-    ) -> Result<Self, MediaError> {
-        let tool = program.display().to_string();
-        let failed = |message: String| MediaError::Tool { tool: tool.clone(), message };
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.env("LC_ALL", "C").env("AV_LOG_FORCE_NOCOLOR", "1").env_remove("FFREPORT");
+    ) -> Result<Self, ProcessError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let failed = |message: String| ProcessError { program: program.clone(), message };
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("LC_ALL", "C");
         let mut child = command.spawn().map_err(|error| failed(format!("does not start: {error}")))?;
-        limit_resources(&child, limits);
         widen_pipes(&child);
         let stdin = child.stdin.take();
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
@@ -79,18 +152,18 @@ impl Process {
         });
 
         let child = Arc::new(Mutex::new(child));
-        let waiting = Arc::new(Mutex::new(Waiting::default()));
+        let waiting = Arc::new(Mutex::new(Waiting { stall: limits.stall, since: None, before: Duration::ZERO }));
         let killed_by_watchdog = Arc::new(AtomicBool::new(false));
         let (watchdog, ended) = mpsc::channel();
         {
             let (child, waiting, killed) = (child.clone(), waiting.clone(), killed_by_watchdog.clone());
-            let (stall, timeout) = (limits.stall, limits.timeout);
+            let timeout = limits.timeout;
             thread::spawn(move || {
-                while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(WATCH_EVERY.min(stall)) {
+                while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(WATCH_EVERY) {
                     let late = {
                         let waiting = lock(&waiting);
                         let now = waiting.since.map(|since| since.elapsed()).unwrap_or_default();
-                        now > stall || waiting.before + now > timeout
+                        now > waiting.stall || waiting.before.saturating_add(now) > timeout
                     };
                     if late {
                         killed.store(true, Ordering::SeqCst);
@@ -109,9 +182,20 @@ impl Process {
             waiting,
             killed_by_watchdog,
             _watchdog: watchdog,
-            tool,
+            program,
             limits: limits.clone(),
         })
+    }
+
+    /// The program, as it was named.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Sets another [`Limits::stall`] for the reads and writes to come.
+    pub fn set_stall(&mut self, stall: Duration) {
+        self.limits.stall = stall;
+        lock(&self.waiting).stall = stall;
     }
 
     /// Runs `wait` with the watchdog's clock ticking.
@@ -127,7 +211,7 @@ impl Process {
     }
 
     /// Fills `buffer` from standard output; fewer bytes than asked for means the output ended.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
             let rest = &mut buffer[filled..];
@@ -142,7 +226,7 @@ impl Process {
     }
 
     /// All of standard output; an error if it is more than `most` bytes.
-    pub(crate) fn read_all(&mut self, most: usize) -> io::Result<Vec<u8>> {
+    pub fn read_all(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         let mut chunk = vec![0; 16 * 1024];
         loop {
@@ -158,7 +242,7 @@ impl Process {
     }
 
     /// Writes all of `bytes` to standard input.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         for chunk in bytes.chunks(64 * 1024) {
             self.watched(|process| match process.stdin.as_mut() {
                 Some(stdin) => stdin.write_all(chunk),
@@ -169,7 +253,7 @@ impl Process {
     }
 
     /// Closes standard input and waits for the end of the process and of its messages.
-    pub(crate) fn finish(&mut self) -> Result<ExitStatus, MediaError> {
+    pub fn finish(&mut self) -> Result<ExitStatus, ProcessError> {
         self.stdin = None;
         let child = self.child.clone();
         let status = self.watched(|_| {
@@ -186,36 +270,29 @@ impl Process {
         if let Some(thread) = self.messages.take() {
             self.tail = thread.join().unwrap_or_default();
         }
-        status.map_err(|error| MediaError::Tool { tool: self.tool.clone(), message: error.to_string() })
+        status.map_err(|error| ProcessError { program: self.program.clone(), message: error.to_string() })
     }
 
     /// The last lines of standard error, joined; empty before [`Process::finish`].
-    pub(crate) fn message(&self) -> String {
+    pub fn message(&self) -> String {
         Vec::from_iter(self.tail.iter().map(|line| line.trim())).join("; ")
     }
 
-    /// The error to report if a limit ended the process: time, or (by its last words) memory.
-    pub(crate) fn stopped(&self, path: &Path) -> Option<MediaError> {
-        let path = path.to_owned();
-        let words = ["Cannot allocate memory", "memory allocation of", "failed to map segment"];
-        if self.tail.iter().any(|line| words.iter().any(|word| line.contains(word))) {
-            return Some(MediaError::Limit {
-                path,
-                field: "memory_bytes",
-                what: format!("the memory that {} needs", self.tool),
-                limit: format!("{} bytes", self.limits.memory_bytes),
-            });
+    /// Which limit ended the process, if one did: time, or (by its last words) memory or stack. Known after
+    /// [`Process::finish`].
+    pub fn stopped(&self) -> Option<Stopped> {
+        let said = |words: &[&str]| self.tail.iter().any(|line| words.iter().any(|word| line.contains(word)));
+        if said(&["Cannot allocate memory", "memory allocation of", "failed to map segment"]) {
+            return Some(Stopped::Memory(self.limits.memory_bytes));
+        }
+        if said(&["has overflowed its stack"]) {
+            return Some(Stopped::Stack);
         }
         if !self.killed_by_watchdog.load(Ordering::SeqCst) {
             return None;
         }
         let in_all = lock(&self.waiting).before > self.limits.timeout;
-        let what = if in_all {
-            format!("took longer than {:?} in all", self.limits.timeout)
-        } else {
-            format!("gave no sign of life for {:?}", self.limits.stall)
-        };
-        Some(MediaError::Timeout { path, tool: self.tool.clone(), what })
+        Some(if in_all { Stopped::Time(self.limits.timeout) } else { Stopped::Silence(self.limits.stall) })
     }
 }
 
@@ -240,7 +317,7 @@ fn read_line(reader: &mut impl BufRead) -> Option<String> {
     }
 }
 
-/// Bounds address space and processor time of the child; Linux only.
+/// Bounds address space and processor time of a child that may not do so itself; Linux only.
 #[cfg(target_os = "linux")]
 fn limit_resources(child: &Child, limits: &Limits) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -251,8 +328,7 @@ fn limit_resources(child: &Child, limits: &Limits) {
         let _ = prlimit(pid, resource, Rlimit { current: Some(most), maximum: Some(most) });
     };
     set(Resource::As, limits.memory_bytes);
-    // Twice the time: the decoder has two threads.
-    set(Resource::Cpu, limits.timeout.as_secs().saturating_mul(2).saturating_add(2));
+    set(Resource::Cpu, limits.cpu_seconds());
     set(Resource::Core, 0);
 }
 
@@ -279,45 +355,47 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn limits() -> Limits {
+        Limits { stall: Duration::from_secs(30), timeout: Duration::from_secs(60), memory_bytes: 4 << 30 }
+    }
+
     fn shell(script: &str, limits: &Limits) -> Process {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        Process::spawn(command, Path::new("/bin/sh"), limits, |_| false).unwrap()
+        Process::spawn(command, limits, |_| false).unwrap()
     }
 
     #[test]
     fn a_silent_child_is_stopped() {
-        let limits = Limits { stall: Duration::from_millis(300), ..Limits::default() };
+        let limits = Limits { stall: Duration::from_millis(300), ..limits() };
         let mut process = shell("exec sleep 60", &limits);
         let begun = Instant::now();
         assert_eq!(process.read(&mut [0; 8]).unwrap(), 0);
         assert!(begun.elapsed() < Duration::from_secs(10));
-        let error = process.stopped(Path::new("x.mp4")).unwrap();
-        assert!(error.to_string().contains("no sign of life"), "{error}");
+        assert_eq!(process.stopped(), Some(Stopped::Silence(limits.stall)));
     }
 
     #[test]
     fn a_child_that_reads_nothing_is_stopped() {
-        let limits = Limits { stall: Duration::from_millis(300), ..Limits::default() };
+        let limits = Limits { stall: Duration::from_millis(300), ..limits() };
         let mut process = shell("exec sleep 60", &limits);
         assert!(process.write(&vec![0; 4 << 20]).is_err());
-        assert!(process.stopped(Path::new("x.mp4")).is_some());
+        assert!(process.stopped().is_some());
     }
 
     #[test]
     fn a_slow_talker_is_stopped_by_the_overall_limit() {
-        let limits = Limits { timeout: Duration::from_millis(600), ..Limits::default() };
+        let limits = Limits { timeout: Duration::from_millis(600), ..limits() };
         let mut process = shell("while :; do echo 1; sleep 0.05; done", &limits);
         let mut all = [0; 1 << 16];
         assert!(process.read(&mut all).unwrap() < all.len());
-        let error = process.stopped(Path::new("x.mp4")).unwrap();
-        assert!(error.to_string().contains("in all"), "{error}");
+        assert_eq!(process.stopped(), Some(Stopped::Time(limits.timeout)));
     }
 
     #[test]
     fn messages_are_bounded_and_come_last_first_out() {
         let script = "i=0; while [ $i -lt 1000 ]; do echo line $i >&2; i=$((i+1)); done; exit 3";
-        let mut process = shell(script, &Limits::default());
+        let mut process = shell(script, &limits());
         assert_eq!(process.finish().unwrap().code(), Some(3));
         let message = process.message();
         assert!(message.ends_with("line 999") && !message.contains("line 5;"), "{message}");
@@ -326,7 +404,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn memory_is_bounded() {
-        let limits = Limits { memory_bytes: 64 << 20, ..Limits::default() };
+        let limits = Limits { memory_bytes: 64 << 20, ..limits() };
         // Wait for the limit to be set, then ask for 256 MiB.
         let mut process = shell("sleep 0.3; exec dd if=/dev/zero of=/dev/null bs=256M count=1", &limits);
         let status = process.finish().unwrap();
@@ -335,7 +413,7 @@ mod tests {
 
     #[test]
     fn too_much_output_is_refused() {
-        let mut process = shell("exec head -c 100000 /dev/zero", &Limits::default());
+        let mut process = shell("exec head -c 100000 /dev/zero", &limits());
         assert!(process.read_all(50_000).is_err());
     }
 }
