@@ -1,5 +1,6 @@
 //! What is in a manifest: counts by everything that splits and reports go by, as a page and as a table.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -129,10 +130,18 @@ fn csv(stats: &Stats, path: &Path) -> Result<Vec<u8>, DataError> {
     let lines = stats.tables.iter().flat_map(|table| table.lines.iter().map(|line| (table.by.as_str(), line)));
     for (by, line) in all.chain(lines) {
         let numbers = [line.real, line.fake, line.people].map(|n| n.to_string());
-        let fields = [by, &line.value, &numbers[0], &numbers[1], &numbers[2], &line.bytes.to_string()];
+        let value = spreadsheet_safe(&line.value);
+        let fields = [by, &value, &numbers[0], &numbers[1], &numbers[2], &line.bytes.to_string()];
         writer.write_record(fields).map_err(|e| failed(&e))?;
     }
     writer.into_inner().map_err(|e| failed(&e))
+}
+
+/// A cell of a table for people that a spreadsheet does not take for a formula: text that begins as one does has an
+/// apostrophe before it. Manifests, which are read again, are written as they are.
+pub fn spreadsheet_safe(cell: &str) -> Cow<'_, str> {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    if is_formula && cell.parse::<f64>().is_err() { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// Text as it may stand in a page.

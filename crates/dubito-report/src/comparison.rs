@@ -46,12 +46,17 @@ pub struct Pair {
     pub p_value_holm: Estimate,
 }
 
-/// Every pair of detectors, on the level of videos (of items, where there are none). Errors: faults of the
-/// numbers.
+/// Detectors that are compared in pairs, of which there are nearly half as many as the square of this; of more, the first
+/// by name.
+pub const MOST_COMPARED: usize = 40;
+
+/// Every pair of detectors (of the first [`MOST_COMPARED`]), on the level of videos (of items, where there are none).
+/// Errors: faults of the numbers.
 pub fn comparisons(scores: &Scores, options: &Options) -> Result<Vec<Pair>, ReportError> {
     let mut pairs = Vec::new();
-    for (at, first) in scores.sets.iter().enumerate() {
-        for second in &scores.sets[at + 1..] {
+    let sets = &scores.sets[..scores.sets.len().min(MOST_COMPARED)];
+    for (at, first) in sets.iter().enumerate() {
+        for second in &sets[at + 1..] {
             let place = |source| ReportError::Stats {
                 place: format!("comparison of {} and {}", name(first), name(second)),
                 source,
@@ -134,8 +139,8 @@ fn compare(scores: &Scores, first: &ScoreSet, second: &ScoreSet, options: &Optio
         ("accuracy", Box::new(share(&right_a)), Box::new(share(&right_b))),
     ];
     if let Some(class) = scores.task.positive {
-        let scores_a: Vec<f64> = common.places.iter().map(|&(i, _)| a.probs(i)[class]).collect();
-        let scores_b: Vec<f64> = common.places.iter().map(|&(_, j)| b.probs(j)[class]).collect();
+        let scores_a: Vec<f64> = common.places.iter().map(|&(i, _)| a.score(i)).collect();
+        let scores_b: Vec<f64> = common.places.iter().map(|&(_, j)| b.score(j)).collect();
         let positive: Vec<bool> = common.places.iter().map(|&(i, _)| a.label(i) == class).collect();
         found.push(if independent {
             ("auroc", "DeLong", delong(&scores_a, &scores_b, &positive, &common.clusters, confidence)?)

@@ -19,7 +19,7 @@ use dubito_stats::guarantee::{Abstention, Observed, Promise, abstention, observe
 use dubito_stats::recalibrate::{self, Recalibration};
 use dubito_stats::threshold::{AtThreshold, ThresholdRule, at_threshold, choose_threshold};
 use dubito_stats::unseen::{UnseenDetection, detects_unseen};
-use dubito_stats::{Doubt, Estimate, Items, StatsError, metrics_of};
+use dubito_stats::{Doubt, Estimate, Items, Scale, StatsError, metrics_of};
 use serde::Serialize;
 
 use crate::scores::{Origin, ScoreSet, Scores};
@@ -58,13 +58,16 @@ pub struct Side {
     pub generators: Vec<String>,
 }
 
-/// A decision threshold on P(fake), and what it does.
+/// A decision threshold on the score as it was given, and what it does.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Threshold {
     /// How it was chosen on the calibration split.
     pub rule: &'static str,
     /// The threshold: at it or above, an item is called fake.
     pub threshold: Estimate,
+    /// What it is compared with: P(fake), or its log-odds where logits were given (or P(fake) rounds to 1 and P(real)
+    /// tells more).
+    pub scale: Scale,
     /// What it does on the evaluated split.
     pub evaluated: Option<AtThreshold>,
 }
@@ -272,9 +275,9 @@ impl<'a> Part<'a> {
         (0..self.items.len()).map(|i| hash(self.scores.units.name(self.unit(i)))).collect()
     }
 
-    /// Probability of the positive class, and whether the item is of it.
+    /// Log-odds of the positive class, and whether the item is of it.
     fn positive(&self, class: usize) -> (Vec<f64>, Vec<bool>) {
-        (0..self.items.len()).map(|i| (self.items.probs(i)[class], self.items.label(i) == class)).unzip()
+        (self.items.bounded_log_odds(), (0..self.items.len()).map(|i| self.items.label(i) == class).collect())
     }
 
     fn doubt(&self, doubt: Doubt) -> Vec<f64> {
@@ -337,9 +340,9 @@ fn thresholds(fit: &Part, judge: &Part) -> Result<Vec<Threshold>, StatsError> {
         ("false alarms at most 1 %", ThresholdRule::AtFpr(0.01)),
     ];
     let judged = |(rule, how)| {
-        let threshold = choose_threshold(fit.items, how)?;
-        let evaluated = threshold.value.map(|value| at_threshold(judge.items, value)).transpose()?;
-        Ok(Threshold { rule, threshold, evaluated })
+        let (threshold, scale) = (choose_threshold(fit.items, how)?, fit.items.scale());
+        let evaluated = threshold.value.map(|value| at_threshold(judge.items, scale, value)).transpose()?;
+        Ok(Threshold { rule, threshold, scale, evaluated })
     };
     rules.into_iter().map(judged).collect()
 }
@@ -460,8 +463,8 @@ fn prior_odds() -> Vec<f64> {
 }
 
 fn ratios(fit: &Part, judge: &Part, class: usize, promises: &Promises) -> Result<Vec<Ratios>, StatsError> {
-    let (fit_posterior, fit_fake) = fit.positive(class);
-    let (posterior, fake) = judge.positive(class);
+    let (fit_log_odds, fit_fake) = fit.positive(class);
+    let (log_odds, fake) = judge.positive(class);
     use forensic::Recalibration;
     let kinds = [("logistic", Recalibration::Logistic), ("pav", Recalibration::Pav), ("none", Recalibration::None)];
     let mut all = Vec::new();
@@ -475,10 +478,10 @@ fn ratios(fit: &Part, judge: &Part, class: usize, promises: &Promises) -> Result
             tippett: Vec::new(),
             cross_entropy: Vec::new(),
         };
-        match LikelihoodRatios::fit(&fit_posterior, &fit_fake, fit.items.clusters(), promises.prior, how) {
+        match LikelihoodRatios::fit_log_odds(&fit_log_odds, &fit_fake, fit.items.clusters(), promises.prior, how) {
             Ok(fitted) => {
-                let raw = fitted.unlimited_log10_lr(&posterior)?;
-                let limited = fitted.log10_lr(&posterior)?;
+                let raw = fitted.unlimited_of_log_odds(&log_odds);
+                let limited = fitted.limited(raw.clone());
                 entry.cost = Some(forensic_cost(&raw, &fake)?);
                 entry.tippett = tippett(&limited, &fake)?;
                 entry.cross_entropy = empirical_cross_entropy(&limited, &fake, &prior_odds())?.unwrap_or_default();
@@ -521,15 +524,15 @@ fn decided(
     let found = sets.first().map(|sets| sets.conformal.sets(&items)).transpose()?;
     let temperature = recalibration.iter().find(|r| r.method == "temperature").and_then(|r| r.fitted.as_ref());
     let ratios = ratios.iter().find_map(|ratios| ratios.fitted.as_ref());
+    let log_odds = if task.positive.is_some() { judge.items.bounded_log_odds() } else { Vec::new() };
     let mut all = Vec::with_capacity(judge.items.len());
     for i in 0..judge.items.len() {
-        let probs = judge.items.probs(i);
         let answered = abstention.first().map(|first| {
             first.chosen.threshold.value.is_some_and(|threshold| judge.items.doubt(i, Doubt::Total) <= threshold)
         });
         let ratio = match (ratios, task.positive) {
-            (Some(fitted), Some(class)) => {
-                let lr = fitted.unlimited_log10_lr(&[probs[class]])?;
+            (Some(fitted), Some(_)) => {
+                let lr = fitted.unlimited_of_log_odds(&log_odds[i..=i]);
                 Some(verbal(lr[0], &fitted.limits)?)
             }
             _ => None,
@@ -540,7 +543,7 @@ fn decided(
             origin: judge.origin(i).title(),
             label: task.classes[judge.items.label(i)].clone(),
             predicted: task.classes[judge.items.predicted(i)].clone(),
-            recalibrated: temperature.map(|t| t.apply(probs)).transpose()?.unwrap_or_default(),
+            recalibrated: temperature.map(|t| t.apply_item(judge.items, i)).transpose()?.unwrap_or_default(),
             set: (0..classes).filter(in_set).map(|class| task.classes[class].clone()).collect(),
             answered,
             ratio,

@@ -189,7 +189,7 @@ pub struct Metrics {
     /// What was decided on one split and judged on another, for each detector; empty without a split to
     /// decide on.
     pub decisions: Vec<Decisions>,
-    /// Every pair of detectors.
+    /// Every pair of detectors, of the first [`MOST_COMPARED`](crate::comparison::MOST_COMPARED).
     pub comparisons: Vec<Pair>,
     /// What each detector makes of generators that it never saw, as real against fake and, of several classes, as these;
     /// empty where it is not known of any.
@@ -198,7 +198,14 @@ pub struct Metrics {
     pub confusion: Vec<Confusion>,
     /// The conventions of the numbers, by metric.
     pub conventions: BTreeMap<&'static str, &'static str>,
-    /// How the predictions were made: seed, versions, command line, as the caller gives it.
+    /// With several detectors: the folder of each that has a report of its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub folders: BTreeMap<String, String>,
+    /// What was rounded in the files or in sums of probabilities, in a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// How the numbers were made, as the caller gives it: seed, versions. What differs from run to run of the same
+    /// (command line, threads, machine) does not belong here.
     pub provenance: serde_json::Value,
 }
 
@@ -238,6 +245,8 @@ impl Metrics {
             intervals: self.intervals.clone(),
             unit: self.unit,
             conventions: self.conventions.clone(),
+            folders: BTreeMap::new(),
+            warnings: self.warnings.clone(),
             provenance: self.provenance.clone(),
         }
     }
@@ -260,7 +269,7 @@ pub const CONVENTIONS: [(&str, &str); 11] = [
     ("accuracy", "share whose most probable class is the true one; in a binary task: fake above one half"),
     (
         "auroc",
-        "area under the ROC curve of P(fake), ties count one half; over several classes the mean of one against the rest",
+        "area under the ROC curve of P(fake), or of logits as they were given, ties count one half; over several classes the mean of one against the rest",
     ),
     ("ece_top15", "expected calibration error of the largest probability, 15 equal bins closed on the right"),
     ("ece_pos15", "the same of P(fake) against the share of fakes"),
@@ -347,6 +356,8 @@ pub fn metrics_from_scores(
         unseen: unseen(scores, &scores.not_learned, options)?,
         confusion: Vec::new(),
         conventions: CONVENTIONS.into_iter().collect(),
+        folders: BTreeMap::new(),
+        warnings: scores.warnings(),
         provenance,
     })
 }
@@ -548,6 +559,7 @@ fn by_video_rule(scores: &Scores, set: &ScoreSet, options: &Options) -> Result<V
             let parts = [total, total, 0.0, 0.0];
             videos.push_parts(set.videos.label(i), &probs, parts, set.videos.cluster(i)).map_err(place)?;
         }
+        videos.uncover_ranks();
         let mut metrics = metrics_of(&videos, options.bootstrap.as_ref()).map_err(place)?;
         let of_samples = ["aleatoric", "between_frames", "epistemic", "variation_ratio"];
         metrics.retain(|metric, _| !of_samples.iter().any(|part| metric.contains(part)));

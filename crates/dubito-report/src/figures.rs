@@ -407,7 +407,7 @@ fn roc(scores: &Scores, level: Level, chosen: impl Fn(&Origin) -> bool) -> Resul
     let all = set.of(level);
     let mut items: Vec<(f64, bool)> = drawn(all)
         .filter(|&i| chosen(scores.units.origin(scores.unit(set, level, i))))
-        .map(|i| (scores.fakeness(all.probs(i)), all.label(i) != real))
+        .map(|i| (scores.fake_score(all, i), all.label(i) != real))
         .collect();
     items.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let fakes = items.iter().filter(|item| item.1).count() as f64;

@@ -9,10 +9,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use dubito_stats::Confidence;
 
 use crate::classes::{ClassView, Predictions};
+use crate::comparison::MOST_COMPARED;
+use crate::csv_out::Table;
 use crate::decisions::decisions;
 use crate::evaluate::{CONVENTIONS, Level, Metrics, Missing, Options, metrics_from_scores};
 use crate::figures::{Figure, confusion_figure, figures, ratio_figures, unseen_figure};
-use crate::scores::{ClusteredBy, ScoreSet, Scores};
+use crate::names::file_names;
+use crate::scores::{ClusteredBy, Scores};
 use crate::tables::{
     Shown, across_table, class_tables, comparison_tables, decision_tables, origin_groups, tables, unseen_table,
 };
@@ -97,6 +100,11 @@ pub fn write_report_of(
         let (apart, others) = scores.set_apart(how, &unseen)?;
         metrics.decisions = decisions(&apart, &others, options)?;
     }
+    if scores.sets.len() > 1 {
+        let names = scores.sets.iter().map(|set| set.detector.clone().unwrap_or_default());
+        metrics.folders =
+            names.zip(folders(scores)).map(|(name, folder)| (name, format!("detectors/{folder}"))).collect();
+    }
     write_metrics(out, scores, &metrics, drawn, input)?;
     Ok(metrics)
 }
@@ -117,7 +125,7 @@ fn write_metrics(
     // With several detectors: name, link, and what is said of each.
     let mut detectors = Vec::new();
     if scores.sets.len() > 1 {
-        for (at, set) in scores.sets.iter().enumerate() {
+        for (at, (set, folder)) in scores.sets.iter().zip(folders(scores)).enumerate() {
             let alone = ReportInput {
                 title: format!("{}: {}", input.title, set.detector.as_deref().unwrap_or("detector")),
                 calibration: input.calibration.as_ref().and_then(|calibration| {
@@ -127,11 +135,11 @@ fn write_metrics(
                 classes: input.classes.as_ref().and_then(|classes| classes.only(&set.detector)),
                 ..input.clone()
             };
-            let folder = folder_name(scores, at);
             let out = out.join("detectors").join(&folder);
             let scores = scores.only(at);
             let drawn = figures_of_scores(&scores)?;
-            let said = write_metrics(&out, &scores, &metrics.of_detector(set), drawn, &alone)?;
+            let own = Metrics { warnings: scores.warnings(), ..metrics.of_detector(set) };
+            let said = write_metrics(&out, &scores, &own, drawn, &alone)?;
             let name = set.detector.clone().unwrap_or_default();
             detectors.push((name, format!("detectors/{folder}/report.html"), said));
         }
@@ -185,26 +193,26 @@ fn figures_of_one(mut all: Vec<Figure>, scores: &Scores, metrics: &Metrics) -> R
 /// What each of several detectors calls what, in a file of its own each.
 fn figures_of_several(scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>, ReportError> {
     let mut all = Vec::new();
-    for (at, set) in scores.sets.iter().enumerate() {
+    for (set, folder) in scores.sets.iter().zip(folders(scores)) {
         for confusion in metrics.confusion.iter().filter(|confusion| confusion.detector == set.detector) {
             let drawn = confusion_figure(confusion)?;
             let detector = set.detector.as_deref().unwrap_or("detector");
-            let (name, caption) = (format!("confusion_{}", folder_name(scores, at)), &drawn.caption);
+            let (name, caption) = (format!("confusion_{folder}"), &drawn.caption);
             all.push(Figure { name, caption: format!("By the detector {detector}. {caption}"), ..drawn });
         }
     }
     Ok(all)
 }
 
-/// A name that any file system takes, and that no other detector has.
-fn folder_name(scores: &Scores, at: usize) -> String {
-    let clean = |name: &str| -> String {
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' }).collect()
-    };
-    let name = |set: &ScoreSet| clean(set.detector.as_deref().unwrap_or("detector"));
-    let own = name(&scores.sets[at]);
-    let twins = scores.sets.iter().filter(|set| name(set).eq_ignore_ascii_case(&own)).count();
-    if twins > 1 || own.starts_with('.') { format!("{at}-{own}") } else { own }
+/// Detectors that have a report of their own; of more, the first by name have one, and the tables hold all.
+pub const MOST_PAGES: usize = 40;
+
+/// Of each detector that has a report of its own the folder below the common report's.
+fn folders(scores: &Scores) -> Vec<String> {
+    let names = scores.sets.iter().map(|set| set.detector.as_deref().unwrap_or("detector"));
+    let mut folders = file_names(names);
+    folders.truncate(MOST_PAGES);
+    folders
 }
 
 // ------------------------------------------------------------------------------------------ tables
@@ -496,30 +504,6 @@ fn write_pairs(path: &Path, metrics: &Metrics) -> Result<(), ReportError> {
     table.write(path)
 }
 
-/// A CSV in the making. Writing to memory does not fail.
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(header: &[&str]) -> Self {
-        Self { rows: vec![header.iter().map(|name| name.to_string()).collect()] }
-    }
-
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
-    }
-
-    fn write(&self, path: &Path) -> Result<(), ReportError> {
-        let failed = |source: std::io::Error| ReportError::Write { path: path.into(), source };
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for row in &self.rows {
-            writer.write_record(row).map_err(|e| failed(e.into()))?;
-        }
-        write_atomically(path, &writer.into_inner().map_err(|e| failed(e.into_error()))?)
-    }
-}
-
 fn by_in_words(by: &BTreeMap<String, String>) -> String {
     if by.is_empty() {
         return "all".into();
@@ -722,7 +706,13 @@ pub(crate) fn flattened(value: &serde_json::Value) -> Vec<(String, String)> {
 }
 
 fn limits(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<String> {
-    let mut limits = Vec::new();
+    let mut limits = metrics.warnings.clone();
+    if scores.sets.len() > MOST_PAGES {
+        limits.push(format!(
+            "Of {} detectors the first {MOST_PAGES} by name have a report of their own, and the first {MOST_COMPARED} are compared in pairs; `tables/metrics.csv` and `metrics.json` have the numbers of all. `--detector NAME` gives the report of any other.",
+            scores.sets.len()
+        ));
+    }
     match scores.clustered_by {
         ClusteredBy::Identity if scores.clusters < 100 => limits.push(format!(
             "{} were seen. The intervals say what other people like these would give; they say nothing of people, cameras and light that are not among them.",

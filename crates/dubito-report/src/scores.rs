@@ -2,15 +2,20 @@
 //! each.
 //!
 //! Rows may come in any order and from any number of files; the result is the same bits. Memory grows with
-//! items, not with samples: about 120 bytes for an item while it is read (200 where it has samples) and 80
-//! afterwards (120), and, where items have samples and videos, 32 bytes for each class, sample and *video* (10,000 videos of 50
-//! samples hold about 40 MB, however many frames they have).
+//! items, not with samples: about 120 bytes for an item while it is read (240 where it has samples) and 80
+//! afterwards (120; 8 more of logits), and, where items have samples and videos, 40 bytes for each class, sample and *video* (10,000
+//! videos of 50 samples hold about 50 MB, however many frames they have). A sum of probabilities below 2^-12 takes 48
+//! bytes more.
+//!
+//! Items are ranked by their scores as given: a probability with all of its digits, or a logit. With several samples of
+//! an item that is their mean probability, whose digits are kept down to the smallest number there is.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use dubito_stats::probability::{FixedSum, entropy, excess};
-use dubito_stats::{Items, Measures, Scored, StatsError, Task, VideoSums};
+use dubito_stats::calibration::NLL_FLOOR;
+use dubito_stats::probability::{FixedSum, entropy, excess, short_of_one};
+use dubito_stats::{Items, Measures, Scale, Scored, StatsError, Task, VideoSums};
 use rayon::iter::ParallelIterator;
 use rayon::slice::ParallelSlice;
 
@@ -243,6 +248,8 @@ pub struct Scores {
     pub not_learned: NotLearned,
     /// The videos that by the files' own provenance have no prediction.
     pub missing: Vec<Missing>,
+    /// What reading rounded, in a sentence each.
+    file_warnings: Vec<String>,
     /// By item, sorted by video, frame and name. Names and units are empty where each item is a unit.
     item_names: Texts,
     item_units: Vec<u32>,
@@ -342,15 +349,21 @@ impl Scores {
         let mut store = Store::new(first.task.classes.len(), facts.len(), has_videos, raw);
         let context = Context { request: &request, task: &first.task, facts, has_videos, has_frames, raw };
         let clash = |clash, samples: &[u64]| diagnose(clash, &tables, &layouts, &request, samples);
+        let mut warnings = Vec::new();
         for (table, layout) in tables.iter().zip(&layouts) {
             let prefix = match paths {
                 [_] => String::new(),
                 _ => format!("{}:", table.path.display()),
             };
+            let (mut outside, mut first_outside) = (0, None);
             table.read(
                 &layout.wanted,
                 |block| fold(&block, layout, &context),
                 |part, before| {
+                    outside += part.outside.count;
+                    if let (None, Some((row, column, value))) = (&first_outside, &part.outside.first) {
+                        first_outside = Some((before + u64::from(*row) + 1, column.clone(), *value));
+                    }
                     let row_name = |row| format!("{prefix}row {:010}", before + u64::from(row) + 1);
                     match store.add(part, row_name) {
                         Ok(()) => Ok(true),
@@ -364,6 +377,12 @@ impl Scores {
                     }
                 },
             )?;
+            if let Some((row, column, value)) = first_outside {
+                warnings.push(format!(
+                    "{}: {outside} of its probabilities lie outside of 0 to 1 by rounding and count as 0 or 1; the first in row {row}, column `{column}`: {value}",
+                    table.path.display()
+                ));
+            }
         }
         only("detector", &store.all_detectors, &options.detector, true)?;
         let keeps_splits = request.by.iter().any(|name| name == "split");
@@ -392,6 +411,8 @@ impl Scores {
             missing,
             any_time,
             views,
+            logits: request.input.logits,
+            warnings,
         };
         finish.scores(store).map_err(|failure| match failure {
             Failure::Clash(found, samples) => clash(found, &samples),
@@ -431,6 +452,11 @@ impl Scores {
             }
             _ => Ok((judged, None)),
         }
+    }
+
+    /// What was rounded, in the files or in sums of probabilities, in a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.file_warnings.iter().cloned().chain(rounded(&self.sets)).collect()
     }
 
     /// The same with one detector only; panics where there is no such set.
@@ -509,7 +535,7 @@ impl Scores {
         for (code, origin) in self.units.origins.iter().enumerate() {
             let is_of = |&i: &usize| self.units.origin_codes[self.unit(set, Level::Item, i)] as usize == code;
             let mut of: Vec<usize> = (0..items.len()).filter(is_of).collect();
-            of.sort_by(|&a, &b| self.fakeness(items.probs(a)).total_cmp(&self.fakeness(items.probs(b))));
+            of.sort_by(|&a, &b| self.fake_score(items, a).total_cmp(&self.fake_score(items, b)));
             add(format!("typical: {}", origin.title()), of.get(of.len() / 2).copied());
         }
         let doubt = items.total();
@@ -530,6 +556,15 @@ impl Scores {
             items.aleatoric()[i],
             items.epistemic()[i]
         )
+    }
+
+    /// What ranks items as [`fakeness`](Self::fakeness) does: the score as it was given where the task is binary.
+    pub(crate) fn fake_score(&self, items: &Items, i: usize) -> f64 {
+        match (self.task.positive, real_class(&self.task)) {
+            (Some(_), real) if real.is_none_or(|real| Some(real) != self.task.positive) => items.score(i),
+            (_, Some(real)) => short_of_one(items.probs(i), real),
+            _ => self.fakeness(items.probs(i)),
+        }
     }
 
     /// Probability of anything but `real` (of the positive class, where no class has that name).
@@ -651,6 +686,9 @@ struct Finish {
     any_time: bool,
     /// Whether samples are views.
     views: bool,
+    /// Whether the scores were given as logits.
+    logits: bool,
+    warnings: Vec<String>,
 }
 
 /// A number for each item that depends on what is said of it, and not on its row: so that the bootstrap
@@ -679,6 +717,9 @@ fn by_content(store: &Store, units: &Units) -> Vec<u32> {
             };
             part = mixed(part ^ bits);
         }
+        if let Some(log_odds) = scores.log_odds.get(run) {
+            part = mixed(part ^ log_odds.to_bits());
+        }
         *hash = hash.wrapping_add(part);
     }
     let mut order: Vec<u32> = (0..content.len() as u32).collect();
@@ -693,6 +734,45 @@ const AT_ONCE: usize = 1 << 13;
 
 /// Why a video of reduced items has no split of its doubt.
 const UNDIVIDED: &str = "the samples of each frame are gone: the file holds only their mean";
+
+/// What sums of probabilities and 64-bit numbers round away, in a sentence each.
+fn rounded(sets: &[ScoreSet]) -> Vec<String> {
+    // Of each set: what only the scores as given tell apart, and what is exactly 0 or 1.
+    let count = |set: &ScoreSet| {
+        let items = &set.items;
+        let binary = items.task().positive.is_some();
+        (0..if binary { items.len() } else { 0 }).fold((0, 0), |(finer, exact), i| {
+            let smaller = items.probs(i)[0].min(items.probs(i)[1]);
+            let is_given = smaller > 0.0 || items.scale() == Scale::LogOdds;
+            let near = smaller < NLL_FLOOR;
+            (finer + usize::from(near && is_given), exact + usize::from(near && !is_given))
+        })
+    };
+    let counts: Vec<(usize, usize)> = sets.iter().map(count).collect();
+    let all: usize = sets.iter().map(|set| set.items.len()).sum();
+    let said = |of: fn(&(usize, usize)) -> usize| -> (usize, String) {
+        let some: Vec<&ScoreSet> = sets.iter().zip(&counts).filter(|(_, c)| of(c) > 0).map(|(set, _)| set).collect();
+        let names: Vec<&str> = some.iter().take(3).filter_map(|set| set.detector.as_deref()).collect();
+        let more = if some.len() > 3 { format!(" and {} more", some.len() - 3) } else { String::new() };
+        let of_detectors =
+            if sets.len() > 1 { format!(" (detectors: {}{more})", names.join(", ")) } else { String::new() };
+        (counts.iter().map(of).sum(), format!("of {all} scores{of_detectors}"))
+    };
+    let (finer, of_finer) = said(|count| count.0);
+    let (exact, of_exact) = said(|count| count.1);
+    let mut warnings = Vec::new();
+    if finer > 0 {
+        warnings.push(format!(
+            "{finer} {of_finer} are probabilities nearer to 0 or 1 than 2.2e-16. Ranks, curves and thresholds are those of the scores as given; sums of probabilities (nll, brier, calibration errors, mean uncertainties, cllr) take them for 0 or 1"
+        ));
+    }
+    if exact > 1 && exact * 100 >= all {
+        warnings.push(format!(
+            "{exact} {of_exact} are probabilities of exactly 0 or 1: they are tied, and what told them apart before they were written is lost (in 32 bits a probability is 1 from a logit of 17 on). Logits, with --logits, keep it"
+        ));
+    }
+    warnings
+}
 
 impl Finish {
     fn scores(self, mut store: Store) -> Result<Scores, Failure> {
@@ -738,6 +818,7 @@ impl Finish {
             splits: self.splits,
             not_learned: self.not_learned,
             missing: self.missing,
+            file_warnings: self.warnings,
             item_names,
             item_units,
             item_frames,
@@ -902,6 +983,11 @@ impl Finish {
                 items
                     .push_parts(store.items.labels[item].into(), &probs, parts, cluster(unit))
                     .map_err(|error| place(item, error))?;
+                match scores.log_odds.get(run) {
+                    Some(&given) => items.push_log_odds(given),
+                    None if self.logits => items.push_log_odds(items.log_odds(items.len() - 1)),
+                    None => {}
+                }
                 if let Some(squares) = squares {
                     votes.iter_mut().zip(&scores.votes[run * classes..]).for_each(|(votes, &all)| *votes = all.into());
                     let jackknife = match scores.jackknives[run] {
@@ -932,6 +1018,7 @@ impl Finish {
             parts = made;
         }
         append(parts)?;
+        items.uncover_ranks();
         let all = store.items.labels.len();
         let item_ids = (runs.len() < all).then(|| runs.iter().map(|&run| scores.items[run as usize]).collect());
         Ok(ScoreSet {
@@ -969,6 +1056,9 @@ impl Finish {
             ids.push(unit as u32);
             let failed = |error| Failure::Stats(units.name(unit).into(), error);
             set.videos.push(&video).map_err(failed)?;
+            if self.logits {
+                set.videos.push_log_odds(set.videos.log_odds(set.videos.len() - 1));
+            }
             if let Some(sums) = sums.filter(|sums| sums.samples() > 1) {
                 let jackknife = sums.epistemic_jackknife().map_err(failed)?;
                 set.videos.push_measures(&sums.measures().map_err(failed)?, Some(jackknife));
@@ -1002,6 +1092,7 @@ impl Finish {
             }
             set.videos_undivided = self.reduced.then_some(UNDIVIDED);
         }
+        set.videos.uncover_ranks();
         set.video_ids = (ids.len() < units.len()).then_some(ids);
         Ok(())
     }

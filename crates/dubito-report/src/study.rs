@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use dubito_stats::Estimate;
 
 use crate::charts::written;
+use crate::csv_out;
 use crate::figures::Figure;
 use crate::report::{WOFF_REGULAR, WOFF_SEMIBOLD, flattened};
 use crate::section::{Chart, Section, Source, Table, Value};
@@ -283,7 +284,6 @@ fn shown(table: &Table, most: usize) -> Shown {
 /// The table as CSV, with every digit. A column of estimates is four: value, `low`, `high` and `undefined_because`, these
 /// with the column's head before them unless that is `value`.
 fn csv_of(table: &Table, path: &Path) -> Result<Vec<u8>, ReportError> {
-    let failed = |source: std::io::Error| ReportError::Write { path: path.into(), source };
     let columns = table.rows.iter().map(Vec::len).max().unwrap_or(0).max(table.columns.len());
     // Of estimates without interval or reason the value is enough.
     let more =
@@ -295,7 +295,6 @@ fn csv_of(table: &Table, path: &Path) -> Result<Vec<u8>, ReportError> {
             head || cells.any(|value| matches!(value, Value::Estimate(estimate) if more(estimate)))
         })
         .collect();
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
     let mut header = Vec::new();
     for (column, full) in full.iter().enumerate() {
         let head = table.columns.get(column).cloned().unwrap_or_default();
@@ -305,7 +304,7 @@ fn csv_of(table: &Table, path: &Path) -> Result<Vec<u8>, ReportError> {
             header.extend(["low", "high", "undefined_because"].map(|name| format!("{before}{name}")));
         }
     }
-    writer.write_record(&header).map_err(|e| failed(e.into()))?;
+    let mut written = csv_out::Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     for row in &table.rows {
         let mut cells = Vec::new();
@@ -322,7 +321,7 @@ fn csv_of(table: &Table, path: &Path) -> Result<Vec<u8>, ReportError> {
             cells.push(value);
             cells.extend(rest.into_iter().take(if *full { 3 } else { 0 }));
         }
-        writer.write_record(&cells).map_err(|e| failed(e.into()))?;
+        written.row(cells);
     }
-    writer.into_inner().map_err(|e| failed(e.into_error()))
+    written.bytes(path)
 }

@@ -1,6 +1,6 @@
 //! The report's tables of numbers, in words already; the page, and LaTeX, show the same.
 
-use dubito_stats::Estimate;
+use dubito_stats::{Estimate, Scale};
 
 use crate::classes::MULTICLASS;
 use crate::comparison::Pair;
@@ -477,6 +477,17 @@ pub(crate) fn unseen_table(unseen: &Unseen) -> Shown {
     table.finish()
 }
 
+/// A threshold in digits that tell it from 0 and 1.
+fn as_given(threshold: f64) -> String {
+    let short = format!("{threshold:.3}");
+    let is_near = |end: f64| (threshold - end).abs() < 5e-4 && threshold != end;
+    match () {
+        _ if threshold.abs() >= 1e6 || is_near(0.0) => format!("{threshold:.3e}"),
+        _ if is_near(1.0) => threshold.to_string(),
+        _ => short,
+    }
+}
+
 /// Everything decided, as tables.
 pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
     let (fit, judged) = (&decisions.calibration, &decisions.evaluated);
@@ -512,14 +523,18 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
     }
     all.push(table.finish());
 
-    if !decisions.thresholds.is_empty() {
+    if let Some(first) = decisions.thresholds.first() {
+        let score = match first.scale {
+            Scale::Probability => "P(fake)",
+            Scale::LogOdds => "the logit of P(fake), as it was given,",
+        };
         let mut table = Rows::new(
             "Thresholds",
-            format!("{on} At the threshold or above, P(fake) counts as fake."),
+            format!("{on} At the threshold or above, {score} counts as fake."),
             &["Rule", "Threshold", "Fakes caught", "False alarms", "Accuracy"],
         );
         for entry in &decisions.thresholds {
-            let mut cells = vec![table.cell(&entry.threshold)];
+            let mut cells = vec![table.notes.cell_as(&entry.threshold, as_given)];
             match &entry.evaluated {
                 Some(found) => cells.extend([&found.tpr, &found.fpr, &found.accuracy].map(|e| table.cell(e))),
                 None => cells.extend([(); 3].map(|()| words("–"))),
@@ -586,7 +601,7 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
             (Some(true), Some(true)) => "violated",
             (Some(true), _) => "above, within chance",
         };
-        let mut cells = vec![table.cell(&entry.chosen.threshold)];
+        let mut cells = vec![table.notes.cell_as(&entry.chosen.threshold, as_given)];
         for estimate in [&entry.evaluated.answered, &entry.evaluated.risk, &entry.exchangeable.risk] {
             cells.push(table.cell(estimate));
         }

@@ -220,8 +220,8 @@ impl FrameSums {
     /// Add the samples of another part of the same frame.
     pub fn merge(&mut self, other: &Self) -> Result<(), StatsError> {
         merge(&mut self.probs, &other.probs)?;
-        self.entropy.merge(other.entropy);
-        self.squares.merge(other.squares);
+        self.entropy.merge(&other.entropy);
+        self.squares.merge(&other.squares);
         self.votes.iter_mut().zip(&other.votes).for_each(|(votes, more)| *votes += more);
         self.samples += other.samples;
         Ok(())
@@ -304,8 +304,8 @@ impl VideoSums {
             merge(sums, more)?;
             *frames += more_frames;
         }
-        self.entropy.merge(other.entropy);
-        self.squares.merge(other.squares);
+        self.entropy.merge(&other.entropy);
+        self.squares.merge(&other.squares);
         Ok(())
     }
 
@@ -385,7 +385,7 @@ fn merge(sums: &mut [FixedSum], more: &[FixedSum]) -> Result<(), StatsError> {
     if sums.len() != more.len() {
         return Err(StatsError::ClassesDiffer { left: sums.len(), right: more.len() });
     }
-    sums.iter_mut().zip(more).for_each(|(sum, &m)| sum.merge(m));
+    sums.iter_mut().zip(more).for_each(|(sum, more)| sum.merge(more));
     Ok(())
 }
 

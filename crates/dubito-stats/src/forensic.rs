@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::discrimination::OfBlocks;
+use crate::items::Scale;
 use crate::ranking::{Block as Ranked, Curve, Order, Ranking};
 use crate::weighted::{Undefined, Weighted};
 use crate::{Estimate, StatsError, check};
@@ -156,8 +157,19 @@ impl LikelihoodRatios {
         recalibration: Recalibration,
     ) -> Result<Self, StatsError> {
         check::length("fake", fake.len(), posterior.len())?;
-        check::length("clusters", clusters.len(), posterior.len())?;
-        let logits = logits(posterior)?;
+        Self::fit_log_odds(&logits(posterior)?, fake, clusters, prior, recalibration)
+    }
+
+    /// [`fit`](Self::fit), from the posteriors' log-odds (no NaN), which tell apart what rounds to 0 and 1.
+    pub fn fit_log_odds(
+        log_odds: &[f64],
+        fake: &[bool],
+        clusters: &[u32],
+        prior: Option<f64>,
+        recalibration: Recalibration,
+    ) -> Result<Self, StatsError> {
+        check_ratios(log_odds, fake)?;
+        check::length("clusters", clusters.len(), log_odds.len())?;
         let fakes = fake.iter().filter(|&&f| f).count();
         if fakes == 0 || fakes == fake.len() {
             return Err(StatsError::CannotFit {
@@ -169,24 +181,33 @@ impl LikelihoodRatios {
         check::share("prior", prior)?;
         let map = match recalibration {
             Recalibration::None => LogitMap::Line { slope: 1.0, intercept: -(prior / (1.0 - prior)).ln() },
-            Recalibration::Logistic => logistic(&logits, fake)?,
-            Recalibration::Pav => isotonic(&logits, fake),
+            Recalibration::Logistic => logistic(log_odds, fake)?,
+            Recalibration::Pav => isotonic(log_odds, fake),
         };
-        let ratios: Vec<f64> = logits.iter().map(|&logit| map.log10_lr(logit)).collect();
+        let ratios: Vec<f64> = log_odds.iter().map(|&logit| map.log10_lr(logit)).collect();
         Ok(Self { recalibration, prior, limits: limits(&ratios, fake, clusters)?, map })
     }
 
     /// log10 LR of these posteriors, kept within the limits.
     pub fn log10_lr(&self, posterior: &[f64]) -> Result<Vec<f64>, StatsError> {
-        let mut ratios = self.unlimited_log10_lr(posterior)?;
-        ratios.iter_mut().for_each(|lr| *lr = lr.clamp(self.limits.low, self.limits.high));
-        Ok(ratios)
+        Ok(self.limited(self.unlimited_log10_lr(posterior)?))
     }
 
     /// log10 LR of these posteriors as they come, whatever the calibration items can support;
     /// [`Recalibration::Pav`] may give infinite ones. For costs and plots of the system itself.
     pub fn unlimited_log10_lr(&self, posterior: &[f64]) -> Result<Vec<f64>, StatsError> {
-        Ok(logits(posterior)?.into_iter().map(|logit| self.map.log10_lr(logit)).collect())
+        Ok(self.unlimited_of_log_odds(&logits(posterior)?))
+    }
+
+    /// [`unlimited_log10_lr`](Self::unlimited_log10_lr), from the posteriors' log-odds.
+    pub fn unlimited_of_log_odds(&self, log_odds: &[f64]) -> Vec<f64> {
+        log_odds.iter().map(|&logit| self.map.log10_lr(logit)).collect()
+    }
+
+    /// These log10 LRs, kept within the limits.
+    pub fn limited(&self, mut log10_lr: Vec<f64>) -> Vec<f64> {
+        log10_lr.iter_mut().for_each(|lr| *lr = lr.clamp(self.limits.low, self.limits.high));
+        log10_lr
     }
 }
 
@@ -438,24 +459,30 @@ impl Weighted for CllrMin {
 /// over the fakes plus half the mean of `-log2(1 - p)` over the reals. Of a curve along the posterior, fakes
 /// being its hits; posteriors are kept [`POSTERIOR_FLOOR`] away from 0 and 1.
 pub(crate) struct CllrOfPosteriors {
+    /// Of the curve's scores.
+    scale: Scale,
     both: (u64, u64),
     of_fakes: f64,
     of_reals: f64,
 }
 
 impl CllrOfPosteriors {
-    pub(crate) fn new(both: (u64, u64)) -> Self {
-        Self { both, of_fakes: 0.0, of_reals: 0.0 }
+    pub(crate) fn new(scale: Scale, both: (u64, u64)) -> Self {
+        Self { scale, both, of_fakes: 0.0, of_reals: 0.0 }
     }
 }
 
 impl OfBlocks for CllrOfPosteriors {
     fn add(&mut self, block: Ranked) {
+        let [real, fake] = match self.scale {
+            Scale::Probability => [1.0 - block.score, block.score],
+            Scale::LogOdds => [block.score, -block.score].map(|x| 1.0 / (1.0 + x.exp())),
+        };
         if block.hits > 0 {
-            self.of_fakes -= block.hits as f64 * block.score.max(POSTERIOR_FLOOR).log2();
+            self.of_fakes -= block.hits as f64 * fake.max(POSTERIOR_FLOOR).log2();
         }
         if block.others > 0 {
-            self.of_reals -= block.others as f64 * (1.0 - block.score).max(POSTERIOR_FLOOR).log2();
+            self.of_reals -= block.others as f64 * real.max(POSTERIOR_FLOOR).log2();
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decomposition::{Measures, total_variance};
-use crate::probability::{append_normalised, argmax};
+use crate::probability::{NEAR_ONE, append_normalised, argmax, short_of_one};
 use crate::{Scored, StatsError, Task};
 
 /// The names of the uncertainties, in the order of [`Items::push_parts`].
@@ -52,11 +52,29 @@ impl Doubt {
     }
 }
 
+/// On what scale the items of a binary task are ranked and thresholds are given.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Probability of the positive class, 0 to 1.
+    #[default]
+    Probability,
+    /// Its log-odds, `ln(p / (1 - p))`: the logit.
+    LogOdds,
+}
+
+/// The largest log-odds, in size, that two probabilities can have: those of 1 and of the smallest `f64`. A probability
+/// of 0 counts as that.
+const MOST_LOG_ODDS: f64 = 744.440_071_921_381_2;
+
 /// Scored items of one detector, column by column: checked, and with the probabilities normalised.
 ///
-/// An item of a binary task takes 54 bytes (94 with the [measures](Items::push_measures) of its samples), so 10 million
-/// take 540 MB. The order of the items is kept and
-/// changes no result.
+/// An item of a binary task takes 54 bytes (94 with the [measures](Items::push_measures) of its samples, 8 more with
+/// its [log-odds](Items::push_log_odds)), so 10 million take 540 MB. The order of the items is kept and changes no
+/// result.
+///
+/// Probabilities of two classes tell each other's rounding: a `P(fake)` of 1 beside a `P(real)` of 1e-30 is ranked
+/// above one beside 1e-20. What is given on a finer scale than probabilities, as logits are, is ranked on that.
 ///
 /// Probabilities within 1e-6 of [0, 1] are clipped, sums within 1e-3 of 1 renormalised (within 1e-6 they
 /// are taken as they are: ties stay ties), uncertainties a hair below 0 become 0.
@@ -81,6 +99,8 @@ pub struct Items {
     /// One column for each of [`MEASURES`]; shorter than the others, and then not known, where some item came
     /// without.
     measures: [Vec<f64>; 5],
+    /// Log-odds of the positive class; shorter than the others, and then of no use, where some item came without.
+    log_odds: Vec<f64>,
 }
 
 /// The names of what only an item's samples tell, in the order of [`Items::measures`].
@@ -104,6 +124,7 @@ impl Items {
             probs: Vec::new(),
             uncertainties: Default::default(),
             measures: Default::default(),
+            log_odds: Vec::new(),
         })
     }
 
@@ -184,6 +205,25 @@ impl Items {
         }
     }
 
+    /// The log-odds of the positive class of the item that was pushed last, no NaN: what a binary task's items are then
+    /// ranked by, where all have it. Where the detector gives logits, these are finer than probabilities, which are all
+    /// 1 from a logit of 37 on. Without an item, or for the second time, nothing happens.
+    pub fn push_log_odds(&mut self, log_odds: f64) {
+        if self.log_odds.len() == self.len().wrapping_sub(1) && !log_odds.is_nan() {
+            self.log_odds.push(log_odds.clamp(f64::MIN, f64::MAX));
+        }
+    }
+
+    /// Rank the items of a binary task by log-odds where probabilities of the positive class hide ranks: some are 1 and
+    /// those of the other class tell them apart. Elsewhere, or with log-odds already, nothing happens.
+    pub fn uncover_ranks(&mut self) {
+        let Some(class) = self.task.positive else { return };
+        let is_hidden = |probs: &[f64]| probs[class] == 1.0 && probs[1 - class] > 0.0;
+        if self.scale() == Scale::Probability && self.probs.chunks_exact(2).any(is_hidden) {
+            self.log_odds = (0..self.len()).map(|i| self.log_odds(i)).collect();
+        }
+    }
+
     /// Add the items of another part. Error: the parts' tasks differ.
     pub fn append(&mut self, other: &Self) -> Result<(), StatsError> {
         if self.task != other.task {
@@ -206,6 +246,9 @@ impl Items {
                 column.extend_from_slice(more);
             }
         }
+        if self.log_odds.len() == before {
+            self.log_odds.extend_from_slice(&other.log_odds);
+        }
         Ok(())
     }
 
@@ -222,6 +265,10 @@ impl Items {
                 true => kept.iter().map(|&i| column[i]).collect(),
                 false => Vec::new(),
             }),
+            log_odds: match self.log_odds.len() == self.len() {
+                true => kept.iter().map(|&i| self.log_odds[i]).collect(),
+                false => Vec::new(),
+            },
         }
     }
 
@@ -308,10 +355,106 @@ impl Items {
         total_variance(self.probs(i))
     }
 
-    /// The probability of one class of each item, and whether the item is of it.
+    /// On what scale [`score`](Self::score) is: that of the log-odds, where a binary task's items have them.
+    pub fn scale(&self) -> Scale {
+        let is_known = self.task.positive.is_some() && !self.is_empty() && self.log_odds.len() == self.len();
+        if is_known { Scale::LogOdds } else { Scale::Probability }
+    }
+
+    /// The score of item `i` of a binary task by which it is ranked and compared with a threshold, as it was given: the
+    /// larger, the more it speaks for the positive class. Of other tasks the probability of the last class. Panics
+    /// where there is no such item.
+    pub fn score(&self, i: usize) -> f64 {
+        self.score_on(self.scale(), i)
+    }
+
+    /// The same on one of the scales, so that items of different ones can be compared with one threshold.
+    pub fn score_on(&self, scale: Scale, i: usize) -> f64 {
+        match scale {
+            Scale::Probability => self.probs(i)[self.positive()],
+            Scale::LogOdds => self.log_odds(i),
+        }
+    }
+
+    /// The [score](Self::score) of each item.
+    pub fn scores(&self) -> Vec<f64> {
+        match self.scale() {
+            Scale::LogOdds => self.log_odds.clone(),
+            Scale::Probability => self.probs.iter().skip(self.positive()).step_by(self.classes()).copied().collect(),
+        }
+    }
+
+    /// The score of item `i` for one of two classes on one of the scales; of more classes its probability.
+    pub(crate) fn event_score(&self, scale: Scale, class: usize, i: usize) -> f64 {
+        match scale {
+            Scale::Probability => self.probs(i)[class],
+            Scale::LogOdds if class == self.positive() => self.log_odds(i),
+            Scale::LogOdds => -self.log_odds(i),
+        }
+    }
+
+    /// [`log_odds`](Self::log_odds) for costs and fits. Where they are not given, probabilities of 0 and 1 count as
+    /// [`POSTERIOR_FLOOR`](crate::forensic::POSTERIOR_FLOOR) away from themselves, or as the smallest probability that
+    /// any item gives a class, where that is less.
+    pub fn bounded_log_odds(&self) -> Vec<f64> {
+        if self.scale() == Scale::LogOdds {
+            return self.log_odds.clone();
+        }
+        let above_0 = self.probs.iter().copied().filter(|&p| p > 0.0);
+        let floor = above_0.fold(crate::forensic::POSTERIOR_FLOOR, f64::min);
+        let class = self.positive();
+        let of = |i: usize| {
+            let p = self.probs(i);
+            log_odds(p[class].max(floor), p[1 - class].max(floor))
+        };
+        (0..self.len()).map(of).collect()
+    }
+
+    fn positive(&self) -> usize {
+        self.task.positive.unwrap_or(self.classes() - 1)
+    }
+
+    /// Log-odds of the positive class of item `i` of a binary task: as they were given, or from both probabilities, so
+    /// that neither end is rounded away. Finite: a probability of 0 counts as the smallest number above it. Panics where
+    /// there is no such item.
+    pub fn log_odds(&self, i: usize) -> f64 {
+        if self.log_odds.len() == self.len() {
+            return self.log_odds[i];
+        }
+        let (p, class) = (self.probs(i), self.positive());
+        let rest: f64 = p.iter().enumerate().filter(|(other, _)| *other != class).map(|(_, &p)| p).sum();
+        log_odds(p[class], rest)
+    }
+
+    /// What ranks the items for one class against the rest, and whether each is of it. Higher means more likely of the
+    /// class; of several classes it is the probability or, very near to 1, above 1 and of no unit.
     pub(crate) fn class(&self, class: usize) -> (Vec<f64>, Vec<bool>) {
-        let probability = self.probs.iter().skip(class).step_by(self.classes()).copied().collect();
-        (probability, self.labels.iter().map(|&label| usize::from(label) == class).collect())
+        let is_of = self.labels.iter().map(|&label| usize::from(label) == class).collect();
+        if let Some(positive) = self.task.positive {
+            let mut scores = self.scores();
+            if positive != class {
+                scores.iter_mut().for_each(|score| *score = -*score);
+            }
+            return (scores, is_of);
+        }
+        ((0..self.len()).map(|i| near_one(self.probs(i), class)).collect(), is_of)
+    }
+
+    /// What ranks items as their largest probability does, finer near 1; [`confidence_of`](Self::confidence_of) gives
+    /// back the probability.
+    pub(crate) fn confidence(&self, i: usize) -> f64 {
+        match self.scale() {
+            Scale::LogOdds => self.log_odds[i].abs(),
+            Scale::Probability => -short_of_one(self.probs(i), self.predicted(i)),
+        }
+    }
+
+    /// The largest probability of items of this [`confidence`](Self::confidence).
+    pub(crate) fn confidence_of(&self, confidence: f64) -> f64 {
+        match self.scale() {
+            Scale::LogOdds => 1.0 / (1.0 + (-confidence).exp()),
+            Scale::Probability => 1.0 + confidence,
+        }
     }
 
     /// Whether each item's most probable class is not the true one.
@@ -342,10 +485,32 @@ impl Items {
             Doubt::Total => self.total()[i],
             Doubt::Aleatoric => self.aleatoric()[i],
             Doubt::Epistemic => self.epistemic()[i],
-            Doubt::MaxProbability => 1.0 - self.max_probability(i),
-            Doubt::Margin => 1.0 - self.margin(i),
+            Doubt::MaxProbability => short_of_one(self.probs(i), self.predicted(i)),
+            Doubt::Margin => {
+                let (probs, best) = (self.probs(i), self.predicted(i));
+                let second = if probs.len() == 2 { short_of_one(probs, best) } else { second(probs, best) };
+                (short_of_one(probs, best) + second).min(1.0)
+            }
         }
     }
+}
+
+/// Log-odds of an event from its probability and that of everything else, each with the digits that it has.
+pub fn log_odds(event: f64, rest: f64) -> f64 {
+    let log = |p: f64| if p > 0.0 { p.ln() } else { -MOST_LOG_ODDS };
+    log(event) - log(rest)
+}
+
+/// A class' probability or, where it is very near to 1, a number above 1: ranks as it does, and tells apart what as a
+/// probability is all 1.
+fn near_one(probs: &[f64], class: usize) -> f64 {
+    /// Bits of a number are in the order of the numbers; a halving is this many.
+    const HALVING: f64 = 4_503_599_627_370_496.0; // 2^52
+    if 1.0 - probs[class] >= NEAR_ONE {
+        return probs[class];
+    }
+    let halvings = NEAR_ONE.to_bits().saturating_sub(short_of_one(probs, class).to_bits()) as f64 / HALVING;
+    1.0 + halvings / 64.0
 }
 
 /// The difference of the two largest probabilities, [`Items::margin`].
@@ -354,6 +519,10 @@ pub(crate) fn margin(probs: &[f64]) -> f64 {
     if probs.len() == 2 {
         return (2.0 * probs[best] - 1.0).max(0.0);
     }
-    let second = probs.iter().enumerate().filter(|(class, _)| *class != best).map(|(_, &p)| p).fold(0.0, f64::max);
-    probs[best] - second
+    probs[best] - second(probs, best)
+}
+
+/// The largest probability but that of the class `best`.
+fn second(probs: &[f64], best: usize) -> f64 {
+    probs.iter().enumerate().filter(|(class, _)| *class != best).map(|(_, &p)| p).fold(0.0, f64::max)
 }

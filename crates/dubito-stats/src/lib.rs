@@ -74,7 +74,7 @@ pub use bootstrap::Bootstrap;
 pub use calibration::{Confidence, ReliabilityBin, reliability, reliability_of};
 pub use decomposition::{Decomposition, FrameSums, Measures, Unit, VideoSums, decompose, epistemic_jackknife};
 pub use error::StatsError;
-pub use items::{Doubt, Items};
+pub use items::{Doubt, Items, Scale};
 pub use metrics::{metrics, metrics_of, metrics_of_groups};
 pub use recalibrate::{Method, Recalibration};
 pub use samples::SampleAdder;

@@ -12,9 +12,9 @@ use crate::calibration::{Avu, Bin, bin_of, brier_positive, brier_sum, nll};
 use crate::discrimination as disc;
 use crate::discrimination::{ClassCounts, OfBlocks};
 use crate::forensic;
-use crate::items::{Doubt, Items, MEASURES, UNCERTAINTIES};
+use crate::items::{Doubt, Items, MEASURES, Scale, UNCERTAINTIES};
 use crate::probability::SignedSum;
-use crate::ranking::{Curve, Order, Ranking};
+use crate::ranking::{Block, Curve, Order, Ranking};
 use crate::selective::Risks;
 use crate::weighted::Undefined;
 use crate::{Estimate, Scored, StatsError, Task};
@@ -52,7 +52,7 @@ pub fn metrics(
 /// | `f1` | binary: of the positive class, [`ClassCounts::f1`] |
 /// | `f1_macro` | not binary: mean over the classes that have items |
 /// | `mcc` | Matthews' correlation, -1 to 1, [`ClassCounts::mcc`] |
-/// | `auroc` | binary: of the positive class' probability, ties one half, [`auroc`](disc::auroc); otherwise the one-vs-rest mean over the classes that have items |
+/// | `auroc` | binary: of the positive class' [score](Items::score) (its probability, or log-odds as they were given), ties one half, [`auroc`](disc::auroc); otherwise the one-vs-rest mean over the classes that have items |
 /// | `average_precision` | of the positive class, without interpolation, [`average_precision`](disc::average_precision); otherwise the one-vs-rest mean |
 /// | `auroc_<class>`, `average_precision_<class>` | not binary: of one class against the rest |
 /// | `eer` | binary: interpolated on the ROC, [`eer`](disc::eer) |
@@ -552,7 +552,7 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
         let (scores, positives) = items.class(class);
         let ranking = Ranking::new(&scores, &positives);
         let values = |curve: &Curve| {
-            let mut values = of_positives(curve);
+            let mut values = of_positives(items.scale(), curve);
             values.push(forensic::cllr_min(&curve.reversed()));
             values
         };
@@ -573,8 +573,8 @@ fn binary(items: &Items, class: usize) -> Family<'_> {
     Family { names, prepare: Box::new(prepare) }
 }
 
-/// What a walk along the positive class' probability, from the largest on, tells.
-fn of_positives(curve: &Curve) -> Vec<Value> {
+/// What a walk along the positive class' score on this scale, from the largest on, tells.
+fn of_positives(scale: Scale, curve: &Curve) -> Vec<Value> {
     let both = match curve.both() {
         Ok(both) => both,
         Err(undefined) => return vec![Err(undefined); 7],
@@ -582,7 +582,7 @@ fn of_positives(curve: &Curve) -> Vec<Value> {
     let (mut auroc, mut precision) = (disc::AurocSum::new(both), disc::PrecisionSum::new(both));
     let (mut eer, mut eer_bench) = (disc::EerPoint::new(both), disc::EerDeepfakeBench::new(both));
     let mut tpr = [0.01, 0.001].map(|fpr| disc::TprAtFpr::new(both, fpr));
-    let mut cllr = forensic::CllrOfPosteriors::new(both);
+    let mut cllr = forensic::CllrOfPosteriors::new(scale, both);
     curve.blocks(|block| {
         auroc.add(block);
         precision.add(block);
@@ -683,8 +683,8 @@ fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
         let each = |number: fn(&Items, usize) -> f64| (0..items.len()).map(|i| number(items, i)).collect();
         // Small probabilities are doubtful, large entropies.
         let (scores, order): (Cow<[f64]>, Order) = match doubt {
-            Doubt::MaxProbability => (Cow::Owned(each(Items::max_probability)), Order::Rising),
-            Doubt::Margin => (Cow::Owned(each(Items::margin)), Order::Rising),
+            Doubt::MaxProbability => (Cow::Owned(each(Items::confidence)), Order::Rising),
+            Doubt::Margin => (Cow::Owned(each(|items, i| items.doubt(i, Doubt::Margin))), Order::Falling),
             Doubt::Total => (items.total().into(), Order::Falling),
             Doubt::Aleatoric => (items.aleatoric().into(), Order::Falling),
             Doubt::Epistemic => (items.epistemic().into(), Order::Falling),
@@ -694,7 +694,7 @@ fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
             if doubt != Doubt::MaxProbability {
                 return of_hits(curve).into();
             }
-            let mut values: Vec<Value> = of_confidence(curve).into();
+            let mut values: Vec<Value> = of_confidence(items, curve).into();
             if is_binary {
                 values.extend_from_within(..2);
             }
@@ -720,13 +720,14 @@ fn of_hits(curve: &Curve) -> [Value; 2] {
 }
 
 /// What the curve from the least confident item on tells.
-fn of_confidence(curve: &Curve) -> [Value; 8] {
+fn of_confidence(items: &Items, curve: &Curve) -> [Value; 8] {
     let both = curve.both().unwrap_or_default();
     let (mut auroc, mut precision) = (disc::AurocSum::new(both), disc::PrecisionSum::new(both));
     let (mut mass, mut gap) = (cal::EqualMass::new(BINS, curve.hits + curve.others), cal::KsGap::default());
     curve.blocks(|block| {
         auroc.add(block);
         precision.add(block);
+        let block = Block { score: items.confidence_of(block.score), ..block };
         mass.add(block);
         gap.add(block);
     });

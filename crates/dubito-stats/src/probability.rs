@@ -12,6 +12,9 @@ const OUTSIDE: f64 = 1e-6;
 /// How far from 1 the sum of a probability vector may lie (it is then renormalised).
 const SUM: f64 = 1e-3;
 
+/// From here on a probability's distance from 1 is that which the other classes have.
+pub(crate) const NEAR_ONE: f64 = 1.0 / 1_048_576.0; // 2^-20
+
 /// A sum this near to 1 is the rounding of `f32` and left alone: dividing by it would change last
 /// digits, and with them break ties between items.
 const ROUNDING: f64 = 1e-6;
@@ -74,6 +77,17 @@ pub fn excess(larger: f64, smaller: f64) -> f64 {
     if difference < RESOLUTION { 0.0 } else { difference }
 }
 
+/// What a class' probability is short of 1: where that is very little, the sum of the others, which has digits that a
+/// number near to 1 has not.
+#[inline]
+pub fn short_of_one(probs: &[f64], class: usize) -> f64 {
+    let short = 1.0 - probs[class];
+    if short >= NEAR_ONE {
+        return short;
+    }
+    probs.iter().enumerate().filter(|(other, _)| *other != class).map(|(_, &p)| p).sum()
+}
+
 /// Index of the largest probability; the first of them where several are largest.
 #[inline]
 pub fn argmax(probs: &[f64]) -> usize {
@@ -88,11 +102,22 @@ pub fn argmax(probs: &[f64]) -> usize {
 
 /// A sum of small non-negative numbers in fixed point (a unit is 2^-64). Integers add without
 /// rounding, so the sum is the same bits whatever the order, the batches or the merging.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FixedSum(u128);
+///
+/// As long as it is below 2^-12, where a unit is coarser than the last digit of an `f64`, the numbers are also kept in
+/// a [`TinySum`], so that a mean of 1e-23 or 1e-300 keeps its digits, and its place among others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FixedSum {
+    /// The upper and the lower half: 24 bytes in all, where a `u128` would take 32.
+    units: [u64; 2],
+    /// There only while [`units`](Self::units) is below [`COARSE`](Self::COARSE) and some number is above 0.
+    tiny: Option<Box<TinySum>>,
+}
 
 impl FixedSum {
     const UNIT: f64 = 18_446_744_073_709_551_616.0; // 2^64
+
+    /// 2^-12 in units: from here on an `f64` has no digit below a unit.
+    const COARSE: u128 = 1 << 52;
 
     /// Below this a number is cut in two halves that are converted fast.
     const FEW: f64 = 1_048_576.0; // 2^20
@@ -107,6 +132,7 @@ impl FixedSum {
             true => Self::joined(Self::halves(value)),
             false => (value * Self::UNIT) as u128,
         });
+        self.add_tiny(std::iter::once(value));
     }
 
     /// [`add`](Self::add) each of these numbers; the same bits, but faster inside of
@@ -118,11 +144,12 @@ impl FixedSum {
         if !all_few || values.len() > Self::AT_ONCE {
             return values.for_each(|value| self.add(value));
         }
-        let halves = values.fold((0, 0), |(high, low): (i64, i64), value| {
+        let halves = values.clone().fold((0, 0), |(high, low): (i64, i64), value| {
             let (more_high, more_low) = Self::halves(value);
             (high.wrapping_add(more_high), low.wrapping_add(more_low))
         });
         self.add_units(Self::joined(halves));
+        self.add_tiny(values);
     }
 
     /// A number from 0 to [`FEW`](Self::FEW) in whole 2^-32, and the rest, which may be negative, in whole 2^-64.
@@ -143,24 +170,105 @@ impl FixedSum {
         ((i128::from(high) << 32) + i128::from(low)) as u128
     }
 
+    fn units(&self) -> u128 {
+        u128::from(self.units[0]) << 64 | u128::from(self.units[1])
+    }
+
     fn add_units(&mut self, units: u128) {
-        self.0 = self.0.saturating_add(units);
+        let sum = self.units().saturating_add(units);
+        self.units = [(sum >> 64) as u64, sum as u64];
+    }
+
+    /// Keep what was added just now, where the sum is tiny. What has once been too large for it never is tiny again, so
+    /// whatever the order, a tiny sum holds all of its numbers.
+    #[inline]
+    fn add_tiny(&mut self, values: impl Iterator<Item = f64>) {
+        if self.units() >= Self::COARSE {
+            if self.tiny.is_some() {
+                self.tiny = None;
+            }
+            return;
+        }
+        values.filter(|&value| value > 0.0).for_each(|value| self.tiny.get_or_insert_default().add(value));
     }
 
     /// Add what another sum holds.
-    pub fn merge(&mut self, other: Self) {
-        self.0 = self.0.saturating_add(other.0);
-    }
-
-    /// Both sums.
-    pub fn plus(mut self, other: Self) -> Self {
-        self.merge(other);
-        self
+    pub fn merge(&mut self, other: &Self) {
+        self.add_units(other.units());
+        match &other.tiny {
+            _ if self.units() >= Self::COARSE => self.tiny = None,
+            Some(more) => self.tiny.get_or_insert_default().merge(more),
+            None => {}
+        }
     }
 
     /// The sum divided by `count`.
-    pub fn mean(self, count: u64) -> f64 {
-        self.0 as f64 / Self::UNIT / count as f64
+    pub fn mean(&self, count: u64) -> f64 {
+        match &self.tiny {
+            Some(tiny) => tiny.mean(count),
+            None => self.units() as f64 / Self::UNIT / count as f64,
+        }
+    }
+}
+
+/// A sum of numbers above 0 that keeps at least 65 binary digits from the largest number on, however small that is:
+/// each number is cut at fixed places into digits of 32 bits, digits of one place add up exactly, and the three highest
+/// places that any number reaches are kept. So the sum is the same bits in whatever order (Demmel and Nguyen, "Fast
+/// Reproducible Floating-Point Summation", ARITH 2013), and that of one number is the number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct TinySum {
+    /// Sums of the digits at the places `top`, `top - 1` and `top - 2`; up to 2^32 numbers add up within 64 bits.
+    digits: [u64; 3],
+    /// A digit at this place counts `2^(32 (place - ZERO))`; 0 is below all.
+    top: u8,
+}
+
+impl TinySum {
+    const BITS: u32 = 32;
+
+    /// The place whose digit counts whole numbers: the smallest `f64`, 2^-1074, is at place 2.
+    const ZERO: u8 = 36;
+
+    fn add(&mut self, value: f64) {
+        let bits = value.to_bits();
+        let (exponent, fraction) = ((bits >> 52 & 0x7ff) as u32, bits & ((1 << 52) - 1));
+        // The number is `whole * 2^(shift - 1074)`.
+        let (whole, shift) = if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
+        // 1074 = 32 * 34 - 14, so its last digit is at place 2, 14 bits up.
+        let (place, up) = ((shift + 14) / Self::BITS + 2, (shift + 14) % Self::BITS);
+        let moved = u128::from(whole) << up;
+        let digits = [moved >> 64, moved >> 32 & 0xffff_ffff, moved & 0xffff_ffff].map(|digit| digit as u64);
+        let leading = digits.iter().take_while(|&&digit| digit == 0).count().min(2);
+        let mut kept = [0; 3];
+        kept[..3 - leading].copy_from_slice(&digits[leading..]);
+        self.merge(&Self { digits: kept, top: (place + 2) as u8 - leading as u8 });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if self.top < other.top {
+            self.digits = self.at(other.top);
+            self.top = other.top;
+        }
+        let more = other.at(self.top);
+        self.digits.iter_mut().zip(more).for_each(|(sum, digit)| *sum = sum.saturating_add(digit));
+    }
+
+    /// The digits from a place on that is not below the highest.
+    fn at(&self, top: u8) -> [u64; 3] {
+        let mut digits = [0; 3];
+        let below = usize::from(top - self.top).min(3);
+        digits[below..].copy_from_slice(&self.digits[..3 - below]);
+        digits
+    }
+
+    fn mean(&self, count: u64) -> f64 {
+        let [first, second, third] = self.digits.map(u128::from);
+        let sum = (first << 64).saturating_add(second << 32).saturating_add(third);
+        // In two steps, as the power of two itself may be too small for a number.
+        let power = i32::from(self.top) - 2 - i32::from(Self::ZERO);
+        let power_of_two = |places: i32| 2f64.powi(places * Self::BITS as i32);
+        let (half, rest) = (power_of_two(power / 2), power_of_two(power - power / 2));
+        sum as f64 * half / count as f64 * rest
     }
 }
 
@@ -227,7 +335,7 @@ mod tests {
     fn units_are_the_number_rounded_at_its_64th_binary_place() {
         for value in numbers() {
             let want = (value * FixedSum::UNIT).round_ties_even() as u128;
-            assert_eq!(sum_of(&[value]).0, want, "{value:e}");
+            assert_eq!(sum_of(&[value]).units(), want, "{value:e}");
         }
     }
 
@@ -244,5 +352,35 @@ mod tests {
             );
             assert_eq!(sum, sum_of(values));
         }
+    }
+
+    #[test]
+    fn tiny_numbers_keep_their_digits_in_any_order() {
+        let smallest = f64::from_bits(1);
+        for value in
+            [smallest, 1e-310, f64::MIN_POSITIVE, 1.3e-300, 1e-40, 1.258_925e-22, 1e-21, 3e-7, 2.4e-4, 0.3, 1.0]
+        {
+            assert_eq!(sum_of(&[value]).mean(1), value, "{value:e}");
+            let three = sum_of(&[value; 3]).mean(3);
+            assert!((three / value - 1.0).abs() < 1e-15, "{value:e} {three:e}");
+        }
+        // A thousand numbers of all sizes below the place where they are kept, and the like above it.
+        for scale in [1e-60, 1e-25, 1e-9, 1.0] {
+            let values: Vec<f64> = (0..1000).map(|at| scale * 0.97f64.powi(at) * f64::from(at % 7 + 1) / 1e4).collect();
+            let mut turned: Vec<f64> = values.iter().rev().copied().collect();
+            turned.sort_by_key(|value| value.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let forwards = sum_of(&values);
+            assert_eq!(forwards, sum_of(&turned));
+            let mut merged = FixedSum::default();
+            turned.chunks(13).for_each(|part| merged.merge(&sum_of(part)));
+            assert_eq!(forwards, merged);
+            let plain: f64 = turned.iter().sum();
+            assert!((forwards.mean(1) / plain - 1.0).abs() < 1e-12, "{scale}");
+        }
+        // One number that is not tiny makes the others what they are beside it.
+        let mut large = sum_of(&[1e-30, 1e-40]);
+        large.add(0.5);
+        assert_eq!(large, sum_of(&[0.5, 1e-40, 1e-30]));
+        assert_eq!(large.mean(1), 0.5);
     }
 }

@@ -13,14 +13,15 @@
 //! a map of its own against the rest, and the results are divided by their sum (Zadrozny and Elkan 2002).
 //! They may change the most probable class.
 //!
-//! Probabilities below [`NLL_FLOOR`] count as it in logarithms. Every sum is exact, so the order of the
-//! items changes no bit of what is fitted.
+//! Probabilities below [`NLL_FLOOR`] count as it in logarithms; log-odds that were given are taken as they are, whatever
+//! their size. Recalibrated items are ranked by their new log-odds, which no floor and no rounding to 1 cuts off. Every
+//! sum is exact, so the order of the items changes no bit of what is fitted.
 
 use serde::{Deserialize, Serialize};
 
 use crate::StatsError;
 use crate::calibration::{NLL_FLOOR, equal_width};
-use crate::items::Items;
+use crate::items::{Items, Scale, log_odds};
 use crate::probability::{SignedSum, argmax, entropy, normalise};
 use crate::ranking::{Order, Ranking};
 
@@ -80,6 +81,9 @@ pub enum Map {
         from: Vec<f64>,
         /// Never falling.
         to: Vec<f64>,
+        /// What `from` is: the probability, or its log-odds where the items came with them.
+        #[serde(default)]
+        scale: Scale,
     },
     /// Equal-width bins over [0, 1], closed on the right. A bin without items has its middle.
     Histogram {
@@ -116,20 +120,57 @@ impl Recalibration {
         };
         let mut clean = Vec::with_capacity(classes);
         normalise(probs, classes, &mut clean, || "recalibration".into())?;
-        Ok(match self {
-            Self::Temperature { temperature } => tempered(&clean, 1.0 / temperature),
+        Ok(self.applied(&clean, None))
+    }
+
+    /// Recalibrate item `i`, of as many classes as were fitted, by its [score](Items::score) as it was given; panics
+    /// where there is no such item. Errors: as of [`apply`](Self::apply).
+    pub fn apply_item(&self, items: &Items, i: usize) -> Result<Vec<f64>, StatsError> {
+        match items.scale() {
+            Scale::Probability => self.apply(items.probs(i)),
+            Scale::LogOdds => Ok(self.applied(items.probs(i), Some(items.event_score(Scale::LogOdds, 1, i)))),
+        }
+    }
+
+    /// The result for probabilities that are clean, and the log-odds of class 1 where they are finer.
+    fn applied(&self, probs: &[f64], given: Option<f64>) -> Vec<f64> {
+        match self {
+            Self::Temperature { temperature } => {
+                let logs = log_probs(probs, given);
+                tempered(&logs, argmax(probs), 1.0 / temperature)
+            }
             Self::Maps(maps) => match maps.as_slice() {
                 [map] => {
-                    let p = map.value(clean[1]);
+                    let p = match (map, given) {
+                        (Map::Isotonic { scale: Scale::LogOdds, .. }, None) => {
+                            map.value_at(Scale::LogOdds, log_odds(probs[1], probs[0]))
+                        }
+                        (Map::Isotonic { scale: Scale::Probability, .. } | Map::Histogram { .. }, _) | (_, None) => {
+                            map.value(probs[1])
+                        }
+                        (_, Some(given)) => map.value_at(Scale::LogOdds, given),
+                    };
                     vec![1.0 - p, p]
                 }
                 maps => {
-                    let values: Vec<f64> = maps.iter().zip(&clean).map(|(map, &p)| map.value(p)).collect();
+                    let values: Vec<f64> = maps.iter().zip(probs).map(|(map, &p)| map.value(p)).collect();
                     let sum: f64 = values.iter().sum();
-                    values.iter().map(|v| if sum > 0.0 { v / sum } else { 1.0 / classes as f64 }).collect()
+                    let equal = 1.0 / values.len() as f64;
+                    values.iter().map(|v| if sum > 0.0 { v / sum } else { equal }).collect()
                 }
             },
-        })
+        }
+    }
+
+    /// The new log-odds of class 1 from those that were, where they are a function without steps.
+    fn of_log_odds(&self, log_odds: f64) -> Option<f64> {
+        match self {
+            Self::Temperature { temperature } => Some(log_odds / temperature),
+            Self::Maps(maps) => match maps.as_slice() {
+                [map] => map.log_odds(logs(Scale::LogOdds, log_odds)),
+                _ => None,
+            },
+        }
     }
 
     /// Recalibrate items. Their `total` becomes the entropy of the new probabilities; the other
@@ -139,9 +180,14 @@ impl Recalibration {
         let mut recalibrated = Items::new(items.task())?;
         recalibrated.reserve(items.len());
         for i in 0..items.len() {
-            let probs = self.apply(items.probs(i))?;
+            let probs = self.apply_item(items, i)?;
             let parts = [entropy(&probs), items.aleatoric()[i], items.between_frames()[i], items.epistemic()[i]];
             recalibrated.push_parts(items.label(i), &probs, parts, items.cluster(i))?;
+            if let Some(positive) = items.task().positive
+                && let Some(new) = self.of_log_odds(items.event_score(Scale::LogOdds, 1, i))
+            {
+                recalibrated.push_log_odds(if positive == 1 { new } else { -new });
+            }
         }
         Ok(recalibrated)
     }
@@ -150,28 +196,35 @@ impl Recalibration {
 impl Map {
     /// The better probability for `p` (0 to 1).
     pub fn value(&self, p: f64) -> f64 {
+        self.value_at(Scale::Probability, p)
+    }
+
+    /// The better probability for a score on one of the scales; isotonic maps and bins take that of their own.
+    fn value_at(&self, scale: Scale, score: f64) -> f64 {
         match self {
-            Self::Platt { slope, intercept } => {
-                let [log, other] = logs(p);
-                sigmoid(slope * (log - other) + intercept)
-            }
-            Self::Beta { a, b, c } => {
-                let [log, other] = logs(p);
-                sigmoid(a * log - b * other + c)
-            }
-            Self::Isotonic { from, to } => {
-                let above = from.partition_point(|&x| x < p);
+            Self::Platt { .. } | Self::Beta { .. } => self.log_odds(logs(scale, score)).map_or(0.5, sigmoid),
+            Self::Isotonic { from, to, .. } => {
+                let above = from.partition_point(|&x| x < score);
                 match (above.checked_sub(1), from.get(above)) {
-                    (_, Some(&x)) if x == p => to[above],
-                    (None, _) => to.first().copied().unwrap_or(p),
+                    (_, Some(&x)) if x == score => to[above],
+                    (None, _) => to.first().copied().unwrap_or(score),
                     (Some(below), None) => to[below],
                     (Some(below), Some(&x)) => {
-                        let share = (p - from[below]) / (x - from[below]);
+                        let share = (score - from[below]) / (x - from[below]);
                         to[below] + share * (to[above] - to[below])
                     }
                 }
             }
-            Self::Histogram { values } => values[crate::calibration::bin_of(p, values.len())],
+            Self::Histogram { values } => values[crate::calibration::bin_of(score, values.len())],
+        }
+    }
+
+    /// The better log-odds, from `ln p` and `ln(1 - p)`; of maps with steps there are none.
+    fn log_odds(&self, [log, other]: [f64; 2]) -> Option<f64> {
+        match self {
+            Self::Platt { slope, intercept } => Some(slope * (log - other) + intercept),
+            Self::Beta { a, b, c } => Some(a * log - b * other + c),
+            Self::Isotonic { .. } | Self::Histogram { .. } => None,
         }
     }
 }
@@ -187,9 +240,25 @@ fn no_fit(method: Method, problem: String) -> StatsError {
     StatsError::CannotFit { what: method, because: problem }
 }
 
-/// `ln p` and `ln(1 - p)`, of clipped probabilities.
-fn logs(p: f64) -> [f64; 2] {
-    [p.max(NLL_FLOOR).ln(), (1.0 - p).max(NLL_FLOOR).ln()]
+/// `ln p` and `ln(1 - p)`: of clipped probabilities, or of log-odds.
+fn logs(scale: Scale, score: f64) -> [f64; 2] {
+    match scale {
+        Scale::Probability => [score.max(NLL_FLOOR).ln(), (1.0 - score).max(NLL_FLOOR).ln()],
+        Scale::LogOdds => [log_sigmoid(score), log_sigmoid(-score)],
+    }
+}
+
+/// The logarithm of each class' probability, of two classes from the log-odds of class 1 where they are given.
+fn log_probs(probs: &[f64], given: Option<f64>) -> Vec<f64> {
+    match given {
+        Some(given) => vec![log_sigmoid(-given), log_sigmoid(given)],
+        None => probs.iter().map(|p| p.max(NLL_FLOOR).ln()).collect(),
+    }
+}
+
+/// `ln(1 / (1 + e^-x))`.
+fn log_sigmoid(x: f64) -> f64 {
+    x.min(0.0) - (-x.abs()).exp().ln_1p()
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -198,11 +267,9 @@ fn sigmoid(x: f64) -> f64 {
 
 // -------------------------------------------------------------------------------------- temperature
 
-/// `softmax(sharpness * ln p)`; the most probable class stays the most probable one, whatever is rounded.
-fn tempered(probs: &[f64], sharpness: f64) -> Vec<f64> {
-    let best = argmax(probs);
-    let top = probs[best].max(NLL_FLOOR).ln();
-    let weights: Vec<f64> = probs.iter().map(|p| (sharpness * (p.max(NLL_FLOOR).ln() - top).min(0.0)).exp()).collect();
+/// `softmax(sharpness * ln p)`; the class `best`, the most probable one, stays that, whatever is rounded.
+fn tempered(logs: &[f64], best: usize, sharpness: f64) -> Vec<f64> {
+    let weights: Vec<f64> = logs.iter().map(|log| (sharpness * (log - logs[best]).min(0.0)).exp()).collect();
     let sum: f64 = weights.iter().sum();
     let mut tempered: Vec<f64> = weights.iter().map(|w| w / sum).collect();
     let largest = tempered[best];
@@ -219,17 +286,19 @@ fn temperature(items: &Items) -> Result<f64, StatsError> {
         let (mut first, mut second) = (SignedSum::default(), SignedSum::default());
         for i in 0..items.len() {
             let probs = items.probs(i);
-            let top = probs[argmax(probs)].max(NLL_FLOOR).ln();
+            let given = (items.scale() == Scale::LogOdds).then(|| items.event_score(Scale::LogOdds, 1, i));
+            let logs = log_probs(probs, given);
+            let top = logs[argmax(probs)];
             let (mut sum, mut mean, mut square) = (0.0, 0.0, 0.0);
-            for p in probs {
-                let log = p.max(NLL_FLOOR).ln() - top;
+            for log in &logs {
+                let log = log - top;
                 let weight = (sharpness * log).exp();
                 sum += weight;
                 mean += weight * log;
                 square += weight * log * log;
             }
             let mean = mean / sum;
-            first.add(mean - (probs[items.label(i)].max(NLL_FLOOR).ln() - top), 1);
+            first.add(mean - (logs[items.label(i)] - top), 1);
             second.add((square / sum - mean * mean).max(0.0), 1);
         }
         (first.value(), second.value())
@@ -269,7 +338,10 @@ fn temperature(items: &Items) -> Result<f64, StatsError> {
 // --------------------------------------------------------------------------------------------- maps
 
 fn map(method: Method, items: &Items, class: usize) -> Result<Map, StatsError> {
-    let (scores, events) = items.class(class);
+    // Bins are of probabilities.
+    let scale = if method == Method::Histogram { Scale::Probability } else { items.scale() };
+    let scores: Vec<f64> = (0..items.len()).map(|i| items.event_score(scale, class, i)).collect();
+    let events: Vec<bool> = (0..items.len()).map(|i| items.label(i) == class).collect();
     let ranking = Ranking::new(&scores, &events);
     let curve = ranking.curve(None, Order::Rising);
     if curve.both().is_err() {
@@ -277,32 +349,32 @@ fn map(method: Method, items: &Items, class: usize) -> Result<Map, StatsError> {
         let problem = format!("it needs items that are {name} and items that are not");
         return Err(no_fit(method, problem));
     }
-    // Items of equal probability weigh as one point with hits and others.
+    // Items of equal score weigh as one point with hits and others.
     let mut points = Vec::new();
     curve.blocks(|block| points.push((block.score, block.hits, block.others)));
     Ok(match method {
-        Method::Isotonic => isotonic(&points),
+        Method::Isotonic => isotonic(&points, scale),
         Method::Histogram => histogram(&points),
         Method::Platt => {
             // Platt's targets: a little less than sure, as if each class had been seen once more.
             let (hits, others) = (curve.hits as f64, curve.others as f64);
             let targets = [(hits + 1.0) / (hits + 2.0), 1.0 / (others + 2.0)];
-            let features = |p: f64| {
-                let [log, other] = logs(p);
+            let features = |score: f64| {
+                let [log, other] = logs(scale, score);
                 [log - other, 0.0, 1.0]
             };
             let w = logistic(&points, features, [true, false, true], targets)
                 .ok_or_else(|| no_fit(method, "the likelihood has no maximum".into()))?;
             Map::Platt { slope: w[0], intercept: w[2] }
         }
-        Method::Beta | Method::Temperature => beta(&points).ok_or_else(|| {
+        Method::Beta | Method::Temperature => beta(&points, scale).ok_or_else(|| {
             no_fit(Method::Beta, "the classes are told apart without an error, so the steeper the likelier: more items are needed, or Platt scaling".into())
         })?,
     })
 }
 
 /// Pool adjacent violators (Ayer et al., Annals of Mathematical Statistics 26, 1955).
-fn isotonic(points: &[(f64, u64, u64)]) -> Map {
+fn isotonic(points: &[(f64, u64, u64)], scale: Scale) -> Map {
     struct Pool {
         from: f64,
         to: f64,
@@ -330,7 +402,7 @@ fn isotonic(points: &[(f64, u64, u64)]) -> Map {
             to.push(value);
         }
     }
-    Map::Isotonic { from, to }
+    Map::Isotonic { from, to, scale }
 }
 
 fn histogram(points: &[(f64, u64, u64)]) -> Map {
@@ -342,9 +414,9 @@ fn histogram(points: &[(f64, u64, u64)]) -> Map {
     Map::Histogram { values: equal_width(BINS, events.chain(others)).iter().enumerate().map(value).collect() }
 }
 
-fn beta(points: &[(f64, u64, u64)]) -> Option<Map> {
-    let features = |p: f64| {
-        let [log, other] = logs(p);
+fn beta(points: &[(f64, u64, u64)], scale: Scale) -> Option<Map> {
+    let features = |score: f64| {
+        let [log, other] = logs(scale, score);
         [log, -other, 1.0]
     };
     let is_best = |w: &[f64; 3]| {

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_is_an_error() {
-        let mut sums = [FixedSum::default(); 4];
+        let mut sums: [FixedSum; 4] = Default::default();
         assert!(SampleAdder::default().add_up(&[0.5; 3], &mut sums, &mut [0; 2]).is_err());
         assert!(SampleAdder::default().add_up(&[0.5; 4], &mut sums[..3], &mut [0; 2]).is_err());
     }

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::items::Items;
+use crate::items::{Items, Scale};
 use crate::ranking::{Order, Ranking};
 use crate::weighted::Undefined;
 use crate::{Estimate, StatsError};
@@ -24,7 +24,7 @@ pub enum ThresholdRule {
     Youden,
 }
 
-/// Choose a threshold from the items of the calibration split.
+/// Choose a threshold from the items of the calibration split, on the [scale](Items::scale) of their scores.
 ///
 /// The estimate has no value, and says why, where the items do not hold what the rule needs. Errors: a task
 /// without a positive class, a share of negatives outside (0, 1).
@@ -52,7 +52,7 @@ pub fn choose_threshold(items: &Items, rule: ThresholdRule) -> Result<Estimate, 
     };
     // Above every score nothing is called positive: TPR and FPR are 0.
     let mut chosen = None;
-    let mut highest: f64 = 0.0;
+    let mut highest = f64::NEG_INFINITY;
     let (mut hits, mut others, mut best) = (0u64, 0u64, 0i128);
     if let ThresholdRule::AtFpr(fpr) = rule {
         let needed = (3.0 / fpr - 1e-6).ceil() as u64;
@@ -106,13 +106,13 @@ pub struct AtThreshold {
     pub fpr: Estimate,
 }
 
-/// Judge a threshold on items. Error: a task without a positive class.
-pub fn at_threshold(items: &Items, threshold: f64) -> Result<AtThreshold, StatsError> {
+/// Judge a threshold that is given on this scale on items. Error: a task without a positive class.
+pub fn at_threshold(items: &Items, scale: Scale, threshold: f64) -> Result<AtThreshold, StatsError> {
     let positive = positive(items)?;
     let (mut called, mut not) = ([0u64; 2], [0u64; 2]);
     for i in 0..items.len() {
         let class = usize::from(items.label(i) == positive);
-        let counts = if items.probs(i)[positive] >= threshold { &mut called } else { &mut not };
+        let counts = if items.score_on(scale, i) >= threshold { &mut called } else { &mut not };
         counts[class] += 1;
     }
     let share = |events: u64, all: u64, what: &str| match all {

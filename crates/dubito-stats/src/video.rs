@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::NLL_FLOOR;
-use crate::probability::{SignedSum, append_normalised, argmax};
+use crate::probability::{FixedSum, SignedSum, append_normalised, argmax};
 use crate::{StatsError, Task};
 
 /// How the probabilities of frames become those of their video.
@@ -21,7 +21,8 @@ pub enum VideoRule {
     /// divided by their sum.
     Median,
     /// The mean of the log-odds, back to a probability; of several classes the normalised geometric mean,
-    /// which of two is the same. Probabilities below [`NLL_FLOOR`] count as it.
+    /// which of two is the same. A probability of 0 counts as [`NLL_FLOOR`], or as the smallest of the video above
+    /// 0 where that is less.
     LogOdds,
     /// The mean of this many most suspicious frames (all, where there are fewer): the largest
     /// probabilities of the positive class. Of several classes each has its own largest, divided by their
@@ -72,13 +73,13 @@ pub fn video_probs(rule: VideoRule, frames: &[f64], task: &Task) -> Result<Vec<f
     };
     let by_class: Vec<f64> = match (rule, task.positive) {
         (VideoRule::TopK(_) | VideoRule::TopShare(_), Some(positive)) => {
-            let suspicion = mean(of_class(positive)[..most].iter().copied());
-            let mut probs = vec![1.0 - suspicion; 2];
-            probs[positive] = suspicion;
+            // The other class of the same frames: that which is near to 0 keeps its digits.
+            let mut probs = vec![mean_probability(of_class(1 - positive).iter().rev().take(most)); 2];
+            probs[positive] = mean_probability(of_class(positive).iter().take(most));
             probs
         }
         (VideoRule::Mean | VideoRule::TopK(_) | VideoRule::TopShare(_), _) => {
-            (0..classes).map(|class| mean(of_class(class)[..most].iter().copied())).collect()
+            (0..classes).map(|class| mean_probability(of_class(class).iter().take(most))).collect()
         }
         (VideoRule::Median, _) => (0..classes)
             .map(|class| {
@@ -87,8 +88,8 @@ pub fn video_probs(rule: VideoRule, frames: &[f64], task: &Task) -> Result<Vec<f
             })
             .collect(),
         (VideoRule::LogOdds, _) => {
-            let logs: Vec<f64> =
-                (0..classes).map(|class| mean(rows().map(|row| row[class].max(NLL_FLOOR).ln()))).collect();
+            let floor = rows().flatten().copied().filter(|&p| p > 0.0).fold(NLL_FLOOR, f64::min);
+            let logs: Vec<f64> = (0..classes).map(|class| mean(rows().map(|row| row[class].max(floor).ln()))).collect();
             let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             logs.iter().map(|log| (log - largest).exp()).collect()
         }
@@ -99,6 +100,13 @@ pub fn video_probs(rule: VideoRule, frames: &[f64], task: &Task) -> Result<Vec<f
     };
     let sum: f64 = by_class.iter().sum();
     Ok(by_class.iter().map(|p| if sum > 0.0 { p / sum } else { 1.0 / classes as f64 }).collect())
+}
+
+/// The mean of one probability or more.
+fn mean_probability<'a>(values: impl ExactSizeIterator<Item = &'a f64>) -> f64 {
+    let (mut sum, count) = (FixedSum::default(), values.len() as u64);
+    values.for_each(|&value| sum.add(value));
+    sum.mean(count)
 }
 
 /// The mean of one number or more, exact to 2^-60.

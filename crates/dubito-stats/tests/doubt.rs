@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use dubito_stats::discrimination::confusion;
 use dubito_stats::selective::accuracy_rejection;
 use dubito_stats::{
-    Doubt, FrameSums, Items, Measures, Task, ThresholdRule, Unit, VideoRule, VideoSums, at_threshold, choose_threshold,
-    decompose, epistemic_jackknife, metrics_of, video_probs,
+    Doubt, FrameSums, Items, Measures, Scale, Task, ThresholdRule, Unit, VideoRule, VideoSums, at_threshold,
+    choose_threshold, decompose, epistemic_jackknife, metrics_of, video_probs,
 };
 use serde::Deserialize;
 
@@ -170,7 +170,7 @@ fn thresholds_agree_with_scikit_learn() {
         let youden = choose_threshold(&items, ThresholdRule::Youden).unwrap().value.unwrap();
         // A probability is 1 - (1 - p) here, so it may differ in its last digit.
         assert!((youden - case.youden).abs() < 1e-12, "{}: {youden}", case.name);
-        let judged = at_threshold(&items, youden).unwrap();
+        let judged = at_threshold(&items, Scale::Probability, youden).unwrap();
         assert!((judged.tpr.value.unwrap() - case.youden_tpr).abs() < 1e-12);
         assert!((judged.fpr.value.unwrap() - case.youden_fpr).abs() < 1e-12);
         let at_fpr = choose_threshold(&items, ThresholdRule::AtFpr(case.fpr)).unwrap();
@@ -180,7 +180,7 @@ fn thresholds_agree_with_scikit_learn() {
             continue;
         };
         assert!((at_fpr.value.unwrap() - want).abs() < 1e-12, "{}", case.name);
-        let judged = at_threshold(&items, at_fpr.value.unwrap()).unwrap();
+        let judged = at_threshold(&items, Scale::Probability, at_fpr.value.unwrap()).unwrap();
         assert!((judged.tpr.value.unwrap() - case.at_fpr_tpr).abs() < 1e-12);
         assert!((judged.fpr.value.unwrap() - case.at_fpr_fpr).abs() < 1e-12);
         assert!(judged.fpr.value.unwrap() <= case.fpr);
@@ -206,7 +206,7 @@ fn thresholds_say_what_they_lack() {
     assert!(at > 0.5 && at < 0.500001);
     assert!(choose_threshold(&fakes, ThresholdRule::AtFpr(1.0)).is_err());
     assert!(choose_threshold(&Items::new(&Task::multiclass(["a", "b"])).unwrap(), ThresholdRule::Youden).is_err());
-    let judged = at_threshold(&fakes, 0.5).unwrap();
+    let judged = at_threshold(&fakes, Scale::Probability, 0.5).unwrap();
     assert_eq!(judged.tpr.value, Some(0.5));
     assert_eq!(judged.balanced_accuracy.undefined_because.as_deref(), Some("there are no items that are real"));
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::StudyError;
 use crate::progress::{OnProgress, Progress, Step};
+use crate::provenance;
 use crate::study::{self, Action, Doing, Plan, State, StepId, StudyConfig};
 
 /// What the demo needs to be told.
@@ -44,12 +45,7 @@ const EVERY: usize = 8;
 ///
 /// # Errors
 /// Those of its steps. A single video that can't be used is none: it is a row of the manifest.
-pub fn demo(
-    options: &DemoOptions,
-    tools: &Tools,
-    provenance: Value,
-    on_progress: OnProgress,
-) -> Result<Demo, StudyError> {
+pub fn demo(options: &DemoOptions, tools: &Tools, made_by: Value, on_progress: OnProgress) -> Result<Demo, StudyError> {
     let DemoOptions { faces, out, seed } = options;
     let config = config(options)?;
     let plan = study::plan(&config, false)?;
@@ -63,7 +59,7 @@ pub fn demo(
     // Simulated people are the same everywhere: only what is built in is used.
     let embedded = Tools { ffmpeg: None, ..tools.clone() };
     let tools = if faces.is_some() { tools } else { &embedded };
-    let doing = Doing { config: &config, out, tools, provenance: provenance.clone(), shard: None, on_progress };
+    let doing = Doing { config: &config, out, tools, provenance: made_by.clone(), shard: None, on_progress };
     let outcome = doing.run(&plan)?;
     let (predictions, clips) = main_steps(&plan).ok_or_else(|| StudyError::Input {
         message: "studies/demo.toml has no predictions of a detector with generators left out".into(),
@@ -77,21 +73,18 @@ pub fn demo(
     let rows = manifest::read(&store.join("manifest.parquet"))?;
     let written = out.join("predictions.parquet");
     copy(&folder(predictions).join("predictions.parquet"), &written)?;
-    manifest::write(
-        &out.join("manifest.parquet"),
-        &in_study(&rows, &plan.steps[clips].folder),
-        &provenance.to_string(),
-    )?;
+    manifest::write(&out.join("manifest.parquet"), &in_study(&rows, &plan.steps[clips].folder), &made_by.to_string())?;
 
     let step = Step { name: "report", number: 1, of: 1, before: 0.99, share: 0.01 };
     on_progress(&Progress { step, done: 0, total: 1, item: "metrics and figures".into() });
-    let mut how = provenance.clone();
+    let mut how = made_by.clone();
     how["study"] = json!(config);
-    study::report(&config, &plan, out, &out.join("study"), provenance)?;
+    study::report(&config, &plan, out, &out.join("study"), made_by.clone())?;
     let mut left = not_in_the_demo();
     left.extend(outcome.failed.iter().map(|(title, why)| format!("Failed: {title}: {why}")));
     let title = "What this detector can be believed for";
     let metrics = crate::report::report(&[written], &rows, Some(&store), title, how, &left, out, &bootstrap(*seed))?;
+    provenance::write(out, "demo", &made_by)?;
     on_progress(&Progress { step, done: 1, total: 1, item: "report.html".into() });
     Ok(Demo { metrics, warnings: study::warnings(&plan, out) })
 }

@@ -8,6 +8,7 @@ use dubito_data::DataError;
 use dubito_data::manifest::{Label, Row, Status};
 use dubito_face::{FaceModels, TrackOptions, Tracker};
 use dubito_media::Tools;
+use dubito_report::csv_out::spreadsheet_safe;
 use dubito_report::figures::Figure;
 use dubito_report::lines::{LinePanel, line_figure};
 use dubito_signal::methods::BAND;
@@ -329,7 +330,7 @@ pub fn by_generator(rows: &[PulseRow]) -> Vec<PulseGroup> {
     groups.into_iter().map(group).collect()
 }
 
-/// Writes rows as CSV.
+/// Writes rows as CSV, as a table for people: text that a spreadsheet would take for a formula has an apostrophe before it.
 ///
 /// # Errors
 /// A file that can't be written.
@@ -338,6 +339,13 @@ pub fn write_csv<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), StudyError
     let failed = |e: String| StudyError::io(path)(std::io::Error::other(e));
     for row in rows {
         writer.serialize(row).map_err(|e| failed(e.to_string()))?;
+    }
+    let plain = writer.into_inner().map_err(|e| failed(e.to_string()))?;
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for record in csv::ReaderBuilder::new().has_headers(false).from_reader(plain.as_slice()).records() {
+        let record = record.map_err(|e| failed(e.to_string()))?;
+        let cells = record.iter().map(|cell| spreadsheet_safe(cell).into_owned());
+        writer.write_record(cells).map_err(|e| failed(e.to_string()))?;
     }
     let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
     Ok(dubito_data::write_atomically(path, &bytes)?)

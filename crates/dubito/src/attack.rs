@@ -9,7 +9,7 @@ use dubito_nn::{Attack, AttackMethod, AttackObjective};
 use dubito_report::write_section;
 use dubito_stats::Bootstrap;
 use dubito_study::attack::{AttackOptions, FILE, attack, section};
-use dubito_study::provenance::provenance;
+use dubito_study::provenance::{self, provenance};
 use dubito_study::{Step, StudyError};
 use serde_json::json;
 
@@ -110,6 +110,7 @@ pub fn run(arguments: &AttackCommand, tools: &Tools) -> Result<(), StudyError> {
     let show = |p: &_| display.show(p);
     let how = provenance(*seed, tools);
     let found = attack(&rows, &store, &runs, &common.out, &options, &how, Step::only("attack"), &show)?;
+    provenance::write(&common.out, "attack", &how)?;
     display.finish();
     let found_section = section(&[(found.detector.clone(), common.out.clone())], &Bootstrap::default())?;
     write_section(&common.out, &common.out, &found_section)?;

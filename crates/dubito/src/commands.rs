@@ -16,13 +16,13 @@ use dubito_media::Tools;
 use dubito_nn::TrainConfig;
 use dubito_report::decisions::Promises;
 use dubito_report::evaluate::Options;
-use dubito_report::report::write_report_of;
+use dubito_report::report::{MOST_PAGES, write_report_of};
 use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, SetApart, View, explain};
 use dubito_stats::{Bootstrap, Unit};
 use dubito_study::audit::{self, AuditOptions};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
 use dubito_study::predict::{PredictOptions, Predicted, predict};
-use dubito_study::provenance::provenance;
+use dubito_study::provenance::{self, provenance};
 use dubito_study::recipe::{self, Change};
 use dubito_study::sheet::contact_sheet;
 use dubito_study::simulate::{SimulateOptions, simulate};
@@ -187,6 +187,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     let mut how = provenance(settings.seed, &tools);
     how["forge"] = json!(options);
     manifest::write(&path, &rows, &how.to_string())?;
+    provenance::write(&common.out, "forge", &how)?;
     forge::card::write(&rows, &common.out, &options, &faces.display().to_string())?;
     if !arguments.check {
         display.finish();
@@ -258,12 +259,15 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
         let rows: Vec<Row> = made.into_iter().flatten().collect();
         let path = common.out.join("manifest.parquet");
         manifest::write(&path, &rows, &how.to_string())?;
+        provenance::write(&common.out, "extract", &how)?;
         say_rows(common, &path, &rows, json!({}));
         return Ok(());
     };
     let own: Vec<Row> = made.iter().flatten().cloned().collect();
     let job = shard::job(&rows, &options);
-    let path = shard::write(&common.out, part, &job, rows.len(), mine.into_iter().zip(made).collect(), how)?;
+    let path = shard::write(&common.out, part, &job, rows.len(), mine.into_iter().zip(made).collect(), how.clone())?;
+    // Others may be at work in the same folder.
+    provenance::write(&path, "extract", &how)?;
     let merged = shard::merge_if_whole(&common.out, part, &job)?;
     let (there, whole) = match &merged {
         Ok(merged) => (None, Some(&merged.path)),
@@ -371,6 +375,7 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let step = Step::only("predict");
     let Predicted { path: predictions, missing, settled, note } =
         predict(&rows, &store, &runs, &common.out, &options, &how, step, &show)?;
+    provenance::write(&common.out, "predict", &how)?;
     display.finish();
     warn(note.as_slice());
     if common.json {
@@ -420,6 +425,8 @@ fn run_analyze(arguments: &Analyze) -> Result<(), StudyError> {
         ..ReportInput::default()
     };
     let metrics = write_report_of(&common.out, &scores, &input, &options)?;
+    provenance::write(&common.out, "analyze", &input.provenance)?;
+    warn(&metrics.warnings);
     say_metrics(common, &metrics);
     Ok(())
 }
@@ -480,11 +487,14 @@ fn say_metrics(common: &Common, metrics: &Metrics) {
         .filter(|group| group.level == metrics.top_level() && group.by.keys().all(|key| key == "detector"))
         .map(|group| group.by.get("detector"))
         .collect();
-    for detector in detectors {
+    for detector in detectors.iter().take(MOST_PAGES) {
         if let Some(detector) = detector {
             println!("{detector}:");
         }
         say_group(metrics, detector.map(String::as_str));
+    }
+    if detectors.len() > MOST_PAGES {
+        println!("and {} more detectors: tables/metrics.csv", detectors.len() - MOST_PAGES);
     }
     println!("\nThe report: {}", report.display());
 }

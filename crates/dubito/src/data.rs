@@ -15,7 +15,7 @@ use dubito_data::{DataError, stats};
 use dubito_media::Tools;
 use dubito_study::StudyError;
 use dubito_study::audit::{self, AuditOptions};
-use dubito_study::provenance::provenance;
+use dubito_study::provenance::{self, provenance};
 use serde_json::{Value, json};
 
 use crate::progress::Display;
@@ -283,6 +283,7 @@ fn run_index(arguments: &Index, tools: &Tools) -> Result<(), StudyError> {
     let mut how = provenance(0, tools);
     how["index"] = json!({ "roots": found, "findings": findings });
     manifest::write(&arguments.out, &rows, &how.to_string())?;
+    provenance::write(&arguments.out, "data index", &how)?;
     let mut status: BTreeMap<&str, usize> = BTreeMap::new();
     for row in &rows {
         *status.entry(row.status.name()).or_default() += 1;
@@ -327,6 +328,7 @@ fn run_split(arguments: &Split, tools: &Tools) -> Result<(), StudyError> {
     let counts = by_split(&rows);
     let leaks = split::leaks(&rows);
     manifest::write(out, &manifest::rebase(rows, &root, folder_of(out)), &how.to_string())?;
+    provenance::write(out, "data split", &how)?;
     let meaning = "videos are in no split";
     let findings: Vec<Finding> =
         Finding::of("left_out", Severity::Note, meaning, left_out).into_iter().chain(leak_finding(&leaks)).collect();
@@ -496,7 +498,9 @@ fn run_audit(arguments: &Audit, tools: &Tools) -> Result<(), StudyError> {
     let audit = audit::audit(&rows, &root, &arguments.out, &options, tools, steps, &|p| display.show(p))?;
     display.finish();
     let name = arguments.input.file_name().unwrap_or(arguments.input.as_os_str()).to_string_lossy();
-    let page = audit::write(&audit, &name, provenance(arguments.seed, tools), &arguments.out)?;
+    let how = provenance(arguments.seed, tools);
+    let page = audit::write(&audit, &name, how.clone(), &arguments.out)?;
+    provenance::write(&arguments.out, "data audit", &how)?;
     if arguments.json {
         println!("{}", json!({ "page": page, "table": arguments.out.join("audit.json"), "audit": audit }));
     } else {

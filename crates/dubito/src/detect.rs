@@ -9,7 +9,7 @@ use dubito_media::Tools;
 use dubito_study::anytime::{Auto, Samples, Settled};
 use dubito_study::detect::{ABSTAIN_ABOVE, Analyst, DetectOptions, Detected, counts};
 use dubito_study::predict::{FoldRun, find_runs};
-use dubito_study::provenance::provenance;
+use dubito_study::provenance::{complete, provenance};
 use dubito_study::{Detector, Progress, Step, StudyError};
 use serde_json::json;
 
@@ -202,7 +202,7 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
             "settings": { "samples": described(samples), "seed": arguments.seed, "frames": arguments.frames,
                 "min_frames": arguments.min_frames, "faces": arguments.faces, "min_face": arguments.min_face,
                 "most_yaw": arguments.most_yaw, "margin": analyst.margin(), "abstain_above": arguments.abstain_above },
-            "provenance": provenance(arguments.seed, tools),
+            "provenance": complete(&provenance(arguments.seed, tools)),
         });
         println!("{object}");
     } else {

@@ -10,7 +10,7 @@ use dubito_media::Tools;
 use dubito_nn::{Method, Quantity};
 use dubito_study::explain::{ExplainOptions, Explainer, Explanation, method, of_manifest};
 use dubito_study::predict::find_runs;
-use dubito_study::provenance::provenance;
+use dubito_study::provenance::{complete, provenance};
 use dubito_study::{Progress, Step, StudyError};
 use serde_json::json;
 
@@ -107,7 +107,7 @@ pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
     if arguments.json {
         let list: Vec<_> =
             made.iter().map(|(folder, found)| json!({ "folder": folder, "explanation": found })).collect();
-        println!("{}", json!({ "explained": list, "provenance": provenance(arguments.seed, tools) }));
+        println!("{}", json!({ "explained": list, "provenance": complete(&provenance(arguments.seed, tools)) }));
         return Ok(());
     }
     for (folder, found) in &made {

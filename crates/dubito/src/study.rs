@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use dubito_data::shard::Shard;
 use dubito_media::Tools;
 use dubito_study::StudyError;
-use dubito_study::provenance::provenance;
+use dubito_study::provenance::{self, provenance};
 use dubito_study::recipe::{self, Change};
 use dubito_study::study::{self, Doing, Plan, Planned, StudyConfig};
 use serde_json::json;
@@ -177,7 +177,9 @@ fn say_plan(which: &Which, plan: &Plan) {
 
 fn show(which: &Which, config: &StudyConfig, plan: &Plan, tools: &Tools) -> Result<(), StudyError> {
     let out: &Path = &which.common.out;
-    let sections = study::report(config, plan, out, out, provenance(config.seed, tools))?;
+    let how = provenance(config.seed, tools);
+    let sections = study::report(config, plan, out, out, how.clone())?;
+    provenance::write(out, "study", &how)?;
     let report = out.join("report.html");
     if which.common.json {
         let findings: Vec<_> =

@@ -4,14 +4,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-use dubito_stats::probability::{FixedSum, append_normalised, entropy, normalise};
+use dubito_stats::probability::{FixedSum, append_normalised, entropy, normalise, short_of_one};
 use dubito_stats::{SampleAdder, Task, VideoSums, epistemic_jackknife};
 use dubito_table::{Block, Column, Fault, Texts, cut};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::layout::{Labelled, Layout, Request, Scoring, View};
 
-/// Probabilities may leave [0, 1] by this much, as rounding does.
+/// Probabilities may leave [0, 1] by this much, as rounding does; the reader says how many do.
 pub(crate) const SLACK: f64 = 1e-6;
 
 /// How far from 1 the probabilities of the classes may sum.
@@ -170,6 +170,9 @@ pub(crate) struct ScoreRuns {
     pub votes: Vec<u32>,
     /// Empty beside [`Values::Finals`].
     pub jackknives: Vec<Jackknife>,
+    /// Of the positive class, as logits give them; empty without logits, of several classes, and beside
+    /// [`Values::Sums`].
+    pub log_odds: Vec<f64>,
 }
 
 impl ScoreRuns {
@@ -193,6 +196,7 @@ impl ScoreRuns {
             values,
             votes: Vec::with_capacity(sums * classes),
             jackknives: Vec::with_capacity(sums),
+            log_odds: Vec::new(),
         }
     }
 }
@@ -229,6 +233,22 @@ pub(crate) struct Part {
     pub video_sums: HashMap<(u32, u32), VideoSums>,
     /// The first run of each detector, and the last one where it is another; only where there are samples.
     pub edges: Vec<(Option<Edge>, Option<Edge>)>,
+    pub outside: Outside,
+}
+
+/// Probabilities that lie a hair outside of 0 to 1, and count as 0 or 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Outside {
+    pub count: u64,
+    /// Row of the first one within the block, its column, and what it is.
+    pub first: Option<(u32, String, f64)>,
+}
+
+/// The scores of one sample.
+struct Sample<'a> {
+    probs: &'a [f64],
+    /// Of the positive class, from logits.
+    log_odds: Option<f64>,
 }
 
 /// A number that stands for a sample: SplitMix64's finaliser.
@@ -278,18 +298,18 @@ fn from_fake(value: f64, logits: bool) -> [f64; 2] {
     }
 }
 
+/// Log-odds of all classes but one, or of one class, against the rest: of their softmax, which would round.
+fn log_odds_of(logits: &[f64], class: usize) -> f64 {
+    let others = || logits.iter().enumerate().filter(|(other, _)| *other != class).map(|(_, &logit)| logit);
+    let most = others().fold(f64::NEG_INFINITY, f64::max);
+    logits[class] - (most + others().map(|logit| (logit - most).exp()).sum::<f64>().ln())
+}
+
 fn softmax(logits: &mut [f64]) {
     let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     logits.iter_mut().for_each(|l| *l = (*l - most).exp());
     let sum: f64 = logits.iter().sum();
     logits.iter_mut().for_each(|l| *l /= sum);
-}
-
-/// One cell's number, checked.
-fn checked(value: Option<f64>, row: usize, name: &str, expected: &str, logits: bool) -> Result<f64, Fault> {
-    let Some(value) = value else { return Err(Fault::cell(row, name, "nothing", expected)) };
-    let fits = if logits { value.is_finite() } else { (-SLACK..=1.0 + SLACK).contains(&value) };
-    if fits { Ok(value) } else { Err(Fault::cell(row, name, value.to_string(), expected)) }
 }
 
 /// Makes a part of a block.
@@ -339,6 +359,7 @@ pub(crate) fn fold(block: &Block, layout: &Layout, context: &Context) -> Result<
         samples: Vec::new(),
         video_sums: HashMap::new(),
         edges: Vec::new(),
+        outside: Outside::default(),
     };
     let ensemble = context.request.input.as_ensemble;
     match &layout.scoring {
@@ -411,7 +432,7 @@ impl<'a> Folder<'a> {
     /// Rows whose texts and frame are the same: what these say is looked up once, in the first of them.
     fn rows(&mut self, rows: Range<usize>) -> Result<(), Fault> {
         let Some(item) = self.wanted_item(rows.start)? else { return Ok(()) };
-        let (block, layout, input) = (self.block, self.layout, &self.context.request.input);
+        let (layout, input) = (self.layout, &self.context.request.input);
         match &layout.scoring {
             // The most common kind, of which there may be many.
             Scoring::Fake(slot) if self.context.raw && !input.as_ensemble => {
@@ -421,8 +442,7 @@ impl<'a> Folder<'a> {
                     return Ok(());
                 }
                 for row in rows {
-                    let wanted = &layout.wanted[*slot];
-                    let cell = checked(block.number(*slot, row), row, &wanted.name, wanted.expected, input.logits)?;
+                    let cell = self.cell(*slot, row)?;
                     let sample = self.sample(row)?;
                     self.push(row, item, detector, sample, &from_fake(cell, input.logits))?;
                 }
@@ -446,41 +466,43 @@ impl<'a> Folder<'a> {
         let (ensemble, logits) = (input.as_ensemble, input.logits);
         let detector = self.detector(row);
         let sample = self.sample(row)?;
-        let cell = |slot: usize| {
-            let wanted = &layout.wanted[slot];
-            checked(block.number(slot, row), row, &wanted.name, wanted.expected, logits)
-        };
         match &layout.scoring {
             Scoring::Fake(slot) => {
                 let sample = if ensemble { member(block.text(layout.detector, row), sample) } else { sample };
-                let probs = from_fake(cell(*slot)?, logits);
+                let cell = self.cell(*slot, row)?;
                 let detector = self.part.detectors.code(detector);
-                self.add(row, item, detector, sample, &probs)
+                self.add_fake(row, item, detector, sample, cell)
             }
             Scoring::Classes(slots) => {
                 let sample = if ensemble { member(block.text(layout.detector, row), sample) } else { sample };
                 let mut probs = std::mem::take(&mut self.given);
                 probs.clear();
                 for &slot in slots {
-                    probs.push(cell(slot)?);
+                    probs.push(self.cell(slot, row)?);
                 }
+                let against = layout.real.filter(|_| layout.view == View::RealFake);
+                let log_odds = match (against, self.context.task.positive) {
+                    _ if !logits => None,
+                    (Some(real), _) => Some(-log_odds_of(&probs, real)),
+                    (None, positive) => positive.map(|class| log_odds_of(&probs, class)),
+                };
                 if logits {
                     softmax(&mut probs);
                 }
                 let detector = self.part.detectors.code(detector);
-                match layout.real {
-                    Some(real) if layout.view == View::RealFake => {
+                match against {
+                    Some(real) => {
                         self.normalised(row, &probs)?;
-                        let p = self.probs[real];
-                        self.add(row, item, detector, sample, &[p, 1.0 - p])?;
+                        let probs = [self.probs[real], short_of_one(&self.probs, real)];
+                        self.add(row, item, detector, sample, Sample { probs: &probs, log_odds })?;
                     }
-                    _ => self.add(row, item, detector, sample, &probs)?,
+                    None => self.add(row, item, detector, sample, Sample { probs: &probs, log_odds })?,
                 }
                 self.given = probs;
                 Ok(())
             }
             Scoring::Reduced { mean, entropy, samples } => {
-                let probs = from_fake(cell(*mean)?, false);
+                let probs = from_fake(self.cell(*mean, row)?, false);
                 let samples = match samples {
                     Some(slot) => block
                         .whole(Some(*slot), row)
@@ -503,8 +525,8 @@ impl<'a> Folder<'a> {
                     return Ok(());
                 }
                 for (name, slot) in columns {
-                    let probs = from_fake(cell(*slot)?, logits);
-                    self.add(row, item, detector, member(name, sample), &probs)?;
+                    let cell = self.cell(*slot, row)?;
+                    self.add_fake(row, item, detector, member(name, sample), cell)?;
                 }
                 Ok(())
             }
@@ -512,13 +534,33 @@ impl<'a> Folder<'a> {
                 for (detector, (_, slot)) in columns.iter().enumerate() {
                     // Empty or NaN: this detector has no score of this item.
                     if block.number(*slot, row).is_some_and(|value| !value.is_nan()) {
-                        let probs = from_fake(cell(*slot)?, logits);
-                        self.add(row, item, detector as u32, sample, &probs)?;
+                        let cell = self.cell(*slot, row)?;
+                        self.add_fake(row, item, detector as u32, sample, cell)?;
                     }
                 }
                 Ok(())
             }
         }
+    }
+
+    /// A cell's logit or probability, checked; one that lies outside of 0 to 1 by rounding is counted, and 0 or 1.
+    fn cell(&mut self, slot: usize, row: usize) -> Result<f64, Fault> {
+        let wanted = &self.layout.wanted[slot];
+        let Some(value) = self.block.number(slot, row) else {
+            return Err(Fault::cell(row, &wanted.name, "nothing", wanted.expected));
+        };
+        let logits = self.context.request.input.logits;
+        let fits = if logits { value.is_finite() } else { (-SLACK..=1.0 + SLACK).contains(&value) };
+        if !fits {
+            return Err(Fault::cell(row, &wanted.name, value.to_string(), wanted.expected));
+        }
+        if logits || (0.0..=1.0).contains(&value) {
+            return Ok(value);
+        }
+        let outside = &mut self.part.outside;
+        outside.count += 1;
+        outside.first.get_or_insert_with(|| (row as u32, wanted.name.clone(), value));
+        Ok(value.clamp(0.0, 1.0))
     }
 
     fn bad(&self, slot: usize, row: usize, found: String) -> Fault {
@@ -633,18 +675,26 @@ impl<'a> Folder<'a> {
         normalise(probs, probs.len(), &mut self.probs, String::new).map_err(|_| bad_sum(row, probs))
     }
 
+    /// Add one sample of a detector to the item's run: P(fake) or a logit.
+    fn add_fake(&mut self, row: usize, item: u32, detector: u32, sample: u64, cell: f64) -> Result<(), Fault> {
+        let logits = self.context.request.input.logits;
+        let probs = from_fake(cell, logits);
+        self.add(row, item, detector, sample, Sample { probs: &probs, log_odds: logits.then_some(cell) })
+    }
+
     /// Add one sample of a detector to the item's run.
-    fn add(&mut self, row: usize, item: u32, detector: u32, sample: u64, probs: &[f64]) -> Result<(), Fault> {
+    fn add(&mut self, row: usize, item: u32, detector: u32, sample: u64, scores: Sample) -> Result<(), Fault> {
         self.run(item, detector, 1);
         if self.context.raw {
-            return self.push(row, item, detector, sample, probs);
+            return self.push(row, item, detector, sample, scores.probs);
         }
-        self.normalised(row, probs)?;
+        self.normalised(row, scores.probs)?;
         let doubt = entropy(&self.probs);
-        if let Values::Finals(values) = &mut self.part.scores.values {
-            // Through the sums, so that one sample is the same bits with and without a column `sample`.
-            values.extend(self.probs.iter().chain([&doubt]).map(|&value| fixed(value).mean(1)));
+        let runs = &mut self.part.scores;
+        if let Values::Finals(values) = &mut runs.values {
+            values.extend(self.probs.iter().chain([&doubt]));
         }
+        runs.log_odds.extend(scores.log_odds);
         Ok(())
     }
 
@@ -799,10 +849,4 @@ pub(crate) fn wanted_row(block: &Block, layout: &Layout, request: &Request, row:
     let fits = |wanted: &Option<String>, slot| wanted.as_deref().is_none_or(|wanted| wanted == block.text(slot, row));
     let is_wide = matches!(layout.scoring, Scoring::Wide(_));
     (is_wide || fits(&request.detector, layout.detector)) && fits(&request.split, layout.split())
-}
-
-fn fixed(value: f64) -> FixedSum {
-    let mut sum = FixedSum::default();
-    sum.add(value);
-    sum
 }

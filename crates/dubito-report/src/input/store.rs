@@ -122,6 +122,7 @@ impl Store {
         self.scores.seen.extend(part.scores.seen);
         self.scores.votes.extend(part.scores.votes);
         self.scores.jackknives.extend(part.scores.jackknives);
+        self.scores.log_odds.extend(part.scores.log_odds);
         for (local, (first, last)) in part.edges.into_iter().enumerate() {
             let detector = detectors[local] as usize;
             let moved = |(run, samples): Edge| (before_scores + run, samples);
@@ -263,8 +264,9 @@ impl Store {
         let (lots, classes) = (&lots, self.classes);
         // By lot and column.
         let sum = |at: usize| {
-            let runs = lots[at / width].iter().map(|&run| sums[run as usize * width + at % width]);
-            runs.fold(FixedSum::default(), FixedSum::plus)
+            let mut all = FixedSum::default();
+            lots[at / width].iter().for_each(|&run| all.merge(&sums[run as usize * width + at % width]));
+            all
         };
         let vote = |at: usize| {
             let runs = lots[at / classes].iter().map(|&run| scores.votes[run as usize * classes + at % classes]);
@@ -284,6 +286,7 @@ impl Store {
             values: Values::Sums((0..lots.len() * width).into_par_iter().map(sum).collect()),
             votes: (0..lots.len() * classes).into_par_iter().map(vote).collect(),
             jackknives: lots.par_iter().map(jackknife).collect(),
+            log_odds: Vec::new(),
         };
         self.order = (0..new.items.len() as u32).collect();
         // A run that was open is now where its item is.

@@ -26,6 +26,7 @@ use crate::bayes::{ConvertOptions, TrainedClips, convert_runs, join_runs};
 use crate::demo::{data_progress, relative_to};
 use crate::predict::{FoldRun, PredictOptions, find_runs, predict};
 use crate::progress::{OnProgress, Progress, Step as Bar};
+use crate::provenance::complete;
 use crate::simulate::simulate;
 use crate::train::{TrainOptions, frozen_trunk, train_rounds};
 use crate::{Lesson, StudyError};
@@ -222,7 +223,7 @@ impl Doing<'_> {
                         action: json!(step.action),
                         needs: step.needs.iter().map(folder).collect(),
                         without: absent.iter().map(folder).collect(),
-                        provenance: self.provenance.clone(),
+                        provenance: complete(&self.provenance),
                     };
                     write_json(&dir.join("step.json"), &done)?;
                     let _ = std::fs::remove_file(dir.join("failed.json"));

@@ -125,7 +125,6 @@ pub fn report(
     let found: Vec<Section> = sections.iter().map(|(_, section)| section.clone()).collect();
     let planned = planned(plan, out);
     let done: Vec<&Planned> = planned.iter().filter(|step| step.state == "done").collect();
-    let seconds: f64 = done.iter().map(|step| step.seconds).sum();
     let words = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(", ");
     let mut facts = vec![
         (
@@ -137,7 +136,7 @@ pub fn report(
         ("Posterior samples".into(), config.samples.to_string()),
         ("Seed".into(), config.seed.to_string()),
         ("Device".into(), config.device.clone()),
-        ("Steps".into(), format!("{} of {} done, {:.0} minutes of work", done.len(), planned.len(), seconds / 60.0)),
+        ("Steps".into(), format!("{} of {} done", done.len(), planned.len())),
     ];
     let warnings = warnings(plan, out);
     if !warnings.is_empty() {
