@@ -22,6 +22,9 @@ use crate::network::{Activation, BatchNorm, Convolution, Network, Node};
 use crate::parameter::Parameter;
 use crate::state::{StateDict, read_state, write_state};
 
+/// The largest size of a weight, mean or variance that is taken for one: published networks stay below 1e6.
+const MOST: f32 = 1e8;
+
 /// Mean and unbiased variance of one batch at a batch norm, each `[1, channels]`.
 pub(crate) struct Seen {
     name: String,
@@ -415,7 +418,8 @@ impl Detector {
     /// A detector from a state dict with the architecture's names.
     ///
     /// # Errors
-    /// As [`Architecture::network`]; [`NnError::MissingTensor`], [`NnError::ExtraTensor`], [`NnError::TensorShape`].
+    /// As [`Architecture::network`]; [`NnError::MissingTensor`], [`NnError::ExtraTensor`], [`NnError::TensorShape`],
+    /// [`NnError::BadWeight`].
     pub fn from_state(
         architecture: Architecture,
         config: &NetworkConfig,
@@ -427,7 +431,10 @@ impl Detector {
         for p in &mut detector.parameters {
             let (name, expected) = (p.array.name.clone(), p.array.shape.clone());
             match state.get(&name) {
-                Some(array) if array.shape == expected => p.set_array(&array.values),
+                Some(array) if array.shape == expected => {
+                    check_weights(&name, &array.values)?;
+                    p.set_array(&array.values);
+                }
                 Some(array) => return Err(NnError::TensorShape { name, expected, found: array.shape.clone() }),
                 None => return Err(NnError::MissingTensor { name, expected }),
             }
@@ -449,7 +456,7 @@ impl Detector {
         path: &Path,
         device: &Device,
     ) -> Result<Self, NnError> {
-        Self::from_state(architecture, config, &read_state(path)?, device)
+        Self::from_state(architecture, config, &read_state(path)?, device).map_err(NnError::in_file(path))
     }
 
     /// Writes the weights as safetensors with the architecture's names, atomically.
@@ -458,6 +465,19 @@ impl Detector {
     /// As [`write_state`].
     pub fn save(&self, path: &Path) -> Result<(), NnError> {
         write_state(path, &self.to_state())
+    }
+}
+
+/// Refuses numbers that no trained network has: those not finite or beyond [`MOST`], and negative variances.
+fn check_weights(name: &str, values: &[f32]) -> Result<(), NnError> {
+    let is_variance = name.ends_with("running_var");
+    let (least, expected) = match is_variance {
+        true => (0.0, "a variance from 0 to 1e8"),
+        false => (-MOST, "a number from -1e8 to 1e8"),
+    };
+    match values.iter().position(|value| !(least..=MOST).contains(value)) {
+        Some(index) => Err(NnError::BadWeight { name: name.to_owned(), index, found: values[index], expected }),
+        None => Ok(()),
     }
 }
 

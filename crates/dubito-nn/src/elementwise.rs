@@ -38,7 +38,14 @@ impl Activation {
     #[inline(always)]
     fn value(self, x: f32) -> f32 {
         match self {
-            Self::Relu => x.max(0.0),
+            // Not `max`, which makes 0 of what is no number: a network that overflows must not have an answer.
+            Self::Relu => {
+                if x <= 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
             Self::Relu6 => x.clamp(0.0, 6.0),
             Self::Silu => x * sigmoid(x),
             Self::HardSwish => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),

@@ -59,6 +59,26 @@ pub enum NnError {
         /// The shape in the state dict.
         found: Vec<usize>,
     },
+    /// A tensor holds a number that no trained network has.
+    #[error("tensor `{name}` holds {found:e} at index {index}, expected {expected}: the weights are broken")]
+    BadWeight {
+        /// The tensor's name.
+        name: String,
+        /// Where in it, row by row.
+        index: usize,
+        /// The number.
+        found: f32,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A network's answer is no number.
+    #[error("{}: the network answers {found} where a probability should be", path.display())]
+    NotFinite {
+        /// The run's folder, or the ONNX file.
+        path: PathBuf,
+        /// What it answers.
+        found: f32,
+    },
     /// A setting has a value that cannot work.
     #[error("setting `{field}` is {found}; expected {expected}")]
     Setting {
@@ -136,6 +156,12 @@ impl NnError {
                 "the weights are of another architecture, or were cut short: give those of this detector, or name theirs"
             }
             Self::ExtraTensor { .. } => "give the weights of a detector of this architecture, width and depth",
+            Self::BadWeight { .. } => {
+                "restore the file, train again, or export the weights again from where they come from"
+            }
+            Self::NotFinite { .. } => {
+                "its weights overflow on this input: check how its input is scaled, restore the weights, or train again"
+            }
             Self::TensorShape { .. } => "check the number of classes, the width and the window against the weights",
             Self::Setting { field, .. } if field.contains('.') => {
                 "`dubito train --show` prints every setting of a recipe with its value"
@@ -175,9 +201,11 @@ impl NnError {
     pub(crate) fn in_file(path: &Path) -> impl Fn(Self) -> Self {
         let path = path.to_owned();
         move |error| match error {
-            Self::MissingTensor { .. } | Self::ExtraTensor { .. } | Self::TensorShape { .. } | Self::Setting { .. } => {
-                Self::InFile { path: path.clone(), source: Box::new(error) }
-            }
+            Self::MissingTensor { .. }
+            | Self::ExtraTensor { .. }
+            | Self::TensorShape { .. }
+            | Self::BadWeight { .. }
+            | Self::Setting { .. } => Self::InFile { path: path.clone(), source: Box::new(error) },
             error => error,
         }
     }

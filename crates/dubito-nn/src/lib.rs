@@ -26,6 +26,7 @@ mod onnx;
 mod onnx_export;
 mod optim;
 mod parameter;
+mod prior;
 pub mod rng;
 mod run;
 mod signal;
@@ -57,6 +58,7 @@ pub use onnx::{
     Channels, FakeClass, KnownBy, OnnxDetector, OnnxOptions, OnnxOutput, onnx_worker_main, set_onnx_worker,
 };
 pub use optim::{OptimiserConfig, OptimiserName, ScheduleConfig, ScheduleName};
+pub use prior::VerdictPosterior;
 pub use run::{RUN_VERSION, Run, RunConfig, TrainedOn};
 pub use signal::Signal;
 pub use state::{Array, StateDict, read_state, state_from_bytes, write_atomic, write_state};

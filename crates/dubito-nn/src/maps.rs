@@ -29,7 +29,7 @@ pub enum Quantity {
     Aleatoric,
     /// Their difference: what the samples disagree about (Houlsby et al. 2011; Depeweg et al. 2018).
     Epistemic,
-    /// `1 - P(real)`, the mean over the samples.
+    /// `1 - P(real)`, the mean over the samples: of several classes those of [`Run::verdict`](crate::Run::verdict).
     PFake,
 }
 

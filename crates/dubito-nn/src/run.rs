@@ -10,8 +10,10 @@ use crate::architectures::{Architecture, NetworkConfig, Preprocessing};
 use crate::detector::Detector;
 use crate::dropout::{Boundary, check_rate};
 use crate::inference::{
-    Deterministic, Inference, McDropoutPosterior, Posterior, ScaledPosterior, Views, ViewsPosterior, check_temperature,
+    Deterministic, EvidentialPosterior, Inference, McDropoutPosterior, Posterior, ScaledPosterior, Views,
+    ViewsPosterior, check_temperature,
 };
+use crate::prior::VerdictPosterior;
 use crate::state::write_atomic;
 
 /// The version of the run's format that is written, and the only one read.
@@ -19,7 +21,7 @@ pub const RUN_VERSION: u32 = 2;
 
 /// What a detector's classes are made of, and what was kept from it. Training does not read it; those who label data for
 /// the detector do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainedOn {
     /// Name of the task, e.g. `binary` or `multiclass`; empty where it is not known.
@@ -33,6 +35,10 @@ pub struct TrainedOn {
     /// Generators that were left out on purpose, in the same form, their families' others among them: the detector never
     /// saw how they work.
     pub left_out: Vec<String>,
+    /// The prior of the classes that the network's own answers are for, in their order; empty where it is not known: then that of
+    /// equally common classes. [`Run::verdict`] says what it is for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub class_prior: Vec<f64>,
     /// Generators that were kept out of training as well, since part of how they work is that of a generator left out;
     /// the other part was seen, so they count neither as seen nor as unseen.
     pub set_aside: Vec<String>,
@@ -76,6 +82,31 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
+    /// Checks every field.
+    fn check(&self) -> Result<(), NnError> {
+        if self.class_names.len() != self.network.classes {
+            let expected = format!("{} names, one for each class", self.network.classes);
+            return Err(NnError::setting("class_names", expected, self.class_names.len()));
+        }
+        if let Some(twice) = (1..self.class_names.len()).find(|&k| self.class_names[..k].contains(&self.class_names[k]))
+        {
+            return Err(NnError::setting(
+                "class_names",
+                "each name once",
+                format!("`{}` twice", self.class_names[twice]),
+            ));
+        }
+        self.check_class_prior()?;
+        self.preprocessing.check()?;
+        check_rate(self.dropout)?;
+        let network = self.detector.network(&self.network)?;
+        self.boundary.check("boundary", &network)?;
+        if let Some(inference) = &self.inference {
+            inference.check(&network)?;
+        }
+        self.softmax_temperature.map_or(Ok(()), check_temperature)
+    }
+
     /// How samples are drawn, in words.
     pub fn posterior_in_words(&self) -> String {
         let method = match &self.inference {
@@ -122,23 +153,7 @@ impl Run {
         }
         let config: RunConfig = serde_json::from_value(value)
             .map_err(|e| NnError::corrupt(&path, format!("is not a run's configuration: {e}")))?;
-        if config.class_names.len() != config.network.classes {
-            return Err(NnError::setting(
-                "class_names",
-                format!("{} names, one for each class", config.network.classes),
-                config.class_names.len(),
-            ));
-        }
-        config.preprocessing.check()?;
-        check_rate(config.dropout)?;
-        let network = config.detector.network(&config.network)?;
-        config.boundary.check("boundary", &network)?;
-        if let Some(inference) = &config.inference {
-            inference.check(&network)?;
-        }
-        if let Some(temperature) = config.softmax_temperature {
-            check_temperature(temperature)?;
-        }
+        config.check().map_err(NnError::in_file(&path))?;
         Ok(Self { dir: dir.to_owned(), config })
     }
 
@@ -162,6 +177,54 @@ impl Run {
             Some(temperature) => Box::new(ScaledPosterior::new(posterior, temperature)?),
             None => posterior,
         })
+    }
+
+    /// [`Run::posterior`] for a verdict: of several classes of which one is `real`, real and fake are equally likely before
+    /// anything is seen, so that a network that knows nothing says P(fake) = 0.5 ([`RunConfig::verdict_factors`]). `views` are
+    /// those of [`Run::views`].
+    ///
+    /// # Errors
+    /// As [`Run::posterior`] and [`Run::views`]; of its samples [`NnError::NotFinite`] where the network answers with no number.
+    pub fn verdict(&self, views: Option<Views>, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
+        let RunConfig { inference, softmax_temperature, .. } = &self.config;
+        let posterior = match (views, inference, softmax_temperature, self.config.verdict_factors()) {
+            (Some(views), ..) => self.views(views, device)?,
+            // Its samples are of no network: a factor to each would not be one to their mean.
+            (None, Some(inference @ Inference::Evidential(_)), None, Some(factors)) => {
+                inference.check_arrays(&self.dir)?;
+                let posterior = EvidentialPosterior::with_factors(self.detector(device)?, &factors);
+                return Ok(Box::new(VerdictPosterior::new(Box::new(posterior), None, &self.dir)));
+            }
+            (None, ..) => self.posterior(device)?,
+        };
+        Ok(self.for_verdict(posterior))
+    }
+
+    /// A posterior of this run's classes, for a verdict as [`Run::verdict`].
+    pub fn for_verdict(&self, posterior: Box<dyn Posterior>) -> Box<dyn Posterior> {
+        Box::new(VerdictPosterior::new(posterior, self.config.verdict_factors(), &self.dir))
+    }
+
+    /// One network that says by itself what [`Run::verdict`] says on average where the method adds nothing to the weights: its
+    /// logits are divided by the run's temperature, and the prior of a verdict is in its last layer. For other programs.
+    ///
+    /// # Errors
+    /// As [`Run::detector`].
+    pub fn verdict_network(&self, device: &Device) -> Result<Detector, NnError> {
+        let net = self.detector(device)?;
+        let (factors, temperature) = (self.config.verdict_factors(), self.config.softmax_temperature);
+        if factors.is_none() && temperature.is_none() {
+            return Ok(net);
+        }
+        let (mut state, last) = (net.to_state(), self.config.detector.classifier());
+        for part in ["weight", "bias"] {
+            let Some(array) = state.get_mut(&format!("{last}.{part}")) else { continue };
+            array.values.iter_mut().for_each(|value| *value /= temperature.unwrap_or(1.0));
+            if let (Some(factors), "bias") = (&factors, part) {
+                array.values.iter_mut().zip(factors).for_each(|(value, factor)| *value += factor.ln() as f32);
+            }
+        }
+        Detector::from_state(self.config.detector, &self.config.network, &state, device)
     }
 
     /// Views of each crop, seen by the network that the run is on average: test-time augmentation. What its samples disagree

@@ -1,6 +1,6 @@
 //! State dicts with this crate's errors; `dubito-weights` reads and writes them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use dubito_weights::{Array, StateDict};
@@ -58,7 +58,7 @@ pub fn write_state(path: &Path, state: &StateDict) -> Result<(), NnError> {
 pub(crate) fn write_state_with(
     path: &Path,
     state: &StateDict,
-    metadata: HashMap<String, String>,
+    metadata: &BTreeMap<String, String>,
 ) -> Result<(), NnError> {
     Ok(dubito_weights::write_state_with(path, state, metadata)?)
 }

@@ -88,6 +88,34 @@ pub fn short_of_one(probs: &[f64], class: usize) -> f64 {
     probs.iter().enumerate().filter(|(other, _)| *other != class).map(|(_, &p)| p).sum()
 }
 
+/// The prior of a verdict: one half for the class `real`, the other half shared evenly by all other classes.
+///
+/// For it a network of several classes that has seen nothing says P(fake) = 0.5, the largest uncertainty of real against
+/// fake; of equally common classes it would say `(classes - 1) / classes`.
+pub fn half_real_prior(classes: usize, real: usize) -> Vec<f64> {
+    let other = 0.5 / classes.saturating_sub(1).max(1) as f64;
+    (0..classes).map(|class| if class == real { 0.5 } else { other }).collect()
+}
+
+/// Predictions of classes with the prior `from`, as they are of classes with the prior `to` and else the same: Bayes' rule,
+/// `q_c = p_c to_c / from_c / sum_k p_k to_k / from_k` (Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a
+/// Classifier to New a Priori Probabilities", Neural Computation 14, 2002).
+///
+/// All three are probability vectors of the same length, `from` without a 0. Where nothing is left (no class that `to` knows has
+/// any probability) it is `to`.
+///
+/// ```
+/// use dubito_stats::probability::{half_real_prior, with_prior};
+/// // Eight classes and no idea: real as likely as fake.
+/// let q = with_prior(&[0.125; 8], &[0.125; 8], &half_real_prior(8, 0));
+/// assert!((q[0] - 0.5).abs() < 1e-15);
+/// ```
+pub fn with_prior(probs: &[f64], from: &[f64], to: &[f64]) -> Vec<f64> {
+    let weighed: Vec<f64> = probs.iter().zip(from).zip(to).map(|((p, from), to)| p * to / from).collect();
+    let sum: f64 = weighed.iter().sum();
+    if sum > 0.0 { weighed.iter().map(|p| p / sum).collect() } else { to.to_vec() }
+}
+
 /// Index of the largest probability; the first of them where several are largest.
 #[inline]
 pub fn argmax(probs: &[f64]) -> usize {
@@ -314,8 +342,38 @@ impl SignedSum {
 
 #[cfg(test)]
 mod tests {
-    use super::FixedSum;
+    use super::{FixedSum, entropy, half_real_prior, with_prior};
     use crate::vectorised::vectorised;
+
+    #[test]
+    fn no_idea_is_the_largest_uncertainty_whatever_the_number_of_classes() {
+        for classes in 2..12 {
+            let equal = vec![1.0 / classes as f64; classes];
+            for real in 0..classes {
+                let q = with_prior(&equal, &equal, &half_real_prior(classes, real));
+                assert!((q.iter().sum::<f64>() - 1.0).abs() < 1e-15 && (q[real] - 0.5).abs() < 1e-15, "{q:?}");
+                let uncertainty = entropy(&[q[real], 1.0 - q[real]]);
+                assert!((uncertainty - std::f64::consts::LN_2).abs() < 1e-15, "{uncertainty}");
+            }
+        }
+    }
+
+    #[test]
+    fn predictions_follow_the_prior() {
+        // q = p * to / pi; q / q.sum() in NumPy, p = [.3, .1, .6], pi = [.2, .3, .5], to = [.5, .25, .25].
+        let q = with_prior(&[0.3, 0.1, 0.6], &[0.2, 0.3, 0.5], &half_real_prior(3, 0));
+        for (found, want) in q.iter().zip([0.661_764_705_882_352_9, 0.073_529_411_764_705_88, 0.264_705_882_352_941_2])
+        {
+            assert!((found - want).abs() < 1e-15, "{q:?}");
+        }
+        // The prior of the training is no news.
+        let to = half_real_prior(4, 1);
+        let same = with_prior(&[0.4, 0.3, 0.2, 0.1], &to, &to);
+        assert!(same.iter().zip([0.4, 0.3, 0.2, 0.1]).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-15));
+        // What is certain stays so, and nothing left is the prior.
+        assert_eq!(with_prior(&[0.0, 1.0, 0.0], &[1.0 / 3.0; 3], &half_real_prior(3, 0)), [0.0, 1.0, 0.0]);
+        assert_eq!(with_prior(&[0.0; 3], &[1.0 / 3.0; 3], &half_real_prior(3, 0)), [0.5, 0.25, 0.25]);
+    }
 
     fn sum_of(values: &[f64]) -> FixedSum {
         let mut sum = FixedSum::default();

@@ -1,15 +1,16 @@
 //! Trained detectors made Bayesian: converted at once, fine-tuned, or joined into an ensemble.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dubito_data::classes::ClassList;
 use dubito_data::manifest::Row;
 use dubito_data::split::{self, Round};
 use dubito_nn::{
-    Crops, Inference, OptimiserConfig, Run, RunConfig, ScheduleConfig, ScheduleName, TrainConfig, convert, device,
-    join, scale,
+    Crops, Inference, OptimiserConfig, Run, RunConfig, ScheduleConfig, ScheduleName, TrainConfig, TrainedOn, convert,
+    device, join, scale,
 };
 
+use crate::output::overwrites_nothing;
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
 use crate::train::{TrainOptions, open_crops, train_rounds};
@@ -89,6 +90,8 @@ pub fn convert_runs(
         message: format!("{why} needs the clips that the run was trained on"),
         hint: "give --manifest the manifest that it was trained with".into(),
     };
+    let targets: Vec<PathBuf> = runs.iter().map(|run| target(run, out, options.epochs.is_some())).collect();
+    overwrites_nothing(&targets, &dirs(runs))?;
     let mut made = Vec::new();
     for (k, FoldRun { dir, fold }) in runs.iter().enumerate() {
         let run = Run::load(dir)?;
@@ -159,6 +162,10 @@ pub fn join_runs(folders: &[Vec<FoldRun>], out: &Path, device_name: &str) -> Res
             hint: "train all members on one manifest, each with another --seed".into(),
         });
     }
+    for runs in folders {
+        let targets: Vec<PathBuf> = runs.iter().map(|run| target(run, out, false)).collect();
+        overwrites_nothing(&targets, &dirs(runs))?;
+    }
     let mut made = Vec::new();
     for (k, fold) in first.into_iter().enumerate() {
         let members = folders.iter().map(|runs| Run::load(&runs[k].dir)).collect::<Result<Vec<_>, _>>()?;
@@ -184,6 +191,8 @@ pub fn scale_runs(
     step: Step,
     on_progress: OnProgress,
 ) -> Result<Vec<FoldRun>, StudyError> {
+    let targets: Vec<PathBuf> = runs.iter().map(|run| target(run, out, false)).collect();
+    overwrites_nothing(&targets, &dirs(runs))?;
     let mut made = Vec::new();
     for (k, FoldRun { dir, fold }) in runs.iter().enumerate() {
         let run = Run::load(dir)?;
@@ -197,6 +206,20 @@ pub fn scale_runs(
         }
     }
     Ok(made)
+}
+
+/// The folder that is made of a run: `out`, or of one of several runs and of one that is trained on its fold's folder in it.
+fn target(FoldRun { dir, fold }: &FoldRun, out: &Path, is_trained: bool) -> PathBuf {
+    match fold {
+        Some(fold) => out.join(fold),
+        None if is_trained => out.join(name_of(dir, fold)),
+        None => out.to_owned(),
+    }
+}
+
+/// The folders of runs.
+fn dirs(runs: &[FoldRun]) -> Vec<&Path> {
+    runs.iter().map(|run| run.dir.as_path()).collect()
 }
 
 /// The fold that a run was not trained on: of a run alone, the name of its folder.
@@ -216,7 +239,9 @@ impl TrainedClips<'_> {
             return Err(other("the run does not say which task it was trained for".into()));
         }
         let lesson = Lesson::of(self.rows, self.classes, &trained_on.task, &trained_on.left_out)?;
-        if lesson.class_names != *class_names || lesson.trained_on != *trained_on {
+        // The prior is of the training, not of the task.
+        let taught = TrainedOn { class_prior: Vec::new(), ..trained_on.clone() };
+        if lesson.class_names != *class_names || lesson.trained_on != taught {
             let [ours, its] = [&lesson.class_names, class_names].map(|names| names.join(", "));
             return Err(other(format!("of this manifest it would have been taught {ours}, and was taught {its}")));
         }

@@ -10,6 +10,7 @@ use dubito_report::{Metrics, SetApart};
 use serde_json::{Value, json};
 
 use crate::StudyError;
+use crate::output::is_apart;
 use crate::progress::{OnProgress, Progress, Step};
 use crate::provenance;
 use crate::study::{self, Action, Doing, Plan, State, StepId, StudyConfig};
@@ -55,6 +56,9 @@ pub fn demo(options: &DemoOptions, tools: &Tools, made_by: Value, on_progress: O
             message: why.clone(),
             hint: "--faces names a folder of real face videos; without it people are simulated".into(),
         });
+    }
+    if let Some(faces) = faces {
+        is_apart(out, faces)?;
     }
     // Simulated people are the same everywhere: only what is built in is used.
     let embedded = Tools { ffmpeg: None, ..tools.clone() };

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::{
-    FakeClass, KnownBy, NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, Victim, Views, device,
+    FakeClass, KnownBy, NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, VerdictPosterior, Victim, Views,
+    device,
 };
 
 use crate::StudyError;
@@ -122,6 +123,9 @@ impl Detector {
                 if let Some(temperature) = softmax_temperature {
                     settings += &format!(" temperature {temperature}");
                 }
+                if let Some(factors) = run.config.verdict_factors() {
+                    settings += &format!(" prior {factors:?}");
+                }
                 (files, settings)
             }
             Self::Onnx(onnx) => {
@@ -143,14 +147,13 @@ impl Detector {
     /// The weights can't be read, or there is no such device.
     pub fn posterior(&self, name: &str) -> Result<Box<dyn Posterior>, StudyError> {
         match self {
-            Self::Run(run, None) => Ok(run.posterior(&device(name)?)?),
-            Self::Run(run, Some(views)) => Ok(run.views(*views, &device(name)?)?),
+            Self::Run(run, views) => Ok(run.verdict(*views, &device(name)?)?),
             Self::Onnx(onnx) => {
                 if name != "cpu" {
                     let reason = "an ONNX detector runs on the CPU; use `cpu`".to_owned();
                     return Err(NnError::Device { name: name.to_owned(), reason }.into());
                 }
-                Ok(Box::new((**onnx).clone()))
+                Ok(Box::new(VerdictPosterior::new(Box::new((**onnx).clone()), None, onnx.path())))
             }
         }
     }
@@ -232,6 +235,20 @@ impl Detector {
             Self::Run(run, _) => (run.config.class_names.clone(), run.config.trained_on.clone()),
             Self::Onnx(_) => (self.class_names(), dubito_nn::TrainedOn::default()),
         }
+    }
+
+    /// What the user should know of it: that a run of several classes does not say the prior that its answers are for.
+    pub fn notes(&self) -> Vec<String> {
+        let Self::Run(run, _) = self else { return Vec::new() };
+        let is_said = !run.config.trained_on.class_prior.is_empty();
+        let is_assumed = !is_said && run.config.verdict_factors().is_some();
+        let note = format!(
+            "{}: config.json does not say the prior of its {} classes (trained_on.class_prior): they are taken for equally common; \
+             train it again if an earlier version did",
+            run.dir.display(),
+            run.config.class_names.len()
+        );
+        is_assumed.then_some(note).into_iter().collect()
     }
 
     /// The views that its samples are, if they are.

@@ -37,6 +37,14 @@ pub enum StudyError {
         /// What to do about it.
         hint: String,
     },
+    /// What is to be written can't be.
+    #[error("{message}")]
+    Output {
+        /// Where, and what the operating system said.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A check that was asked for did not pass.
     #[error("{message}")]
     CheckFailed {
@@ -72,7 +80,7 @@ impl StudyError {
                 }
                 _ => None,
             },
-            Self::Input { hint, .. } => Some(hint.clone()),
+            Self::Input { hint, .. } | Self::Output { hint, .. } => Some(hint.clone()),
             Self::CheckFailed { .. } => Some("what did not pass is listed above, or in the JSON".into()),
             Self::Report(error) => error.hint(),
             Self::Weights(error) => error.hint(),
@@ -92,10 +100,15 @@ impl StudyError {
             Self::Report(dubito_report::ReportError::Write { .. }) => 1,
             Self::Data(DataError::Io { source, .. })
             | Self::Io { source, .. }
-            | Self::Weights(dubito_weights::WeightsError::Io { source, .. }) => {
-                if source.kind() == std::io::ErrorKind::NotFound { 3 } else { 1 }
+            | Self::Weights(dubito_weights::WeightsError::Io { source, .. })
+            | Self::Nn(dubito_nn::NnError::Io { source, .. }) => {
+                if source.kind() == std::io::ErrorKind::NotFound {
+                    3
+                } else {
+                    1
+                }
             }
-            Self::Data(DataError::Stopped) | Self::Face(_) => 1,
+            Self::Data(DataError::Stopped) | Self::Face(_) | Self::Output { .. } => 1,
             Self::Data(_) | Self::Nn(_) | Self::Weights(_) | Self::Report(_) | Self::Input { .. } => 3,
             Self::CheckFailed { .. } => 5,
         }

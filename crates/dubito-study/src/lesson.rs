@@ -13,7 +13,7 @@ use crate::StudyError;
 type Maker = (String, String);
 
 /// A task, made concrete for the videos of one manifest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lesson {
     /// Names of the classes, by number: two or more, each of which every round of cross-fitting has videos of to learn
     /// from.
@@ -136,6 +136,7 @@ impl Lesson {
         let trained_on = TrainedOn {
             task: task.to_owned(),
             generators,
+            class_prior: Vec::new(),
             rest: rest.and_then(|rest| stays.iter().position(|&old| old == rest)),
             left_out: left_out.iter().map(in_words).collect(),
             set_aside: set_aside.iter().map(in_words).collect(),

@@ -16,6 +16,7 @@ mod inputs;
 pub mod lesson;
 mod logistic;
 pub mod maps;
+pub mod output;
 pub mod predict;
 pub mod progress;
 pub mod provenance;

@@ -135,6 +135,17 @@ pub fn read(name: &str, changes: &[Change]) -> Result<TrainConfig, StudyError> {
     Ok(config)
 }
 
+/// Checks that the weights that a training begins with, if there are some, are those of its architecture.
+///
+/// # Errors
+/// Names the file, and the tensor that is missing, too many, of another shape, or no number of a network.
+pub fn check_weights(config: &TrainConfig) -> Result<(), StudyError> {
+    match &config.weights {
+        Some(_) => Ok(config.check_weights()?),
+        None => Ok(()),
+    }
+}
+
 /// The recipe that a detector is trained by where no other is named.
 ///
 /// # Errors

@@ -36,6 +36,24 @@ impl Default for SimulateOptions {
     }
 }
 
+impl SimulateOptions {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// One out of its range, by its name.
+    pub fn check(&self) -> Result<(), StudyError> {
+        for (name, value, most) in [("subjects", self.subjects, 10_000), ("frames", self.frames, 100_000)] {
+            if !(1..=most).contains(&value) {
+                return Err(StudyError::Input {
+                    message: format!("`{name}` is {value}, expected 1 to {most}"),
+                    hint: "24 people and 250 frames are usual".into(),
+                });
+            }
+        }
+        subject(0, self).map(drop)
+    }
+}
+
 /// The revision of what is rendered and written: videos of another one are made again.
 const REVISION: u32 = 1;
 
@@ -51,6 +69,7 @@ pub fn simulate(
     step: Step,
     on_progress: OnProgress,
 ) -> Result<(), StudyError> {
+    options.check()?;
     std::fs::create_dir_all(out).map_err(StudyError::io(out))?;
     let key = format!("{REVISION} {}", serde_json::to_string(options).unwrap_or_default());
     let key = blake3::hash(key.as_bytes()).to_hex().to_string();

@@ -1,6 +1,6 @@
 //! Files of weights: which format the bytes are, safetensors in both directions, atomic writes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -13,6 +13,9 @@ use crate::{WeightsError, torch};
 const MAX_FILE: u64 = 4 << 30;
 /// The largest safetensors header that is read, in bytes.
 const MAX_HEADER: u64 = 16 << 20;
+
+/// The largest number in size that is read: what no product of two of them can hold is none of a network.
+const MAX_VALUE: f32 = 1e18;
 
 /// What a file of weights is, by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +99,7 @@ impl Weights {
     /// and inference does not use) are left out.
     ///
     /// # Errors
-    /// [`WeightsError::Corrupt`] that names a tensor of integers or one with a value that is not finite.
+    /// [`WeightsError::Corrupt`] that names a tensor of integers or one with a value that is not finite or beyond 1e18 in size.
     pub fn into_state(self, path: &Path) -> Result<StateDict, WeightsError> {
         let mut state = StateDict::new();
         for (name, Tensor { element, array }) in self.tensors {
@@ -106,12 +109,17 @@ impl Weights {
                 }
                 let found = element.name();
                 let reason = format!("tensor `{name}` is of type {found}; expected F32, F64, F16 or BF16");
-                return Err(WeightsError::corrupt(path, reason));
+                let hint = "save the model's state_dict as floating-point numbers";
+                return Err(WeightsError::corrupt_hint(path, reason, hint));
             }
-            if let Some(i) = array.values.iter().position(|v| !v.is_finite()) {
+            // NaN is not within it either.
+            if let Some(i) = array.values.iter().position(|v| !(-MAX_VALUE..=MAX_VALUE).contains(v)) {
                 let value = array.values[i];
-                let reason = format!("tensor `{name}` holds {value} at index {i}: the weights are broken");
-                return Err(WeightsError::corrupt(path, reason));
+                let shown = if value.is_finite() { format!("{value:e}") } else { value.to_string() };
+                let reason = format!(
+                    "tensor `{name}` holds {shown} at index {i}, expected a number from -1e18 to 1e18: the weights are broken"
+                );
+                return Err(WeightsError::corrupt_hint(path, reason, "restore the file, or make it again"));
             }
             state.insert(name, array);
         }
@@ -166,7 +174,10 @@ fn safetensors_from_bytes(path: &Path, bytes: &[u8]) -> Result<Weights, WeightsE
     let file = SafeTensors::deserialize(bytes)
         .map_err(|e| bad(format!("is not a whole safetensors file ({e}): restore or make it again")))?;
     let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
+    // By their names, so that of several faults it is always the same one that is said.
+    let mut views: Vec<_> = file.iter().collect();
+    views.sort_by_key(|(name, _)| *name);
+    for (name, view) in views {
         let element = match view.dtype() {
             Dtype::F64 => Element::F64,
             Dtype::F32 => Element::F32,
@@ -192,14 +203,18 @@ fn safetensors_from_bytes(path: &Path, bytes: &[u8]) -> Result<Weights, WeightsE
 /// [`WeightsError::Io`] where the file cannot be written, [`WeightsError::Corrupt`] where an array's values do not fill
 /// its shape.
 pub fn write_state(path: &Path, state: &StateDict) -> Result<(), WeightsError> {
-    write_state_with(path, state, HashMap::from([("format".to_owned(), "pt".to_owned())]))
+    write_state_with(path, state, &BTreeMap::from([("format".to_owned(), "pt".to_owned())]))
 }
 
 /// [`write_state`] with metadata of one's own.
 ///
 /// # Errors
 /// As [`write_state`].
-pub fn write_state_with(path: &Path, state: &StateDict, metadata: HashMap<String, String>) -> Result<(), WeightsError> {
+pub fn write_state_with(
+    path: &Path,
+    state: &StateDict,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
     let bytes: Vec<Vec<u8>> = state.values().map(|a| a.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
     let views = state
         .iter()
@@ -210,8 +225,25 @@ pub fn write_state_with(path: &Path, state: &StateDict, metadata: HashMap<String
                 .map_err(|e| WeightsError::corrupt(path, format!("tensor `{name}`: {e}")))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let file = safetensors::serialize(views, Some(metadata)).map_err(|e| WeightsError::corrupt(path, e.to_string()))?;
+    let file = safetensors::serialize(views, None).map_err(|e| WeightsError::corrupt(path, e.to_string()))?;
+    let file =
+        with_metadata(&file, metadata).ok_or_else(|| WeightsError::corrupt(path, "its header was not written"))?;
     write_atomic(path, &file)
+}
+
+/// A safetensors file without metadata, and metadata in the order of their names. The crate takes a hash map of them and writes it
+/// in an order that is another one each time; so the same file is the same bytes.
+fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Option<Vec<u8>> {
+    let length = usize::try_from(u64::from_le_bytes(file.get(..8)?.try_into().ok()?)).ok()?;
+    let (header, data) = file.get(8..)?.split_at_checked(length)?;
+    let tensors = std::str::from_utf8(header).ok()?.trim().strip_prefix('{')?;
+    let comma = if tensors == "}" { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{}{comma}{tensors}", serde_json::to_string(metadata).ok()?);
+    while !header.len().is_multiple_of(8) {
+        header.push(' ');
+    }
+    let length = (header.len() as u64).to_le_bytes();
+    Some([&length, header.as_bytes(), data].concat())
 }
 
 /// Writes a file so that it is there whole or not at all: a temporary file beside it, then a rename.
@@ -249,6 +281,60 @@ mod tests {
         let path = dir.path().join("w.safetensors");
         write_state(&path, &sample()).unwrap();
         assert_eq!(read_state(&path).unwrap(), sample());
+    }
+
+    /// The crate's own writer with metadata of one entry, which has one order, is what ours is held to.
+    #[test]
+    fn the_same_file_is_the_same_bytes_whatever_its_metadata() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        for state in [sample(), StateDict::new()] {
+            let entries: Vec<(String, String)> =
+                (0..20).map(|i| (format!("key {i}"), format!("\"{i}\" é\n"))).collect();
+            let written = |entries: &mut dyn Iterator<Item = (String, String)>| {
+                write_state_with(&path, &state, &entries.collect()).unwrap();
+                std::fs::read(&path).unwrap()
+            };
+            let bytes = written(&mut entries.iter().cloned());
+            assert!(bytes == written(&mut entries.iter().rev().cloned()));
+            let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+            assert_eq!(
+                header.metadata().clone().unwrap().into_iter().collect::<BTreeMap<_, _>>(),
+                entries.iter().cloned().collect()
+            );
+            assert_eq!(read_state(&path).unwrap(), state);
+            assert_eq!(read_metadata(&path, "key 7").unwrap(), "\"7\" é\n");
+            // The order is that of the names: these bytes are of another process too.
+            let text = String::from_utf8_lossy(&bytes);
+            let places: Vec<_> =
+                ["key 0", "key 1\"", "key 10", "key 9"].iter().map(|key| text.find(key).unwrap()).collect();
+            assert!(places.is_sorted(), "{places:?}");
+
+            let one = [("format".to_owned(), "pt".to_owned())];
+            let data: Vec<Vec<u8>> =
+                state.values().map(|a| a.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+            let views = state
+                .iter()
+                .zip(&data)
+                .map(|((name, array), data)| (name, TensorView::new(Dtype::F32, array.shape.clone(), data).unwrap()));
+            let theirs = safetensors::serialize(views, Some(one.clone().into_iter().collect())).unwrap();
+            assert!(written(&mut one.into_iter()) == theirs);
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_network_has_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        for (value, shown) in [(3e38, "3e38"), (-1e19, "-1e19"), (f32::INFINITY, "inf"), (f32::NAN, "NaN")] {
+            let mut state = sample();
+            state.get_mut("b").unwrap().values[0] = value;
+            write_state(&path, &state).unwrap();
+            let error = read_state(&path).unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains("w.safetensors: tensor `b` holds") && said.contains(shown), "{said}");
+            assert!(error.hint().is_some());
+        }
     }
 
     #[test]

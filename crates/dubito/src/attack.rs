@@ -35,7 +35,7 @@ any time, the same command goes on. docs/ATTACKS.md says what each attack is and
 pub struct AttackCommand {
     /// The manifest that `extract` wrote
     #[arg(value_name = "MANIFEST")]
-    manifest: PathBuf,
+    pub manifest: PathBuf,
     /// Which detector is attacked.
     #[command(flatten)]
     which: Which,
@@ -74,7 +74,7 @@ pub struct AttackCommand {
     device: String,
     /// What every command takes.
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Runs the command.

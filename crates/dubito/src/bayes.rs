@@ -207,7 +207,7 @@ pub struct Convert {
     device: String,
     /// What every command takes.
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Methods that a trained run is converted to.
@@ -246,7 +246,7 @@ pub struct Join {
     device: String,
     /// What every command takes.
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// `bayes scale`
@@ -272,7 +272,7 @@ pub struct Scale {
     device: String,
     /// What every command takes.
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// Runs one of them.

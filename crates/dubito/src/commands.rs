@@ -21,13 +21,14 @@ use dubito_report::{InputOptions, Metrics, Predictions, ReportInput, SetApart, V
 use dubito_stats::{Bootstrap, Unit};
 use dubito_study::audit::{self, AuditOptions};
 use dubito_study::demo::{self, DemoOptions, data_progress, relative_to};
+use dubito_study::output::is_apart;
 use dubito_study::predict::{PredictOptions, Predicted, predict};
 use dubito_study::provenance::{self, provenance};
 use dubito_study::recipe::{self, Change};
 use dubito_study::sheet::contact_sheet;
 use dubito_study::simulate::{SimulateOptions, simulate};
 use dubito_study::train::{TrainOptions, train_rounds};
-use dubito_study::{Lesson, Step, StudyError};
+use dubito_study::{Detector, Lesson, Step, StudyError};
 use serde_json::{Value, json};
 
 use crate::args::{
@@ -38,6 +39,7 @@ use crate::progress::Display;
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), StudyError> {
+    crate::output::check(&command)?;
     match command {
         Command::Doctor(arguments) => doctor(&arguments.common, &tools()),
         Command::Data(arguments) => crate::data::run(&arguments, &tools()),
@@ -161,6 +163,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     let tools = tools();
     let folder = identities::index(faces, &tools)?;
     warn(&folder.warnings);
+    is_apart(&common.out, faces)?;
     make_folder(common)?;
     let traces = settings.traces.iter().try_fold(Traces::default(), |traces, (name, s)| traces.with(name, *s));
     let options = ForgeOptions {
@@ -218,6 +221,7 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
     let (rows, root) = if input.is_dir() {
         let folder = identities::index(&std::path::absolute(input).map_err(StudyError::io(input))?, &tools)?;
         warn(&folder.warnings);
+        is_apart(&common.out, input)?;
         (folder.rows("folder"), PathBuf::new())
     } else {
         let rows = manifest::read(input)?;
@@ -295,6 +299,7 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
         }
         return Ok(());
     };
+    recipe::check_weights(&options.config)?;
     let rows = manifest::read(path)?;
     let store = path.parent().map(Path::to_owned).unwrap_or_default();
     let list = arguments.classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
@@ -361,6 +366,9 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let rows = manifest::read(path)?;
     let store = path.parent().map(Path::to_owned).unwrap_or_default();
     let runs = which.runs()?;
+    if let Some(run) = runs.first().filter(|_| which.run.is_some()) {
+        warn(&Detector::open(&run.dir, false)?.notes());
+    }
     make_folder(common)?;
     let options = PredictOptions {
         samples: arguments.sampling.samples(),

@@ -13,6 +13,7 @@ use dubito_study::provenance::{complete, provenance};
 use dubito_study::{Detector, Progress, Step, StudyError};
 use serde_json::json;
 
+use crate::commands::warn;
 use crate::progress::Display;
 
 /// Which detector is asked.
@@ -105,13 +106,13 @@ the detector could not; 4 something is missing on this machine.")]
 pub struct Detect {
     /// Videos and pictures
     #[arg(value_name = "VIDEO|IMAGE", required = true)]
-    files: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// Which detector is asked.
     #[command(flatten)]
-    which: Which,
+    pub which: Which,
     /// Folder for a figure and a JSON file of each file
     #[arg(short, long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// How many samples are drawn.
     #[command(flatten)]
     sampling: Sampling,
@@ -177,6 +178,7 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
         device: arguments.device.clone(),
     };
     let analyst = Analyst::new(Detector::open(&which.dir, arguments.which.views)?, options)?;
+    warn(&analyst.detector().notes());
     let models = FaceModels::cpu()?;
     let display = Display::new(arguments.quiet || arguments.files.len() == 1);
     let mut found = Vec::new();
@@ -266,10 +268,15 @@ fn say(file: &Detected) {
     }
 }
 
-/// The files of one answer; its number keeps files of one name apart.
-fn write(out: &Path, number: usize, file: &Path, found: &Detected, abstain_above: f64) -> Result<(), StudyError> {
+/// The name, without its ending, of what is written for a file; its number keeps files of one name apart.
+pub fn name_of(number: usize, file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    let name = format!("{:03}-{stem}", number + 1);
+    format!("{:03}-{stem}", number + 1)
+}
+
+/// The files of one answer.
+fn write(out: &Path, number: usize, file: &Path, found: &Detected, abstain_above: f64) -> Result<(), StudyError> {
+    let name = name_of(number, file);
     let text = serde_json::to_string_pretty(found).map_err(|e| StudyError::io(out)(std::io::Error::other(e)))?;
     write_atomically(&out.join(format!("{name}.json")), format!("{text}\n").as_bytes())?;
     let figure = found.figure(abstain_above)?;

@@ -34,10 +34,10 @@ pub struct Explain {
     run: PathBuf,
     /// A video or picture, a clip (.safetensors), or a manifest (.parquet, .csv)
     #[arg(value_name = "VIDEO|CLIP|MANIFEST")]
-    input: PathBuf,
+    pub input: PathBuf,
     /// Folder that everything is written to
     #[arg(short, long, value_name = "DIR", default_value = "dubito-out")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// What is explained: epistemic, aleatoric, total or p_fake
     #[arg(long, default_value = "epistemic")]
     what: Quantity,

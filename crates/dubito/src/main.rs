@@ -8,6 +8,7 @@ mod data;
 mod detect;
 mod doctor;
 mod explain;
+mod output;
 mod progress;
 mod pulse;
 mod source;

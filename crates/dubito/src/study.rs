@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use dubito_data::shard::Shard;
 use dubito_media::Tools;
 use dubito_study::StudyError;
+use dubito_study::output::is_apart;
 use dubito_study::provenance::{self, provenance};
 use dubito_study::recipe::{self, Change};
 use dubito_study::study::{self, Doing, Plan, Planned, StudyConfig};
@@ -87,6 +88,9 @@ pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
         }
         Study::Run(RunStudy { which, shard }) => {
             let (config, plan) = open(which)?;
+            for faces in config.data.values().filter_map(|data| data.faces.as_ref()) {
+                is_apart(&which.common.out, faces)?;
+            }
             let display = Display::new(which.common.quiet);
             let doing = Doing {
                 config: &config,
@@ -123,6 +127,10 @@ pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
 
 fn open(which: &Which) -> Result<(StudyConfig, Plan), StudyError> {
     let mut config = study::read(&which.file, &which.set)?;
+    study::check_files(&config).map_err(|error| StudyError::Input {
+        message: format!("{}: {error}", which.file.display()),
+        hint: error.hint().unwrap_or_else(|| "docs/STUDY.md lists every key".into()),
+    })?;
     if let Some(faces) = &which.faces {
         for data in config.data.values_mut().filter(|data| data.faces.is_some()) {
             data.faces = Some(faces.clone());

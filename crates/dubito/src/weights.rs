@@ -1,11 +1,12 @@
 //! `dubito weights`: files of weights of other frameworks, looked into and put under plain names.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use dubito_nn::{Inference, OnnxOptions, Run, device, write_atomic};
 use dubito_study::StudyError;
+use dubito_study::output::overwrites_nothing;
 use dubito_weights::{Cleaned, Fit, Weights as Found, clean, fits, write_state, write_state_with};
 use serde_json::{Value, json};
 
@@ -43,10 +44,10 @@ everything that was done is said. docs/WEIGHTS.md has the table.")]
 pub struct Import {
     /// The file
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    pub file: PathBuf,
     /// File to write
     #[arg(short, long, value_name = "FILE", default_value = "weights.safetensors")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Leave the names as they are
     #[arg(long)]
     keep_names: bool,
@@ -60,10 +61,10 @@ pub struct Import {
 pub struct Export {
     /// A run's folder, or a file of weights
     #[arg(value_name = "RUN|FILE")]
-    from: PathBuf,
+    pub from: PathBuf,
     /// File to write: NAME.safetensors, or (of a run) NAME.onnx
     #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Print one JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -142,13 +143,15 @@ fn export_safetensors(from: &Path, out: &Path, json: bool) -> Result<(), StudyEr
         true => (from.join("weights.safetensors"), Some(from.join("config.json"))),
         false => (from.to_owned(), None),
     };
+    let kept = from.join("inference.safetensors");
+    overwrites_nothing(&[out.to_owned()], &[&file, &kept, &from.join("checkpoint.safetensors")])?;
     let state = Found::read(&file)?.into_state(&file)?;
-    let mut metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     if let Some(config) = &config {
         let text = std::fs::read_to_string(config).map_err(StudyError::io(config))?;
         metadata.insert("dubito_config".to_owned(), text);
     }
-    write_state_with(out, &state, metadata)?;
+    write_state_with(out, &state, &metadata)?;
     if json {
         println!("{}", json!({ "weights": out, "tensors": state.len() }));
     } else {
@@ -165,6 +168,11 @@ fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
         });
     }
     let run = Run::load(from)?;
+    let options = OnnxOptions::of_run(&run.config);
+    let beside = out.with_extension("json");
+    if options.is_some() {
+        overwrites_nothing(std::slice::from_ref(&beside), &[&from.join("config.json"), &from.join("history.json")])?;
+    }
     if let Some(Inference::Evidential(_)) = run.config.inference {
         return Err(StudyError::Input {
             message: format!("{}: an evidential network says the parameters of a Dirichlet, no logits", from.display()),
@@ -172,14 +180,12 @@ fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
                 .into(),
         });
     }
-    let detector = run.detector(&device("cpu")?)?;
+    let detector = run.verdict_network(&device("cpu")?)?;
     let config = serde_json::to_string(&run.config).unwrap_or_default();
     let [h, w, _] = run.config.preprocessing.shape();
     let bytes = detector.to_onnx([h, w], &[("dubito_config", &config)])?;
     write_atomic(out, &bytes)?;
     // What an ONNX file has no place for stands beside it, so that `detect` reads it as the run was trained.
-    let options = OnnxOptions::of_run(&run.config);
-    let beside = out.with_extension("json");
     if let Some(options) = &options {
         write_atomic(&beside, format!("{:#}\n", json!(options)).as_bytes())?;
     }

@@ -90,8 +90,10 @@ pub fn scale(
         return Err(NnError::setting("run", "one without a temperature", already));
     }
     let posterior = run.posterior(device)?;
+    let classes = posterior.classes();
     let mut found = Labelled {
-        classes: posterior.classes(),
+        classes,
+        prior: run.config.verdict_factors().unwrap_or_else(|| vec![1.0; classes]),
         probabilities: Vec::new(),
         samples: samples as usize,
         labels: Vec::new(),
@@ -110,11 +112,18 @@ pub fn scale(
 fn gather(run: &Run, net: &Detector, data: &dyn Crops, device: &Device) -> Result<Evidence, NnError> {
     let (place, _) = last_layer(net.network())?;
     let mut evidence = Evidence::default();
+    // What half real is is what the crops count.
+    let offset: Vec<f32> = match run.config.verdict_factors() {
+        Some(factors) => factors.iter().map(|factor| factor.ln() as f32).collect(),
+        None => vec![0.0; net.config().classes],
+    };
     each_batch(run, data, device, &mut |batch, labels| {
         let features = net.run_until(batch, place);
         let logits = net.run_from(features.clone(), place, &mut Pass::inference(None));
         evidence.features.extend(values_of(features));
-        evidence.logits.extend(values_of(logits));
+        evidence
+            .logits
+            .extend(values_of(logits).iter().zip(offset.iter().cycle()).map(|(logit, offset)| logit + offset));
         evidence.labels.extend(labels);
         Ok(())
     })?;

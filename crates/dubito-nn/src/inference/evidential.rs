@@ -46,8 +46,16 @@ impl Evidential {
     }
 
     /// The mean over a batch of the expected squared error of the Dirichlet (equation 5) and its divergence from the uniform one
-    /// once the evidence of the crop's own class is taken away, in an epoch counted from 0. `logits` is `[items, classes]`.
-    pub(crate) fn loss(&self, logits: Tensor<2>, labels: &[usize], epoch: usize, device: &Device) -> Tensor<1> {
+    /// once the evidence of the crop's own class is taken away, in an epoch counted from 0. `logits` is `[items, classes]`; a crop
+    /// counts as much as `counts` says of its class, all the same where that is empty.
+    pub(crate) fn loss(
+        &self,
+        logits: Tensor<2>,
+        labels: &[usize],
+        counts: &[f32],
+        epoch: usize,
+        device: &Device,
+    ) -> Tensor<1> {
         let [items, classes] = logits.dims();
         let mut own = vec![0.0f32; items * classes];
         labels.iter().enumerate().for_each(|(row, &class)| own[row * classes + class] = 1.0);
@@ -56,7 +64,13 @@ impl Evidential {
         let strength = alpha.clone().sum_dim(1);
         let p = alpha.clone() / strength.clone();
         let spread = p.clone() * (p.clone().neg() + 1.0) / (strength + 1.0);
-        let error = ((own - p).square() + spread).sum() / items as f32;
+        let count = |class: usize| counts.get(class).copied().unwrap_or(1.0);
+        let mut error = (own - p).square() + spread;
+        if !counts.is_empty() {
+            let counts: Vec<f32> = labels.iter().map(|&class| count(class)).collect();
+            error = error * Tensor::<2>::from_data(TensorData::new(counts, [items, 1]), device);
+        }
+        let error = error.sum() / items as f32;
         let weight = (epoch as f64 / self.annealing as f64).min(1.0);
         if weight == 0.0 {
             return error;
@@ -68,9 +82,10 @@ impl Evidential {
             let others: Vec<f64> =
                 row.iter().enumerate().map(|(k, &a)| if k == class { 1.0 } else { f64::from(a) }).collect();
             let (value, slope) = divergence(&others);
-            constant += value;
+            let count = f64::from(count(class));
+            constant += count * value;
             for (k, (slope, &a)) in slope.into_iter().zip(row).enumerate() {
-                let slope = if k == class { 0.0 } else { slope };
+                let slope = if k == class { 0.0 } else { count * slope };
                 constant -= slope * f64::from(a);
                 slopes.push(slope as f32);
             }
@@ -129,12 +144,20 @@ fn gammas(x: f64) -> [f64; 3] {
 #[derive(Debug, Clone)]
 pub struct EvidentialPosterior {
     net: Detector,
+    /// What the parameter of each class is multiplied by; nothing without it.
+    factors: Option<Vec<f32>>,
 }
 
 impl EvidentialPosterior {
     /// From a network that was trained so.
     pub fn new(net: Detector) -> Self {
-        Self { net }
+        Self { net, factors: None }
+    }
+
+    /// From a network that was trained so, for classes of another prior: each parameter is multiplied by a factor above 1/3, so
+    /// that the Dirichlet's mean is that of the prior where there is no evidence (the base rates of subjective logic).
+    pub(crate) fn with_factors(net: Detector, factors: &[f64]) -> Self {
+        Self { net, factors: Some(factors.iter().map(|&factor| factor as f32).collect()) }
     }
 }
 
@@ -169,7 +192,10 @@ impl Posterior for EvidentialPosterior {
     fn stream(&self, batch: Tensor<4>, samples: Range<u32>, seed: u64, sink: &mut Sink<'_>) -> Result<(), NnError> {
         let [items, ..] = batch.dims();
         let classes = self.classes();
-        let alpha = alpha(self.net.forward(batch)?);
+        let mut alpha = alpha(self.net.forward(batch)?);
+        if let Some(factors) = &self.factors {
+            alpha = alpha * Tensor::<2>::from_data(TensorData::new(factors.clone(), [1, classes]), self.device());
+        }
         let values = values_of(alpha.clone());
         let d = alpha - 1.0 / 3.0;
         for sample in samples {
@@ -203,7 +229,7 @@ mod tests {
             let epoch = case["epoch"].as_u64().unwrap() as usize;
             let data = TensorData::new(rows.concat(), shape);
             let logits = Tensor::<2>::from_data(data, &device).autodiff().require_grad();
-            let loss = settings.loss(logits.clone(), &labels, epoch, &device);
+            let loss = settings.loss(logits.clone(), &labels, &[], epoch, &device);
             let (value, want) = (values_of(loss.clone().inner())[0], case["value"].as_f64().unwrap() as f32);
             assert!((value - want).abs() < 1e-5 * want.max(1.0), "epoch {epoch}: {value} instead of {want}");
             let ours = values_of(logits.grad(&loss.backward()).unwrap());

@@ -175,14 +175,22 @@ impl Inference {
     /// method's, [`NnError::MissingTensor`] or [`NnError::TensorShape`] where it is of another network.
     pub(crate) fn posterior(&self, net: Detector, dir: &Path) -> Result<Box<dyn Posterior>, NnError> {
         let arrays = self.arrays(dir)?;
-        Ok(match self {
-            Self::Variational(settings) => Box::new(VariationalPosterior::new(net, settings, &arrays)?),
-            Self::Laplace(settings) => Box::new(LaplacePosterior::new(net, settings, &arrays)?),
-            Self::Ensemble(settings) => Box::new(EnsemblePosterior::new(net, settings, &arrays)?),
-            Self::Swag(settings) => Box::new(SwagPosterior::new(net, settings, &arrays)?),
-            Self::Masksembles(settings) => Box::new(MasksemblesPosterior::new(net, settings, &arrays)?),
-            Self::Evidential(_) => Box::new(EvidentialPosterior::new(net)),
-        })
+        let posterior = || -> Result<Box<dyn Posterior>, NnError> {
+            Ok(match self {
+                Self::Variational(settings) => Box::new(VariationalPosterior::new(net, settings, &arrays)?),
+                Self::Laplace(settings) => Box::new(LaplacePosterior::new(net, settings, &arrays)?),
+                Self::Ensemble(settings) => Box::new(EnsemblePosterior::new(net, settings, &arrays)?),
+                Self::Swag(settings) => Box::new(SwagPosterior::new(net, settings, &arrays)?),
+                Self::Masksembles(settings) => Box::new(MasksemblesPosterior::new(net, settings, &arrays)?),
+                Self::Evidential(_) => Box::new(EvidentialPosterior::new(net)),
+            })
+        };
+        posterior().map_err(NnError::in_file(&dir.join(ARRAYS)))
+    }
+
+    /// Checks that what the method keeps beside the weights of the run in `dir` is there, and is its own.
+    pub(crate) fn check_arrays(&self, dir: &Path) -> Result<(), NnError> {
+        self.arrays(dir).map(drop)
     }
 
     /// What the method keeps beside the weights of the run in `dir`.
@@ -201,7 +209,7 @@ impl Inference {
     pub(crate) fn write_arrays(&self, dir: &Path, arrays: &StateDict) -> Result<(), NnError> {
         let metadata = [("format", "pt"), ("method", self.name())];
         let metadata = metadata.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        write_state_with(&dir.join(ARRAYS), arrays, metadata)
+        write_state_with(&dir.join(ARRAYS), arrays, &metadata)
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) fn check_temperature(temperature: f32) -> Result<(), NnError> {
 #[derive(Debug)]
 pub(crate) struct Labelled {
     pub(crate) classes: usize,
+    /// What each class's probability is multiplied by once the logits are divided, before they sum to 1 again.
+    pub(crate) prior: Vec<f64>,
     /// Probabilities `[items, samples, classes]`.
     pub(crate) probabilities: Vec<f32>,
     /// Samples of an item.
@@ -107,8 +109,8 @@ impl Labelled {
         let items = self.probabilities.chunks_exact(self.samples * self.classes);
         let one = |((item, &label), weight): ((&[f32], &usize), &f64)| {
             let sample = |p: &[f32]| {
-                let powers = p.iter().map(|&p| (f64::from(p.max(f32::MIN_POSITIVE)).ln() / temperature).exp());
-                let powers: Vec<f64> = powers.collect();
+                let power = |p: f32| (f64::from(p.max(f32::MIN_POSITIVE)).ln() / temperature).exp();
+                let powers: Vec<f64> = p.iter().zip(&self.prior).map(|(&p, prior)| power(p) * prior).collect();
                 powers[label] / powers.iter().sum::<f64>()
             };
             let mean = item.chunks_exact(self.classes).map(sample).sum::<f64>() / self.samples as f64;

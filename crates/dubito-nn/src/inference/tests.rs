@@ -493,7 +493,14 @@ fn the_temperature_of_logits_three_times_too_large_is_three() {
     let (x, labels) = toy(3000);
     let logits: Vec<f32> = x.iter().map(|x| 3.0 * (1.2 * x + 0.4)).collect();
     let probabilities = logits.iter().map(|l| 1.0 / (1.0 + (-l).exp())).flat_map(|p| [1.0 - p, p]).collect();
-    let found = super::scaled::Labelled { classes: 2, probabilities, samples: 1, labels, weights: vec![1.0; 3000] };
+    let found = super::scaled::Labelled {
+        classes: 2,
+        prior: vec![1.0; 2],
+        probabilities,
+        samples: 1,
+        labels,
+        weights: vec![1.0; 3000],
+    };
     let temperature = f64::from(found.best_temperature().unwrap());
     assert!((temperature - 3.0).abs() < 0.3, "{temperature}");
     for other in [0.97, 1.03] {

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::loss::LossConfig;
+use super::trainer::untrained;
 use crate::NnError;
 use crate::architectures::{Architecture, NetworkConfig};
 use crate::augment::{AugmentConfig, Normalisation};
@@ -114,10 +116,10 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The size of its network.
-    pub(super) fn network(&self) -> NetworkConfig {
+    /// The size of its network; of settings that are of no task yet, for two classes.
+    pub fn network(&self) -> NetworkConfig {
         let window = self.signal().filter(|_| self.detector.has_window()).map(|signal| signal.window());
-        NetworkConfig { classes: self.class_names.len(), width: self.width, window }
+        NetworkConfig { classes: self.class_names.len().max(2), width: self.width, window }
     }
 
     /// What the network looks at in the place of crops, if it does.
@@ -201,6 +203,14 @@ impl TrainConfig {
         }
     }
 
+    /// Checks that the weights to begin from are there, and are those of its architecture.
+    ///
+    /// # Errors
+    /// Those of reading the file and of [`Detector::from_state`](crate::Detector::from_state), with the file's name.
+    pub fn check_weights(&self) -> Result<(), NnError> {
+        untrained(self, &Device::flex()).map(drop)
+    }
+
     /// Whether it trains the same detector: all is the same, but for what the recipe is called.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         *self == Self { recipe: self.recipe.clone(), ..other.clone() }
@@ -211,13 +221,14 @@ impl TrainConfig {
     /// # Errors
     /// [`NnError::Setting`] that names the field.
     pub fn check(&self) -> Result<usize, NnError> {
-        let at_least = |field, least: usize, value: usize| {
-            if value < least { Err(NnError::setting(field, format!("{least} or more"), value)) } else { Ok(()) }
+        let within = |field, least: usize, most: usize, value: usize| match (least..=most).contains(&value) {
+            true => Ok(()),
+            false => Err(NnError::setting(field, format!("{least} to {most}"), value)),
         };
-        at_least("class_names", 2, self.class_names.len())?;
-        at_least("epochs", 1, self.epochs)?;
-        at_least("batch", 2, self.batch)?;
-        at_least("augment_copies", 1, self.augment_copies)?;
+        within("class_names", 2, 10_000, self.class_names.len())?;
+        within("epochs", 1, 100_000, self.epochs)?;
+        within("batch", 2, 65_536, self.batch)?;
+        within("augment_copies", 1, 1000, self.augment_copies)?;
         self.optimiser.check()?;
         self.schedule.check()?;
         if self.schedule.name == ScheduleName::Cyclic && !self.epochs.is_multiple_of(self.schedule.cycles) {

@@ -69,8 +69,8 @@ impl LossConfig {
             ("loss.real_fake", self.real_fake),
             ("loss.avuc", self.avuc),
         ] {
-            if !(weight >= 0.0 && weight.is_finite()) {
-                return Err(NnError::setting(field, "0 or more", weight));
+            if !(0.0..=1e6).contains(&weight) {
+                return Err(NnError::setting(field, "0 to 1e6", weight));
             }
         }
         if self.cross_entropy + self.focal + self.real_fake == 0.0 {

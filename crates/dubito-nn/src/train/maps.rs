@@ -8,7 +8,7 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::crops::Crops;
-use super::trunk::Trunk;
+use super::trunk::{Trunk, check_maps};
 use crate::NnError;
 use crate::augment::{AugmentConfig, Normalisation};
 use crate::detector::{Detector, Pass, Statistics};
@@ -127,6 +127,7 @@ impl<'a> Maps<'a> {
         let all = copies * self.crops.len();
         let mut write = |of: [usize; 3], maps: &[f32]| {
             shape = of;
+            check_maps(maps)?;
             if values.is_empty() {
                 values.reserve_exact(all * of.iter().product::<usize>());
             }

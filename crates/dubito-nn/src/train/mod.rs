@@ -88,6 +88,9 @@ pub struct TrainReport {
 struct Progress {
     config: TrainConfig,
     crops: [usize; 2],
+    /// The prior of the classes in an epoch, of which the network's own answers are freed; empty where they are not.
+    #[serde(default)]
+    prior: Vec<f64>,
     steps: u32,
     history: Vec<EpochRecord>,
 }

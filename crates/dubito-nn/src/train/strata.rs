@@ -46,6 +46,19 @@ impl Strata {
     }
 }
 
+/// The fraction of each class in an endless epoch, `balanced` or of the crops as they are.
+pub(super) fn class_shares(crops: &dyn Crops, classes: usize, balanced: bool) -> Vec<f64> {
+    let mut shares = vec![0.0; classes];
+    let each = 1.0 / crops.len().max(1) as f64;
+    let weights = if balanced { balanced_weights(crops) } else { vec![each; crops.len()] };
+    for (i, weight) in weights.into_iter().enumerate() {
+        if let Some(share) = shares.get_mut(crops.class(i)) {
+            *share += weight;
+        }
+    }
+    shares
+}
+
 /// The share of each crop in an endless balanced epoch.
 pub(crate) fn balanced_weights(crops: &dyn Crops) -> Vec<f64> {
     let items: Vec<usize> = (0..crops.len()).collect();

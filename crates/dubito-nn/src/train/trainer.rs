@@ -1,17 +1,17 @@
 //! A training in progress: epochs, steps, validation, and what is written after each.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 
 use super::card::model_card;
 use super::config::TrainConfig;
 use super::crops::Crops;
 use super::maps::{CHUNK, Maps, calibrate_batch_norm, calibrate_trained};
-use super::strata::Strata;
+use super::strata::{Strata, class_shares};
 use super::trunk::Trunk;
 use super::{EpochRecord, Progress, TrainProgress};
 use crate::NnError;
@@ -21,8 +21,9 @@ use crate::dropout::Masks;
 use crate::inference::{FixedMasks, Snapshots, SwagTraining, VariationalTraining, mean_logits};
 use crate::optim::Optimiser;
 use crate::parameter::{Layout, values_of};
+use crate::prior::{equal_prior, has_several_fakes};
 use crate::rng::{Purpose, Stream};
-use crate::run::{RUN_VERSION, RunConfig, write_json};
+use crate::run::{RUN_VERSION, RunConfig, TrainedOn, write_json};
 use crate::state::StateDict;
 use crate::state::{read_metadata, read_state, write_atomic, write_state, write_state_with};
 
@@ -65,7 +66,7 @@ pub(super) fn untrained(config: &TrainConfig, device: &Device) -> Result<Detecto
             state.extend(own.get_key_value(&name).map(|(k, v)| (k.clone(), v.clone())));
         }
     }
-    Detector::from_state(config.detector, &network, &state, device)
+    Detector::from_state(config.detector, &network, &state, device).map_err(NnError::in_file(weights))
 }
 
 impl<'a> Trainer<'a> {
@@ -80,6 +81,10 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, NnError> {
         let network = config.network();
         let crops = [train.len(), valid.len()];
+        let prior = match has_several_fakes(&config.class_names) {
+            true => class_shares(train, config.class_names.len(), config.class_balance),
+            false => Vec::new(),
+        };
         let path = dir.join("checkpoint.safetensors");
         if !path.exists() {
             let net = untrained(config, device)?;
@@ -98,13 +103,13 @@ impl<'a> Trainer<'a> {
                 snapshots: config.snapshot_every().map(|_| Snapshots::default()),
                 masks,
                 mean: None,
-                state: Progress { config: config.clone(), crops, steps: 0, history: Vec::new() },
+                state: Progress { config: config.clone(), crops, prior, steps: 0, history: Vec::new() },
                 fresh: true,
             });
         }
         let mut state: Progress = serde_json::from_str(&read_metadata(&path, "progress")?)
             .map_err(|e| NnError::corrupt(&path, format!("{e}: remove it to train anew")))?;
-        if !state.config.same_as(config) || state.crops != crops {
+        if !state.config.same_as(config) || state.crops != crops || state.prior != prior {
             return Err(NnError::corrupt(
                 &path,
                 "is of another configuration or other data: give another folder, or remove it to train anew",
@@ -308,8 +313,14 @@ impl<'a> Trainer<'a> {
         let names = &config.class_names;
         let logits = logits.reshape([labels.len(), names.len()]);
         let mut loss = match config.evidential() {
-            Some(evidential) => evidential.loss(logits, labels, self.state.history.len(), self.device),
-            None => config.loss.of(activation::log_softmax(logits, 1), labels, names, self.device),
+            Some(evidential) => {
+                let counts: Vec<f32> = self.offsets().iter().map(|offset| (-offset).exp()).collect();
+                evidential.loss(logits, labels, &counts, self.state.history.len(), self.device)
+            }
+            None => {
+                let log_p = activation::log_softmax(self.of_epoch(logits), 1);
+                config.loss.of(log_p, labels, names, self.device)
+            }
         };
         let value = values_of(loss.clone().inner()).first().copied().unwrap_or(f32::NAN);
         if !value.is_finite() {
@@ -345,6 +356,25 @@ impl<'a> Trainer<'a> {
         value
     }
 
+    /// ln of how much more common each class is in an epoch than equally common classes are; nothing where the network's
+    /// answers are those of the epoch's prior.
+    fn offsets(&self) -> Vec<f32> {
+        let classes = self.state.prior.len() as f64;
+        self.state.prior.iter().map(|share| (share * classes).ln() as f32).collect()
+    }
+
+    /// The logits of a network whose own answers are for equally common classes, as they are with the prior of an epoch (Menon
+    /// et al., "Long-tail learning via logit adjustment", ICLR 2021): what it is trained by.
+    fn of_epoch(&self, logits: Tensor<2>) -> Tensor<2> {
+        match self.offsets() {
+            none if none.is_empty() => logits,
+            offsets => {
+                let shape = [1, offsets.len()];
+                logits + Tensor::<2>::from_data(TensorData::new(offsets, shape), self.device)
+            }
+        }
+    }
+
     /// The part of all steps that is done.
     fn done(&self) -> f32 {
         let n = self.state.crops[0];
@@ -370,7 +400,7 @@ impl<'a> Trainer<'a> {
             let net = self.mean.as_ref().unwrap_or(&self.net);
             let logits = net.run_stages(x, stages, &mut Pass::inference(None)).reshape([items.len(), classes]);
             let logits = if self.config.evidential().is_some() { mean_logits(logits) } else { logits };
-            let log_p = values_of(activation::log_softmax(logits, 1));
+            let log_p = values_of(activation::log_softmax(self.of_epoch(logits), 1));
             for (row, &i) in log_p.chunks_exact(classes).zip(items) {
                 let own = row[valid.crops.class(i)];
                 rows.push(row.iter().map(|&l| f64::from(l - own)).collect::<Vec<_>>());
@@ -420,8 +450,8 @@ impl<'a> Trainer<'a> {
         self.optimiser.to_state(&mut arrays);
         let path = self.dir.join("checkpoint.safetensors");
         let text = serde_json::to_string(&self.state).map_err(|e| NnError::corrupt(&path, e.to_string()))?;
-        let metadata = HashMap::from([("progress".to_owned(), text)]);
-        write_state_with(&path, &arrays, metadata)?;
+        let metadata = BTreeMap::from([("progress".to_owned(), text)]);
+        write_state_with(&path, &arrays, &metadata)?;
         write_json(&self.dir.join("history.json"), &self.state.history)
     }
 
@@ -436,7 +466,14 @@ impl<'a> Trainer<'a> {
             detector: config.detector,
             network: self.net.config().clone(),
             class_names: config.class_names.clone(),
-            trained_on: config.trained_on.clone(),
+            trained_on: TrainedOn {
+                class_prior: if self.state.prior.is_empty() {
+                    Vec::new()
+                } else {
+                    equal_prior(config.class_names.len())
+                },
+                ..config.trained_on.clone()
+            },
             preprocessing: Preprocessing {
                 input_size: train.size(),
                 margin: train.margin().unwrap_or(config.detector.preprocessing().margin),
@@ -524,7 +561,7 @@ mod tests {
             snapshots: None,
             masks: None,
             mean: None,
-            state: Progress { config: config.clone(), crops: [4, 0], steps: 0, history: Vec::new() },
+            state: Progress { config: config.clone(), crops: [4, 0], prior: Vec::new(), steps: 0, history: Vec::new() },
             fresh: true,
         };
         let x = formula::image("train", shape, &device);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
@@ -22,6 +22,9 @@ use crate::run::write_json;
 
 const ABOUT: &str = "trunk.json";
 const MAPS: &str = "trunk.f16";
+/// The largest number in half precision.
+const LARGEST: f32 = 65504.0;
+const REMOVE: &str = "remove the folder that it is in: the maps are made anew";
 
 /// What the maps depend on besides the crops.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +77,7 @@ pub struct Trunk {
     identity: Identity,
     shape: [usize; 3],
     places: HashMap<u64, usize>,
+    path: PathBuf,
     file: Mutex<File>,
 }
 
@@ -123,6 +127,7 @@ impl Trunk {
         let (mut shape, mut bytes) = ([0; 3], Vec::new());
         let mut write = |of: [usize; 3], values: &[f32]| {
             shape = of;
+            check_maps(values)?;
             bytes.clear();
             bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()));
             file.write_all(&bytes).map_err(failed)
@@ -152,12 +157,19 @@ impl Trunk {
         let expected = [identity.copies, keys.len(), 2].into_iter().chain(shape);
         let expected = expected.map(|n| n as u64).try_fold(1u64, u64::checked_mul);
         if expected != Some(found) {
-            let reason =
-                format!("{found} bytes, {expected:?} were expected: remove the folder, and they are made anew");
-            return Err(NnError::corrupt(&path, reason));
+            let reason = match expected {
+                Some(expected) => format!("has {found} bytes, expected {expected}"),
+                None => format!("has {found} bytes, and trunk.json says more than can be: {shape:?}"),
+            };
+            return Err(NnError::corrupt_hint(&path, reason, REMOVE));
         }
-        let places = keys.into_iter().enumerate().map(|(place, key)| (key, place)).collect();
-        Ok(Self { identity, shape, places, file: Mutex::new(file) })
+        let count = keys.len();
+        let places: HashMap<u64, usize> = keys.into_iter().enumerate().map(|(place, key)| (key, place)).collect();
+        if places.len() != count {
+            let reason = format!("lists {count} crops, of which {} are different ones", places.len());
+            return Err(NnError::corrupt_hint(&dir.join(ABOUT), reason, REMOVE));
+        }
+        Ok(Self { identity, shape, places, path, file: Mutex::new(file) })
     }
 
     /// Refuses a training that would have made other maps.
@@ -195,16 +207,33 @@ impl Trunk {
             let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
             file.seek(SeekFrom::Start(from as u64))
                 .and_then(|_| file.read_exact(&mut bytes))
-                .map_err(|e| NnError::io(Path::new(MAPS), "read", e))?;
+                .map_err(|e| NnError::io(&self.path, "read", e))?;
         }
         let halves: Vec<f16> = bytes.chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]])).collect();
+        if let Some(at) = halves.iter().position(|value| !value.is_finite()) {
+            let reason = format!("holds {} at byte {}, where a finite number should be", halves[at], from + 2 * at);
+            return Err(NnError::corrupt_hint(&self.path, reason, REMOVE));
+        }
         halves.convert_to_f32_slice(out);
         Ok(())
+    }
+}
+
+/// Refuses maps that half precision does not hold.
+pub(super) fn check_maps(values: &[f32]) -> Result<(), NnError> {
+    match values.iter().find(|value| !(-LARGEST..=LARGEST).contains(*value)) {
+        None => Ok(()),
+        Some(found) => Err(NnError::Data {
+            reason: format!(
+                "the frozen stages answer {found:e} to a crop, and half precision, in which their maps are kept, ends at 65504: \
+                 the weights they begin from do not fit these crops"
+            ),
+        }),
     }
 }
 
 fn read_about(dir: &Path) -> Result<About, NnError> {
     let path = dir.join(ABOUT);
     let bytes = std::fs::read(&path).map_err(|e| NnError::io(&path, "read", e))?;
-    serde_json::from_slice(&bytes).map_err(|e| NnError::corrupt(&path, e.to_string()))
+    serde_json::from_slice(&bytes).map_err(|e| NnError::corrupt_hint(&path, e.to_string(), REMOVE))
 }

@@ -65,7 +65,7 @@ impl Ready {
             return Err(no("it looks at a signal in time, which has no pixels of the face to make maps of"));
         }
         let device = device(&draw.device)?;
-        let (posterior, net) = (run.posterior(&device)?, run.detector(&device)?);
+        let (posterior, net) = (run.verdict(None, &device)?, run.detector(&device)?);
         let real = run.config.class_names.iter().position(|name| name == "real");
         Ok(Self { run: *run, posterior, net, real, hash, draw: draw.clone() })
     }
@@ -81,6 +81,7 @@ impl Ready {
             1 => Box::new(Deterministic::new(net.clone())),
             _ => Box::new(McDropoutPosterior::new(net.clone(), self.run.config.boundary, rate)?),
         };
+        let posterior = self.run.for_verdict(posterior);
         let (run, hash, draw) = (self.run.clone(), self.hash.clone(), self.draw.clone());
         Ok(Self { run, posterior, net, real: self.real, hash, draw })
     }

@@ -548,7 +548,7 @@ fn check(config: &StudyConfig) -> Result<(), StudyError> {
     for (name, experiment) in &config.experiment {
         check_experiment(config, name, experiment)?;
     }
-    Ok(())
+    super::check::numbers(config)
 }
 
 /// The names that an experiment uses must be there, and its keys must be its kind's.

@@ -4,6 +4,7 @@
 //! study.toml -> StudyConfig -> Plan (steps, each a folder) -> section.json of each experiment -> report.html
 //! ```
 
+mod check;
 pub mod config;
 mod estimate;
 pub mod execute;
@@ -18,6 +19,7 @@ use dubito_report::section::Section;
 use dubito_report::study::{StudyReport, write_study};
 use serde_json::{Value, json};
 
+pub use self::check::files as check_files;
 pub use self::config::{StudyConfig, read};
 pub use self::execute::{Doing, Done, Outcome, State, state};
 pub use self::plan::plan;

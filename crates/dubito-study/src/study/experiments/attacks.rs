@@ -62,6 +62,32 @@ fn by_name(name: &str) -> Result<(AttackMethod, AttackObjective), String> {
     Ok((found, objective))
 }
 
+/// Checks that all attacks that an experiment names can be made with its epsilons and steps.
+///
+/// # Errors
+/// The first that can't, by its name.
+pub(crate) fn check(experiment: &ExperimentConfig) -> Result<(), StudyError> {
+    let names = match experiment.attacks.as_slice() {
+        [] => vec!["pgd".to_owned()],
+        names => names.to_vec(),
+    };
+    for name in names {
+        let (method, objective) = by_name(&name).map_err(|message| StudyError::Input {
+            message,
+            hint: "docs/ATTACKS.md says what each attack is".into(),
+        })?;
+        for &epsilon in if experiment.epsilons.is_empty() { &[1.0] } else { experiment.epsilons.as_slice() } {
+            let plain = Attack::new(method, epsilon);
+            let steps = match (experiment.steps, method) {
+                (None, _) | (_, AttackMethod::Fgsm) => plain.steps,
+                (Some(steps), _) => u32::try_from(steps).unwrap_or(u32::MAX),
+            };
+            Attack { objective, steps, ..plain }.check()?;
+        }
+    }
+    Ok(())
+}
+
 fn section(answering: &Answering<'_>) -> Result<Section, StudyError> {
     let about = answering.section(String::new());
     let experiment = answering.experiment;
