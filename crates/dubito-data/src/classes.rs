@@ -1,11 +1,12 @@
 //! Which generators there are, which of them are kin, and which tasks they form: a list that the user may replace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::error::DataError;
+use crate::handwritten::{self, Fault, Place};
 
 /// The list that is used where the user gives none.
 const DEFAULT: &str = include_str!("classes.toml");
@@ -87,6 +88,20 @@ struct File {
     task: Vec<Task>,
 }
 
+/// What helps where nothing better is known.
+const EXAMPLE: &str = "docs/DATA.md says what a class list holds; the one that comes with the program is an example";
+
+/// The parts of a class list.
+fn places() -> [Place; 4] {
+    let place = |name, keys: &[&str]| Place { name, keys: keys.iter().map(|key| (*key).to_owned()).collect() };
+    [
+        place("in a [[family]]", &["blends"]),
+        place("in a [[generator]]", &["families", "parents", "resembles", "aliases"]),
+        place("in a [[task]]", &["classes", "each"]),
+        place("in a class of a [[task]]", &["generators"]),
+    ]
+}
+
 impl Default for ClassList {
     /// The list that comes with the program; a test reads it.
     fn default() -> Self {
@@ -106,13 +121,12 @@ impl ClassList {
     /// A file that can't be read, is no TOML, has a key that is not known, names a family or a generator that it does
     /// not have, or uses one name twice; the error says which.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        Self::parse(&std::fs::read_to_string(path).map_err(DataError::io(path))?, path)
+        Self::parse(&handwritten::read(path)?, path)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, DataError> {
-        let error = |message: String| DataError::Table { path: PathBuf::from(path), row: None, message };
-        let file: File =
-            toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| error(e.to_string().trim().to_owned()))?;
+        let error = |message: String| Fault { message, hint: None }.of(path, EXAMPLE);
+        let file: File = handwritten::from_toml(text, &places()).map_err(|fault| fault.of(path, EXAMPLE))?;
         let mut families = BTreeMap::new();
         for family in file.family {
             if let Some(twice) = families.insert(family.name.clone(), family) {

@@ -36,6 +36,16 @@ pub enum DataError {
     /// A file can't be read as a table.
     #[error(transparent)]
     Foreign(TableError),
+    /// A file of settings that somebody wrote by hand is not what it should be.
+    #[error("{path}: {message}")]
+    Written {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and key, what was expected and what was found.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A folder is not laid out as it should be.
     #[error("{path}: {message}")]
     Layout {
@@ -116,20 +126,12 @@ impl DataError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { path, source } => Some(match source.kind() {
-                std::io::ErrorKind::NotFound => format!("check that {} exists", path.display()),
-                std::io::ErrorKind::PermissionDenied => format!("check who may read {}", path.display()),
-                std::io::ErrorKind::StorageFull => {
-                    "free some disk space and run the same command again: it resumes".into()
-                }
-                _ => return None,
-            }),
+            // What the system says has one explanation for all crates, that of the command line.
+            Self::Io { .. } => None,
             Self::NoMedia { .. } => {
                 Some("give a folder that holds .mp4, .mov, .mkv, .avi, .webm, .png, .jpg or .webp files".into())
             }
-            Self::Table { path, .. } if path.extension().is_some_and(|e| e == "toml") => Some(
-                "docs/DATA.md says what a class list holds; the one that comes with the program is an example".into(),
-            ),
+            Self::Written { hint, .. } => Some(hint.clone()),
             Self::Table { .. } => Some(
                 "docs/DATA.md shows the tables of each layout; `dubito extract --help` lists the columns of a manifest"
                     .into(),
@@ -158,7 +160,8 @@ impl DataError {
             ),
             Self::Leak { .. } => Some("split by identity, counting targets and donors alike".into()),
             Self::Media(error) => error.hint(),
-            Self::Face(_) | Self::Stopped => None,
+            Self::Face(error) => Some(error.hint()),
+            Self::Stopped => Some("give the same command again: it goes on from there".into()),
         }
     }
 

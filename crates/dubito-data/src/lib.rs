@@ -1,5 +1,8 @@
 //! Faces to data: manifests, identities and splits, the clip store, the forge.
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod classes;
 pub mod clip;
 mod error;
@@ -7,6 +10,7 @@ pub mod extract;
 pub mod finding;
 pub mod follow;
 pub mod forge;
+pub mod handwritten;
 pub mod identities;
 pub mod layouts;
 pub mod manifest;
@@ -16,10 +20,37 @@ pub mod split;
 pub mod stats;
 pub mod verify;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
 
 pub use error::DataError;
+
+/// A file's name made of another name, such as a video's. It is the same where that can be one: at most `most` bytes, of
+/// signs that every file system takes and every reader sees. Otherwise it is cut, has `_` for what can't stay, and ends
+/// with eight digits of the hash of the whole name, so that two names stay two.
+pub fn file_name(name: &OsStr, most: usize) -> String {
+    let text = name.to_string_lossy();
+    let stays =
+        |c: char| c.is_alphanumeric() || " -_.,;()[]{}+=@#%&!~^$'".contains(c) || (!c.is_ascii() && !is_unseen(c));
+    let plain: String = text.chars().map(|c| if stays(c) { c } else { '_' }).collect();
+    let is_same = *plain == *text && name.to_str().is_some();
+    if is_same && plain.len() <= most && !plain.starts_with('.') && !plain.is_empty() {
+        return plain;
+    }
+    let hash = blake3::hash(name.as_encoded_bytes()).to_hex();
+    let mut cut = plain.trim_start_matches('.').to_owned();
+    while cut.len() + 9 > most && cut.pop().is_some() {}
+    format!("{cut}-{}", &hash[..8])
+}
+
+/// Control characters and the format characters of Unicode, which turn the direction of writing or have no width.
+pub fn is_unseen(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
 
 /// Writes a file by way of a temporary one beside it: whoever looks sees all of it or none.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {

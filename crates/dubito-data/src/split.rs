@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::classes::ClassList;
 use crate::error::DataError;
+use crate::handwritten::{self, Fault};
 use crate::layouts;
 use crate::manifest::{Label, Row, Status};
 
@@ -397,10 +398,12 @@ pub fn official(rows: &[Row], folder: &Path) -> Result<Assigned, DataError> {
     let mut split_of: BTreeMap<String, &str> = BTreeMap::new();
     for split in ["train", "val", "test"] {
         let path = folder.join(format!("{split}.json"));
-        let text = std::fs::read_to_string(&path).map_err(DataError::io(&path))?;
+        let text = handwritten::read(&path)?;
         let error = |message: String| DataError::Table { path: path.clone(), row: None, message };
-        let pairs: Vec<[String; 2]> = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|e| error(format!("expected a list of pairs of sequences: {e}")))?;
+        let pairs: Vec<[String; 2]> = handwritten::from_json(&text).map_err(|fault| {
+            let message = format!("expected a list of pairs of sequences: {}", fault.message);
+            Fault { message, ..fault }.of(&path, "FaceForensics++ comes with these files, as [[\"071\", \"054\"], ...]")
+        })?;
         for sequence in pairs.into_iter().flatten() {
             if let Some(other) = split_of.insert(sequence.clone(), split).filter(|other| *other != split) {
                 return Err(error(format!("sequence {sequence} is also in {other}.json")));

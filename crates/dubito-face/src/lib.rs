@@ -37,6 +37,9 @@
 //! The networks are BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047) and Face Mesh (Kartynnik et al. 2019,
 //! arXiv:1907.06724) with the weights that Google's MediaPipe publishes.
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod align;
 mod detect;
 mod device;
@@ -65,7 +68,7 @@ pub use track::{TrackOptions, TrackedFace, Tracker};
 #[derive(Debug, thiserror::Error)]
 pub enum FaceError {
     /// An embedded weights file is not what the code expects.
-    #[error("{file}: {reason}; make it again with crates/dubito-face/weights/convert.py")]
+    #[error("{file}: {reason}")]
     Weights {
         /// The file's name.
         file: &'static str,
@@ -73,7 +76,7 @@ pub enum FaceError {
         reason: String,
     },
     /// The compute device failed.
-    #[error("the compute device failed: {reason}; try the CPU")]
+    #[error("the compute device failed: {reason}")]
     Device {
         /// What the device said.
         reason: String,
@@ -94,4 +97,19 @@ pub enum FaceError {
         /// Its value.
         found: String,
     },
+}
+
+impl FaceError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Weights { .. } => {
+                "this build is broken: make the file again by crates/dubito-face/weights/convert.py, and build"
+            }
+            Self::Device { .. } => "try the CPU: `--device cpu`",
+            Self::Landmarks { .. } => "extract the clips again: `dubito extract --verify` looks at each",
+            Self::Option { .. } => "give another value; `--help` says the range of each option",
+        }
+        .to_owned()
+    }
 }

@@ -207,8 +207,10 @@ impl MediaError {
             }
             Self::Tool { .. } => "run it by hand with `-version`; DUBITO_FFMPEG=/path/to/ffmpeg names another",
             Self::Encode { .. } => "check that the disk has room and that `ffmpeg -encoders` lists the encoder",
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "free disk space and run again",
-            Self::Io { .. } | Self::FrameSize { .. } | Self::Setting { .. } => return None,
+            Self::FrameSize { .. } => "make all frames of one size",
+            Self::Setting { .. } => "give another value; `--help` says the range of each option",
+            // What the system says has one explanation for all crates, that of the command line.
+            Self::Io { .. } => return None,
         };
         Some(hint.to_owned())
     }

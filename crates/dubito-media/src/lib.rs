@@ -22,6 +22,9 @@
 //! | `colour` | YUV 4:2:0 from and to RGB, for the embedded path |
 //! | `encode` | the [`Writer`] |
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod colour;
 mod embedded;
 mod encode;

@@ -73,7 +73,8 @@ pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("{message}");
+            // Nobody may listen any more.
+            let _ = writeln!(io::stderr(), "{message}");
             ExitCode::FAILURE
         }
     }

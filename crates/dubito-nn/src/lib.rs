@@ -1,5 +1,8 @@
 //! Everything with tensors: detectors, inference methods, training.
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 #[cfg(test)]
 extern crate self as dubito_nn;
 #[cfg(test)]

@@ -130,6 +130,10 @@ impl Process {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = |message: String| ProcessError { program: program.clone(), message };
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("LC_ALL", "C");
+        // Ctrl-C on a terminal goes to a whole group of processes: a child that ended by it would make its file look cut
+        // short. It ends when its pipes are closed, or is killed when this is dropped.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(|error| failed(format!("does not start: {error}")))?;
         widen_pipes(&child);
         let stdin = child.stdin.take();

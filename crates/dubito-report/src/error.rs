@@ -234,31 +234,50 @@ impl ReportError {
                 path.display()
             )
         };
-        match self {
-            Self::MissingColumn { path, .. } | Self::Layout { path, .. } => Some(explain(path)),
-            Self::Table(TableError::BadCell { path, column, .. }) if column.starts_with('p') => {
-                Some(format!("if {} holds logits, add --logits", path.display()))
+        let hint = match self {
+            // What the system says has one explanation for all crates, that of the command line.
+            Self::Read { .. } | Self::Write { .. } | Self::Table(TableError::Read { .. }) => return None,
+            Self::MissingColumn { path, .. } | Self::Layout { path, .. } | Self::Conflict { path, .. } => {
+                return Some(explain(path));
             }
-            Self::Table(TableError::BadCell { path, .. } | TableError::MissingColumn { path, .. }) => Some(explain(path)),
-            Self::Table(error) => error.hint(),
+            Self::BadValue { path, column, .. } | Self::Table(TableError::BadCell { path, column, .. })
+                if column.starts_with('p') =>
+            {
+                return Some(format!("if {} holds logits, add --logits", path.display()));
+            }
+            Self::BadValue { path, .. }
+            | Self::Table(TableError::BadCell { path, .. } | TableError::MissingColumn { path, .. }) => {
+                return Some(explain(path));
+            }
+            Self::Table(error) => return error.hint(),
             Self::Several { column: "split", .. } => {
-                Some("--split NAME says which one to judge, --by split keeps them apart".into())
+                "--split NAME says which one to judge, --by split keeps them apart"
             }
-            Self::Several { column, .. } => Some(format!("--{column} NAME chooses one")),
-            Self::NobodyApart { .. } => Some(
+            Self::Several { column, .. } => return Some(format!("--{column} NAME chooses one")),
+            Self::NoSuch { column, .. } => return Some(format!("give one of those to --{column}, or leave it out")),
+            Self::NobodyApart { .. } => {
                 "leave --set-apart out, or give scores with a column `split` whose rows named `calibration` show other \
                  people than those of `test`"
-                    .into(),
-            ),
-            Self::Experiment { hint, .. } => Some(hint.clone()),
-            Self::SameSplit { .. } => Some("--split NAME says which one to judge".into()),
-            Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Some("free some disk space and run the same command again".into())
             }
-            Self::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
-                Some(format!("check that {} exists", path.display()))
+            Self::Experiment { hint, .. } => return Some(hint.clone()),
+            Self::SameSplit { .. } => "--split NAME says which one to judge",
+            Self::UnknownName { .. } => "for example predictions.parquet",
+            Self::FormsDiffer { .. } => "give the files to two commands, each with its own -o",
+            Self::Duplicate { .. } => "give each file once, and each run its own name in the column `detector`",
+            Self::TooMany { .. } => "divide the file, by detector or by data set, and evaluate each part",
+            Self::Changed { .. } => "wait until the program that writes it has ended, or copy it and give the copy",
+            Self::Empty { .. } => {
+                "check that the program that wrote it had something to write; docs/ANALYZE.md shows each format"
             }
-            _ => None,
-        }
+            Self::Samples { .. } => {
+                "give the files of one run, all of them, or let each run have its name in the column `detector`"
+            }
+            Self::ClassesDiffer { .. } => "give the files to two commands, each with its own -o",
+            Self::Stats { source, .. } => source.hint(),
+            Self::Figure { .. } => {
+                "the tables and metrics.json are not concerned; please report the figure's data as a fault of the program"
+            }
+        };
+        Some(hint.to_owned())
     }
 }

@@ -28,6 +28,9 @@
 //! | [`study`] | the report of a whole study: sections to one page and its files |
 //! | [`report`] | everything together, written to a folder |
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod apart;
 pub mod charts;
 pub mod classes;

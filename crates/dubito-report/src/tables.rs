@@ -526,7 +526,7 @@ pub(crate) fn decision_tables(decisions: &Decisions) -> Vec<Shown> {
     if let Some(first) = decisions.thresholds.first() {
         let score = match first.scale {
             Scale::Probability => "P(fake)",
-            Scale::LogOdds => "the logit of P(fake), as it was given,",
+            Scale::LogOdds => "the logit of P(fake)",
         };
         let mut table = Rows::new(
             "Thresholds",

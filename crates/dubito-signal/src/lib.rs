@@ -21,6 +21,9 @@
 //! | [`magnify`] | phase-based and linear magnification of motion |
 //! | `mid_face` | generated constants: landmarks and triangles of the mid-face |
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod filters;
 pub mod magnify;
 pub mod map;

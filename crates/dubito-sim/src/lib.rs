@@ -64,6 +64,9 @@
 //! `examples/frames.rs` (`frames 5 4 N 480 480`, optimisation level 3): 0.086 s of processor time for a frame of 480x480
 //! and 0.7 s to make the subject, on two cores shared with other work: about 23 frames a second where both are free.
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod background;
 mod canonical;
 mod config;

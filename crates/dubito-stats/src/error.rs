@@ -150,3 +150,25 @@ pub enum StatsError {
         because: String,
     },
 }
+
+impl StatsError {
+    /// What whoever gave the numbers can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotAProbability { .. } | Self::NotNormalised { .. } => {
+                "give probabilities of 0 to 1 that sum to 1 over the classes; of logits say so (--logits)"
+            }
+            Self::WrongLength { .. } | Self::BadTask { .. } | Self::BadLabel { .. } | Self::ClassesDiffer { .. } => {
+                "give one probability for each class, and labels that are among the classes"
+            }
+            Self::BadUncertainty { .. } => "give entropies in nats, as `dubito predict` writes them",
+            Self::RaggedSamples { .. } | Self::NoSamples | Self::UnevenFrames { .. } | Self::LengthsDiffer { .. } => {
+                "give each sample once for every frame and item"
+            }
+            Self::BadParameter { .. } => "give another value; `--help` says the range of each option",
+            Self::BadValue { .. } => "correct the number where it comes from",
+            Self::CannotFit { .. } => "give more items, of every class",
+            Self::ClusteredRows { .. } => "give rows that show different people, or use the method that is named",
+        }
+    }
+}

@@ -40,6 +40,8 @@
 //! | [`vectorised`] | loops over many numbers for each instruction set, and the logarithm in them |
 //! | [`weighted`] | how a metric is written so that it can be resampled fast |
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs)]
 
 pub mod bootstrap;

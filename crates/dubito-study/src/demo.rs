@@ -99,7 +99,7 @@ fn config(options: &DemoOptions) -> Result<StudyConfig, StudyError> {
         message: format!("studies/demo.toml: {message}"),
         hint: "this is a fault of the program: please report it".into(),
     };
-    let mut config = study::config::parse(STUDY, Path::new(""), &[]).map_err(|(message, _)| wrong(message))?;
+    let mut config = study::config::parse(STUDY, Path::new(""), &[]).map_err(|fault| wrong(fault.message))?;
     config.seed = options.seed;
     let data = config.data.get_mut(DATA).ok_or_else(|| wrong(format!("no [data.{DATA}]")))?;
     if let Some(faces) = &options.faces {

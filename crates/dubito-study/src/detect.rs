@@ -159,7 +159,7 @@ pub struct Face {
 pub struct Detected {
     /// The file.
     pub file: String,
-    /// `ok`, `no_face`, `too_short`, `unreadable` or `missing`; of a detector of signals also `turned_away`,
+    /// `ok`, `no_face`, `too_short`, `unreadable`, `missing` or `failed` (the detector did); of a detector of signals also `turned_away`,
     /// `low_frame_rate`, `grey` or `still`.
     pub status: &'static str,
     /// `fake` if a face is, else `cant_tell` if it can't be told of a face, else `real`.
@@ -183,6 +183,11 @@ impl Detected {
     /// Whether the file could be read at all.
     pub fn is_readable(&self) -> bool {
         !["unreadable", "missing"].contains(&self.status)
+    }
+
+    /// The answer for a file that could be read, but not judged.
+    pub fn failed(file: &Path, error: &StudyError) -> Self {
+        Self::without_face(file, "failed", error.to_string(), None)
     }
 
     fn without_face(file: &Path, status: &'static str, reason: String, blake3: Option<String>) -> Self {

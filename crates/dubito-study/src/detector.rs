@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
+use dubito_data::handwritten;
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::{
     FakeClass, KnownBy, NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, VerdictPosterior, Victim, Views,
@@ -24,6 +25,18 @@ pub enum Detector {
     Onnx(Box<OnnxDetector>),
 }
 
+/// The options in the JSON file beside an ONNX file: what is wrong in one, which somebody wrote by hand, is said with its line.
+fn options_beside(path: &Path) -> Result<OnnxOptions, StudyError> {
+    let file = path.with_extension("json");
+    if !file.is_file() {
+        return Ok(OnnxOptions::default());
+    }
+    let text = handwritten::read(&file)?;
+    handwritten::from_json(&text).map_err(|fault| {
+        fault.of(&file, "docs/DETECT.md lists what describes an ONNX detector, with an example").into()
+    })
+}
+
 impl Detector {
     /// Opens a run's folder, or an ONNX file with the options in the JSON file beside it ([`OnnxOptions::beside`]). With
     /// `views` its samples are views of each image, of a run seen by the network that it is on average: [`Views::default`], or
@@ -36,7 +49,7 @@ impl Detector {
         if path.is_dir() || !(path.is_file() || has_its_name) {
             return Ok(Self::Run(Box::new(Run::load(path)?), views.then(Views::default)));
         }
-        let mut options = OnnxOptions::beside(path)?;
+        let mut options = options_beside(path)?;
         options.views = views.then(|| options.views.unwrap_or_default());
         Ok(Self::Onnx(Box::new(OnnxDetector::open(path, options)?)))
     }

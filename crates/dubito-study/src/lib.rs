@@ -1,5 +1,8 @@
 //! The study: steps that resume, each of which can be entered from a file and left to a file.
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod anytime;
 pub mod attack;
 pub mod audit;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use dubito_data::DataError;
 use dubito_data::clip::Clip;
 use dubito_data::manifest::{Label, Row, Status};
 use dubito_report::evaluate::Missing;
@@ -193,13 +194,23 @@ pub fn predict(
     let mut missing: Vec<Missing> =
         gone.map(|row| without_prediction(row, row.status.name(), row.reason.clone().unwrap_or_default())).collect();
     let mut settled = Vec::new();
-    let mut done = 0;
+    let (mut done, mut broken) = (0, Vec::new());
     for (run, rows) in work {
         let weights = run.hash()?;
         let posterior = run.posterior(&options.device)?;
         for row in rows {
             let name = row.clip.as_deref().unwrap_or_default();
-            let clip = Clip::read(&store.join(name))?;
+            let clip = match Clip::read(&store.join(name)) {
+                Ok(clip) => clip,
+                // One clip never costs the others.
+                Err(error) if is_of_clip(&error) => {
+                    missing.push(without_prediction(row, "unreadable", error.to_string()));
+                    broken.push(error);
+                    done += 1;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             check_clip(run, &clip)?;
             let found = inputs(&clip, run.signal(), &not_as_labelled(row))?;
             if found.is_empty() {
@@ -250,12 +261,25 @@ pub fn predict(
             }
         }
     }
+    match broken.pop() {
+        Some(error) if broken.len() + 1 == total => return Err(error.into()),
+        _ => {}
+    }
     writer.provenance()["missing"] = json!(missing);
     if let Samples::Auto(auto) = options.samples {
         writer.provenance()["samples"] = json!({ "rule": auto.rule(), "videos": settled });
     }
     writer.finish()?;
     Ok(Predicted { path, missing: missing.len(), settled, note: loaded[0].note() })
+}
+
+/// Whether a clip's own file is what is wrong.
+pub(crate) fn is_of_clip(error: &DataError) -> bool {
+    match error {
+        DataError::Clip { .. } => true,
+        DataError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
 }
 
 /// The entry of a video that has no prediction, for the report.

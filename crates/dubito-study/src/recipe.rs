@@ -1,8 +1,8 @@
 //! Recipes: the settings of a training in a TOML file; those that come with the program by name.
 
-use std::io::Read;
 use std::path::Path;
 
+use dubito_data::handwritten::{self, Fault, nearest};
 use dubito_nn::TrainConfig;
 use toml::{Table, Value};
 
@@ -79,9 +79,6 @@ const KEYS: [(&str, &str, &str); 48] = [
     ("normalisation", "std", "of RGB in 0 to 1"),
 ];
 
-/// Longest recipe that is read, in bytes.
-const MOST: u64 = 1 << 20;
-
 /// A change to a recipe: a key as `loss.focal`, and its value, or none to leave it out.
 pub type Change = (String, Option<Value>);
 
@@ -96,12 +93,15 @@ pub fn read(name: &str, changes: &[Change]) -> Result<TrainConfig, StudyError> {
     };
     let bad = |message: String, hint: String| StudyError::Input { message: format!("recipe {name}: {message}"), hint };
     let show = "`dubito train --show` prints a whole recipe".to_owned();
-    let mut table: Table = toml::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|e| bad(e.to_string().trim().into(), show.clone()))?;
+    let faulty = |fault: Fault| bad(fault.message, fault.hint.unwrap_or_else(|| show.clone()));
+    let mut table: Table = handwritten::from_toml(&text, &[]).map_err(faulty)?;
     if table.is_empty() {
-        return Err(bad("it says nothing".into(), show));
+        return Err(bad("it says nothing".into(), show.clone()));
     }
-    check_keys(&table).map_err(|(message, hint)| bad(message, hint))?;
+    check_keys(&table).map_err(|(path, message, hint)| {
+        let place = handwritten::position(&text, &path).map(|(line, column)| format!("line {line}, column {column}: "));
+        bad(format!("{}{message}", place.unwrap_or_default()), hint)
+    })?;
     let mut said = Vec::new();
     for (key, value) in changes {
         let (section, name) = known_key(key)?;
@@ -109,7 +109,7 @@ pub fn read(name: &str, changes: &[Change]) -> Result<TrainConfig, StudyError> {
             "" => &mut table,
             section => match table.entry(section).or_insert_with(|| Value::Table(Table::new())) {
                 Value::Table(part) => part,
-                _ => return Err(bad(format!("`{section}` is no section"), show)),
+                _ => return Err(bad(format!("`{section}` is no table"), show.clone())),
             },
         };
         match value {
@@ -121,12 +121,11 @@ pub fn read(name: &str, changes: &[Change]) -> Result<TrainConfig, StudyError> {
             None => format!("no {key}"),
         });
     }
-    // Of an unchanged file the error shows the line.
-    let read: Result<TrainConfig, toml::de::Error> = match changes.is_empty() {
-        true => toml::from_str(text.trim_start_matches('\u{feff}')),
-        false => table.try_into(),
-    };
-    let mut config = read.map_err(|e| bad(e.to_string().trim().into(), show.clone()))?;
+    let mut config: TrainConfig = table.try_into().map_err(|error| {
+        // What is wrong in the file itself is said with its line.
+        let as_it_is = handwritten::from_toml::<TrainConfig>(&text, &[]);
+        faulty(as_it_is.err().unwrap_or_else(|| handwritten::changed(&error, &[])))
+    })?;
     config.recipe = match said.is_empty() {
         true => name.to_owned(),
         false => format!("{name} with {}", said.join(", ")),
@@ -211,10 +210,6 @@ pub fn to_toml(config: &TrainConfig) -> String {
 }
 
 fn read_file(name: &str) -> Result<String, StudyError> {
-    let bad = |message: &str| StudyError::Input {
-        message: format!("recipe {name}: {message}"),
-        hint: "a recipe is a TOML file; `dubito train --show` prints one".into(),
-    };
     let path = Path::new(name);
     if path.is_dir() {
         let inside = path.join("recipe.toml");
@@ -224,27 +219,21 @@ fn read_file(name: &str) -> Result<String, StudyError> {
         };
         return Err(StudyError::Input { message: format!("recipe {name}: is a folder"), hint });
     }
-    let file = match std::fs::File::open(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let names: Vec<&str> = RECIPES.iter().map(|(name, _)| *name).collect();
-            return Err(StudyError::Input {
-                message: format!(
-                    "no recipe {name:?}: no file is called so, nor one of those that come with the program"
-                ),
-                hint: format!("{}those are {}", nearest(name, &names), names.join(", ")),
-            });
-        }
-        other => other.map_err(StudyError::io(path))?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MOST + 1).read_to_end(&mut bytes).map_err(StudyError::io(path))?;
-    if bytes.len() as u64 > MOST {
-        return Err(bad("longer than 1 MiB"));
+    if !path.exists() {
+        let names: Vec<&str> = RECIPES.iter().map(|(name, _)| *name).collect();
+        return Err(StudyError::Input {
+            message: format!("no recipe {name:?}: no file is called so, nor one of those that come with the program"),
+            hint: format!("{}those are {}", nearest(name, &names), names.join(", ")),
+        });
     }
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(bad("is empty"));
+    let text = handwritten::read(path)?;
+    if text.trim().is_empty() {
+        return Err(StudyError::Input {
+            message: format!("recipe {name}: is empty"),
+            hint: "a recipe is a TOML file; `dubito train --show` prints one".into(),
+        });
     }
-    String::from_utf8(bytes).map_err(|e| bad(&format!("is not UTF-8 text (byte {})", e.utf8_error().valid_up_to())))
+    Ok(text)
 }
 
 /// Section and name of a key as `loss.focal`.
@@ -264,33 +253,49 @@ fn is_key(section: &str, key: &str) -> bool {
     KEYS.iter().any(|(s, k, _)| *s == section && *k == key)
 }
 
-/// Every key must be one of [`KEYS`]; else what is wrong, and what may have been meant.
-fn check_keys(table: &Table) -> Result<(), (String, String)> {
+/// The keys as `loss.focal`.
+pub(crate) fn keys() -> Vec<String> {
+    KEYS.iter()
+        .map(|(section, key, _)| if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") })
+        .collect()
+}
+
+/// Every key must be one of [`KEYS`]; else which is not, what is wrong, and what may have been meant.
+fn check_keys(table: &Table) -> Result<(), (Vec<&str>, String, String)> {
     for (key, value) in table {
         match value {
             Value::Table(part) if KEYS.iter().any(|(section, ..)| section == key) => {
                 for name in part.keys() {
                     if !is_key(key, name) {
-                        return Err(unknown(key, name));
+                        let (message, hint) = unknown(key, name);
+                        return Err((vec![key, name], message, hint));
                     }
                 }
             }
             // What should be a section and is none, the settings themselves refuse.
             _ if is_key("", key) || KEYS.iter().any(|(section, ..)| section == key) => {}
-            _ => return Err(unknown("", key)),
+            _ => {
+                let (message, hint) = unknown("", key);
+                return Err((vec![key], message, hint));
+            }
         }
     }
     Ok(())
 }
 
 fn unknown(section: &str, key: &str) -> (String, String) {
-    let place = |section: &str| if section.is_empty() { "the top".to_owned() } else { format!("[{section}]") };
+    let place = |section: &str| match section {
+        "" => "at the top, before the first [table]".to_owned(),
+        section => format!("in [{section}]"),
+    };
     let message = match section {
         "" => format!("unknown key `{key}`"),
         section => format!("unknown key `{key}` in [{section}]"),
     };
-    if let Some((elsewhere, ..)) = KEYS.iter().find(|(s, k, _)| *k == key && *s != section) {
-        return (message, format!("`{key}` belongs in {}", place(elsewhere)));
+    let elsewhere: Vec<String> =
+        KEYS.iter().filter(|(s, k, _)| *k == key && *s != section).map(|(s, ..)| place(s)).collect();
+    if !elsewhere.is_empty() {
+        return (message, format!("`{key}` belongs {}", elsewhere.join(", or ")));
     }
     let mut here: Vec<&str> = KEYS.iter().filter(|(s, ..)| *s == section).map(|(_, k, _)| *k).collect();
     if section.is_empty() {
@@ -299,16 +304,7 @@ fn unknown(section: &str, key: &str) -> (String, String) {
     if here.is_empty() {
         return (message, "the sections are signal, optimiser, schedule, loss, augment, normalisation".into());
     }
-    (message, format!("{}{} takes {}", nearest(key, &here), place(section), here.join(", ")))
-}
-
-/// `did you mean ...?` where a name is near enough.
-pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
-    let distance = |other: &&&str| strsim::damerau_levenshtein(name, other);
-    match known.iter().min_by_key(distance) {
-        Some(best) if distance(&best) <= 1 + name.len() / 4 => format!("did you mean `{best}`? "),
-        _ => String::new(),
-    }
+    (message, format!("{}the keys {} are {}", nearest(key, &here), place(section), here.join(", ")))
 }
 
 #[cfg(test)]

@@ -39,11 +39,12 @@ impl WeightsError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                Some(format!("check that {} exists", path.display()))
-            }
+            // What the system says has one explanation for all crates, that of the command line.
             Self::Io { .. } => None,
-            Self::Corrupt { hint, .. } => hint.clone(),
+            Self::Corrupt { hint: Some(hint), .. } => Some(hint.clone()),
+            Self::Corrupt { hint: None, .. } => {
+                Some("fetch the file again, or save it again by the program that wrote it".into())
+            }
             Self::Refused { .. } => Some(
                 "where you trust the file, save its weights alone: torch.save(model.state_dict(), FILE), or \
                  safetensors.torch.save_file(model.state_dict(), FILE)"

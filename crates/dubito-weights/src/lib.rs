@@ -5,6 +5,9 @@
 //!          file.rs   torch.rs     array.rs                names.rs        file.rs, onnx/
 //! ```
 
+// A library says nothing by itself: it returns what there is to say.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod array;
 mod error;
 mod file;

@@ -1,6 +1,7 @@
 //! The command line's words: what each command takes, and the help that teaches it.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use dubito_data::follow::Sampling;
@@ -43,7 +44,8 @@ Exit codes:
   2  the command line is wrong
   3  the input can't be used: no video, a broken table, too few people
   4  something is missing on this machine: FFmpeg, a GPU (see `dubito doctor`)
-  5  a check that was asked for did not pass";
+  5  a check that was asked for did not pass
+  130, 143  stopped by Ctrl-C or SIGTERM; the last line says what is kept";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -169,7 +171,7 @@ pub struct Simulate {
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
     pub frames: u32,
     /// Frames a second
-    #[arg(long, default_value_t = 25.0)]
+    #[arg(long, default_value_t = 25.0, value_parser = positive::<f32>)]
     pub frame_rate: f32,
     /// Width in pixels
     #[arg(long, default_value_t = 640)]
@@ -252,7 +254,7 @@ pub struct Extract {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub min_frames: u32,
     /// Smallest presence (the mesh's belief that there is a face, 0 to 1) of a frame that is kept
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = unit_interval)]
     pub min_presence: f32,
     /// Smallest face of a frame that is kept, in pixels of the video
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
@@ -261,7 +263,7 @@ pub struct Extract {
     #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(32..=2048))]
     pub size: u32,
     /// Margin around the face, as a fraction of its size
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.3, value_parser = margin)]
     pub margin: f32,
     /// Most faces of each video, the longest seen first
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
@@ -315,7 +317,7 @@ pub struct TrainSettings {
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
     pub batch: Option<u32>,
     /// Largest learning rate
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = positive::<f64>)]
     pub learning_rate: Option<f64>,
     /// Dropout rate, of training and of posterior samples
     #[arg(long)]
@@ -528,7 +530,23 @@ fn pair(text: &str) -> Result<(String, String), String> {
 fn unit_interval(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("expected a number from 0 to 1".into()),
+        _ => Err("expected a number from 0 to 1, with a decimal point".into()),
+    }
+}
+
+/// A number above 0.
+pub fn positive<T: FromStr + Into<f64> + Copy>(text: &str) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(value) if value.into() > 0.0 && value.into().is_finite() => Ok(value),
+        _ => Err("expected a number above 0, with a decimal point".into()),
+    }
+}
+
+/// A margin around a face.
+pub fn margin(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=4.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 4; 0.3 leaves a third of the face's size on each side".into()),
     }
 }
 
@@ -546,7 +564,7 @@ fn trace(text: &str) -> Result<(String, f32), String> {
 fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
-        _ => Err("expected a number above 0 and below 1".into()),
+        _ => Err("expected a number above 0 and below 1, with a decimal point".into()),
     }
 }
 

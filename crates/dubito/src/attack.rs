@@ -13,8 +13,9 @@ use dubito_study::provenance::{self, provenance};
 use dubito_study::{Step, StudyError};
 use serde_json::json;
 
-use crate::args::Common;
+use crate::args::{Common, positive};
 use crate::detect::Which;
+use crate::output::{self, say};
 use crate::progress::Display;
 
 /// `attack`
@@ -43,7 +44,7 @@ pub struct AttackCommand {
     #[arg(long, default_value = "pgd")]
     method: AttackMethod,
     /// Largest changes of a pixel, in parts of 255, by commas
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_name = "E,E,...")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8", value_name = "E,E,...", value_parser = epsilon)]
     epsilon: Vec<f32>,
     /// Steps; of square candidates [default: fgsm 1, pgd 10, apgd 20, square 500]
     #[arg(long)]
@@ -75,6 +76,14 @@ pub struct AttackCommand {
     /// What every command takes.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// A change of a pixel.
+fn epsilon(text: &str) -> Result<f32, String> {
+    match positive::<f32>(text) {
+        Ok(value) if value <= 255.0 => Ok(value),
+        _ => Err("expected parts of 255, above 0".into()),
+    }
 }
 
 /// Runs the command.
@@ -115,10 +124,10 @@ pub fn run(arguments: &AttackCommand, tools: &Tools) -> Result<(), StudyError> {
     let found_section = section(&[(found.detector.clone(), common.out.clone())], &Bootstrap::default())?;
     write_section(&common.out, &common.out, &found_section)?;
     if common.json {
-        println!("{}", json!({ "attacks": found, "robustness": found_section }));
+        output::json(&json!({ "attacks": found, "robustness": found_section }));
     } else {
         let name = options.name();
-        println!(
+        say!(
             "{}: {} frames of {} clips attacked by {name} in {:.0} s ({} kept from before)",
             common.out.join(FILE).display(),
             found.frames,
@@ -126,11 +135,11 @@ pub fn run(arguments: &AttackCommand, tools: &Tools) -> Result<(), StudyError> {
             found.seconds,
             found.kept
         );
-        found_section.findings.iter().for_each(|finding| println!("{finding}"));
+        found_section.findings.iter().for_each(|finding| say!("{finding}"));
         if !found.missing.is_empty() {
-            println!("{} videos were not attacked: {FILE} says why", found.missing.len());
+            say!("{} videos were not attacked: {FILE} says why", found.missing.len());
         }
-        println!("{}", common.out.join("report.html").display());
+        say!("{}", common.out.join("report.html").display());
     }
     Ok(())
 }

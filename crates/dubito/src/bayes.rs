@@ -14,7 +14,8 @@ use dubito_study::predict::{FoldRun, find_runs};
 use dubito_study::{Step, StudyError};
 use serde_json::json;
 
-use crate::args::{Common, TrainSettings};
+use crate::args::{Common, TrainSettings, positive};
+use crate::output::{self, say};
 use crate::progress::Display;
 
 /// `bayes`
@@ -35,20 +36,20 @@ pub struct Gaussian {
     #[arg(long, default_value = "head")]
     pub scope: String,
     /// Deviation that a weight begins with, in parts of its size
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = positive::<f32>)]
     pub delta: f32,
     /// Prior: moped (around the trained weights) or zero
     #[arg(long, default_value = "moped")]
     pub prior: PriorName,
     /// Deviation of the prior on every weight [default: of moped what the weight begins with, of zero 1]
-    #[arg(long)]
+    #[arg(long, value_parser = positive::<f32>)]
     pub prior_sigma: Option<f32>,
     /// What the divergence from the prior counts in training: elbo (the sum over the weights, divided by the distinct
     /// crops) or layer-mean (bayesian-torch's: each layer's mean, divided by the batch)
     #[arg(long, default_value = "elbo")]
     pub kl: KlName,
     /// What the divergence is multiplied by; other than 1 the posterior is a tempered one
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = positive::<f32>)]
     pub temperature: f32,
 }
 
@@ -191,7 +192,7 @@ pub struct Convert {
     #[arg(long, value_enum, default_value = "kronecker")]
     curvature: CurvatureName,
     /// laplace: precision of the prior [default: the one that makes the clips likeliest]
-    #[arg(long)]
+    #[arg(long, value_parser = positive::<f64>)]
     prior_precision: Option<f64>,
     /// laplace: average over the weights by the probit approximation instead of samples: every sample is the same
     #[arg(long)]
@@ -337,9 +338,9 @@ fn say(common: &Common, made: &[FoldRun]) -> Result<(), StudyError> {
     let runs = made.iter().map(|made| Run::load(&made.dir)).collect::<Result<Vec<_>, _>>()?;
     if common.json {
         let one = |(made, run): (&FoldRun, &Run)| json!({ "fold": made.fold, "run": made.dir, "inference": run.config.inference });
-        println!("{}", json!({ "runs": made.iter().zip(&runs).map(one).collect::<Vec<_>>() }));
+        output::json(&json!({ "runs": made.iter().zip(&runs).map(one).collect::<Vec<_>>() }));
     } else {
-        runs.iter().for_each(|run| println!("{}: {}", run.dir.display(), run.config.posterior_in_words()));
+        runs.iter().for_each(|run| say!("{}: {}", run.dir.display(), run.config.posterior_in_words()));
     }
     Ok(())
 }

@@ -35,11 +35,39 @@ use crate::args::{
     Analyze, Command, Common, Demo, Extract, Forge, ForgeSettings, Predict, Simulate, Train, TrainSettings,
 };
 use crate::doctor::doctor;
+use crate::output::{self, say, warn};
 use crate::progress::Display;
+use crate::stop::Left;
 
-/// Runs a command.
+/// Runs a command. An error about rows says which file they came from.
 pub fn run(command: Command) -> Result<(), StudyError> {
-    crate::output::check(&command)?;
+    crate::places::check(&command)?;
+    let input = input_of(&command).map(Path::to_owned);
+    run_command(command).map_err(|error| match input {
+        Some(path) if error.is_of_rows() => StudyError::in_file(&path)(error),
+        _ => error,
+    })
+}
+
+/// The file or folder whose rows a command works on; of several the first.
+fn input_of(command: &Command) -> Option<&Path> {
+    use crate::data::Data;
+    Some(match command {
+        Command::Data(Data::Split(arguments)) => &arguments.manifest,
+        Command::Data(Data::Audit(arguments)) => &arguments.input,
+        Command::Data(Data::Stats(arguments)) => &arguments.input,
+        Command::Forge(arguments) => arguments.faces.as_deref()?,
+        Command::Demo(arguments) => arguments.faces.as_deref()?,
+        Command::Extract(arguments) => &arguments.input,
+        Command::Train(arguments) => arguments.manifest.as_deref()?,
+        Command::Predict(arguments) => &arguments.manifest,
+        Command::Analyze(arguments) => arguments.files.first()?,
+        Command::Source(arguments) => arguments.predictions.first()?,
+        _ => return None,
+    })
+}
+
+fn run_command(command: Command) -> Result<(), StudyError> {
     match command {
         Command::Doctor(arguments) => doctor(&arguments.common, &tools()),
         Command::Data(arguments) => crate::data::run(&arguments, &tools()),
@@ -63,6 +91,30 @@ pub fn run(command: Command) -> Result<(), StudyError> {
     }
 }
 
+/// What is left of a command that is stopped.
+pub fn left_by(command: &Command) -> Left {
+    use crate::study::Study;
+    match command {
+        Command::Simulate(_)
+        | Command::Forge(_)
+        | Command::Extract(_)
+        | Command::Train(_)
+        | Command::Predict(_)
+        | Command::Attack(_)
+        | Command::Demo(_)
+        | Command::Study(Study::Run(_)) => Left::Resumes,
+        Command::Bayes(_) | Command::Detect(_) | Command::Explain(_) => Left::Files,
+        Command::Doctor(_)
+        | Command::Data(_)
+        | Command::Pulse(_)
+        | Command::Weights(_)
+        | Command::Analyze(_)
+        | Command::Study(_)
+        | Command::Source(_)
+        | Command::Worker { .. } => Left::Nothing,
+    }
+}
+
 /// The programs there are; the embedded decoder is this program itself.
 fn tools() -> Tools {
     let mut tools = Tools::discover();
@@ -74,13 +126,6 @@ fn tools() -> Tools {
 
 fn make_folder(common: &Common) -> Result<(), StudyError> {
     std::fs::create_dir_all(&common.out).map_err(StudyError::io(&common.out))
-}
-
-/// Says what the user should know, on stderr.
-pub fn warn(warnings: &[String]) {
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
 }
 
 /// Rows by status, in words and for scripts.
@@ -103,11 +148,11 @@ fn say_rows(common: &Common, manifest: &Path, rows: &[Row], more: Value) {
         if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
             object.extend(more);
         }
-        println!("{object}");
+        output::json(&object);
     } else {
-        println!("{}: {} rows ({})", manifest.display(), rows.len(), in_words(&counts));
+        say!("{}: {} rows ({})", manifest.display(), rows.len(), in_words(&counts));
         for row in rows.iter().filter(|r| r.status != manifest::Status::Ok) {
-            println!("  {}: {} ({})", row.video, row.status, row.reason.as_deref().unwrap_or("no reason given"));
+            say!("  {}: {} ({})", row.video, row.status, row.reason.as_deref().unwrap_or("no reason given"));
         }
     }
 }
@@ -127,10 +172,10 @@ fn run_simulate(arguments: &Simulate) -> Result<(), StudyError> {
     simulate(&common.out, &options, &tools(), Step::only("simulate"), &|p| display.show(p))?;
     display.finish();
     if common.json {
-        println!("{}", json!({ "folder": common.out, "options": options }));
+        output::json(&json!({ "folder": common.out, "options": options }));
     } else {
-        println!("{}: {} videos of {} frames", common.out.display(), options.subjects, options.frames);
-        println!("next: dubito forge {} -o forged", common.out.display());
+        say!("{}: {} videos of {} frames", common.out.display(), options.subjects, options.frames);
+        say!("next: dubito forge {} -o forged", common.out.display());
     }
     Ok(())
 }
@@ -142,17 +187,17 @@ fn list_generators(settings: &ForgeSettings, common: &Common) -> Result<(), Stud
     contact_sheet(&path, settings.seed, settings.strength)?;
     if common.json {
         let standard: BTreeMap<_, _> = Generator::ALL.iter().map(|g| (g.name(), g.standard_strength())).collect();
-        println!("{}", json!({ "sheet": path, "standard_strength": standard }));
+        output::json(&json!({ "sheet": path, "standard_strength": standard }));
     } else {
         for generator in Generator::ALL {
-            println!(
+            say!(
                 "{:<15}{} (standard strength {})",
                 generator.name(),
                 generator.imitates(),
                 generator.standard_strength()
             );
         }
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(())
 }
@@ -210,7 +255,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     audit::write(&audit, "what was forged", how, &common.out)?;
     say_rows(common, &path, &rows, json!({ "check": audit }));
     if !common.json {
-        print!("{}", audit::in_words(&audit));
+        audit::in_words(&audit).iter().for_each(output::line);
     }
     audit::verdict(&audit)
 }
@@ -239,14 +284,6 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
         workers: arguments.workers.map(usize::from),
         verify: arguments.verify,
     };
-    let within = |name: &str, value: f32, most: f32, hint: &str| match (0.0..=most).contains(&value) {
-        true => Ok(()),
-        false => {
-            Err(StudyError::Input { message: format!("{name} {value} is not between 0 and {most}"), hint: hint.into() })
-        }
-    };
-    within("--margin", options.margin, 4.0, "0.3 leaves a third of the face's size on each side")?;
-    within("--min-presence", options.quality.presence, 1.0, "0.5 is usual")?;
     make_folder(common)?;
     let mine: Vec<usize> =
         (0..rows.len()).filter(|&i| arguments.shard.is_none_or(|shard| shard.takes(&rows[i]))).collect();
@@ -280,8 +317,8 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
     say_rows(common, &path, &own, json!({ "shard": part.to_string(), "shards_there": there, "merged": whole }));
     if !common.json {
         match merged {
-            Ok(merged) => println!("{}: all parts, {} rows", merged.path.display(), merged.rows.len()),
-            Err(there) => println!("{there} parts of {part} are there; the last one writes manifest.parquet"),
+            Ok(merged) => say!("{}: all parts, {} rows", merged.path.display(), merged.rows.len()),
+            Err(there) => say!("{there} parts of {part} are there; the last one writes manifest.parquet"),
         }
     }
     Ok(())
@@ -294,8 +331,8 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
     let Some(path) = path.as_deref().filter(|_| !arguments.settings.show) else {
         let text = recipe::to_toml(&options.config);
         match common.json {
-            true => println!("{}", json!({ "recipe": text, "settings": options.config })),
-            false => print!("{text}"),
+            true => output::json(&json!({ "recipe": text, "settings": options.config })),
+            false => output::text(&text),
         }
         return Ok(());
     };
@@ -309,18 +346,18 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
     let show = |p: &_| display.show(p);
     let fold = arguments.fold.as_deref();
     if !common.json {
-        println!("classes: {}", lesson.class_names.join(", "));
-        lesson.notes.iter().for_each(|note| println!("{note}"));
+        say!("classes: {}", lesson.class_names.join(", "));
+        lesson.notes.iter().for_each(|note| say!("{note}"));
     }
     let runs = train_rounds(&rows, &store, &common.out, &options, &lesson, fold, None, Step::only("train"), &show)?;
     display.finish();
     if common.json {
         let dirs: Vec<_> = runs.iter().map(|r| json!({ "fold": r.fold, "run": r.dir })).collect();
         let (classes, notes) = (&lesson.class_names, &lesson.notes);
-        println!("{}", json!({ "runs": dirs, "classes": classes, "trained_on": lesson.trained_on, "notes": notes }));
+        output::json(&json!({ "runs": dirs, "classes": classes, "trained_on": lesson.trained_on, "notes": notes }));
     } else {
         for run in &runs {
-            println!("{}: trained without {}", run.dir.display(), run.fold.as_deref().unwrap_or("nobody"));
+            say!("{}: trained without {}", run.dir.display(), run.fold.as_deref().unwrap_or("nobody"));
         }
     }
     Ok(())
@@ -387,21 +424,19 @@ fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     display.finish();
     warn(note.as_slice());
     if common.json {
-        println!("{}", json!({ "predictions": predictions, "missing": missing, "sampled": settled }));
+        output::json(&json!({ "predictions": predictions, "missing": missing, "sampled": settled }));
     } else {
-        println!("{}: {}", predictions.display(), options.samples.in_words());
+        say!("{}: {}", predictions.display(), options.samples.in_words());
         let mut drawn: Vec<u32> = settled.iter().map(|video| video.end.samples).collect();
         drawn.sort_unstable();
         if let (Some(least), Some(most)) = (drawn.first(), drawn.last()) {
             let open = settled.iter().filter(|video| !video.end.settled).count();
             let (median, all) = (drawn[drawn.len() / 2], drawn.len());
-            println!(
-                "{least} to {most} samples of a video, the median {median}; {open} of {all} are not settled by them"
-            );
+            say!("{least} to {most} samples of a video, the median {median}; {open} of {all} are not settled by them");
         }
         // The report names each, with its reason.
         if missing > 0 {
-            println!("{missing} videos have no prediction: `dubito analyze` says why");
+            say!("{missing} videos have no prediction: `dubito analyze` says why");
         }
     }
     Ok(())
@@ -414,9 +449,9 @@ fn run_analyze(arguments: &Analyze) -> Result<(), StudyError> {
         for file in files {
             let explanation = explain(file, &options.input)?;
             if common.json {
-                println!("{}", json!(explanation));
+                output::json(&json!(explanation));
             } else {
-                println!("{explanation}");
+                explanation.lines().iter().for_each(output::line);
             }
         }
         return Ok(());
@@ -486,7 +521,7 @@ fn run_demo(arguments: &Demo) -> Result<(), StudyError> {
 fn say_metrics(common: &Common, metrics: &Metrics) {
     let report = common.out.join("report.html");
     if common.json {
-        println!("{}", json!({ "report": report, "metrics": common.out.join("metrics.json") }));
+        output::json(&json!({ "report": report, "metrics": common.out.join("metrics.json") }));
         return;
     }
     let detectors: Vec<Option<&String>> = metrics
@@ -497,14 +532,15 @@ fn say_metrics(common: &Common, metrics: &Metrics) {
         .collect();
     for detector in detectors.iter().take(MOST_PAGES) {
         if let Some(detector) = detector {
-            println!("{detector}:");
+            say!("{detector}:");
         }
         say_group(metrics, detector.map(String::as_str));
     }
     if detectors.len() > MOST_PAGES {
-        println!("and {} more detectors: tables/metrics.csv", detectors.len() - MOST_PAGES);
+        say!("and {} more detectors: tables/metrics.csv", detectors.len() - MOST_PAGES);
     }
-    println!("\nThe report: {}", report.display());
+    say!("");
+    say!("The report: {}", report.display());
 }
 
 fn say_group(metrics: &Metrics, detector: Option<&str>) {
@@ -517,6 +553,6 @@ fn say_group(metrics: &Metrics, detector: Option<&str>) {
             (Some(value), None) => format!("{value:.3} (no interval)"),
             (None, _) => format!("undefined: {}", estimate.undefined_because.unwrap_or_default()),
         };
-        println!("{name:<30} {text}");
+        say!("{name:<30} {text}");
     }
 }

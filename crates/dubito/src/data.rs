@@ -18,6 +18,7 @@ use dubito_study::audit::{self, AuditOptions};
 use dubito_study::provenance::{self, provenance};
 use serde_json::{Value, json};
 
+use crate::output::{self, say};
 use crate::progress::Display;
 
 /// `data`
@@ -248,7 +249,7 @@ fn open(input: &Path, options: &IndexOptions) -> Result<Opened, DataError> {
 fn say_findings(findings: &[Finding]) {
     for finding in findings {
         let severity = if finding.severity == Severity::Problem { "problem" } else { "note" };
-        println!("  {severity} {}: {}", finding.what, finding.line());
+        say!("  {severity} {}: {}", finding.what, finding.line());
     }
 }
 
@@ -292,15 +293,15 @@ fn run_index(arguments: &Index, tools: &Tools) -> Result<(), StudyError> {
         let object = json!({
             "manifest": arguments.out, "rows": rows.len(), "status": status, "roots": found, "findings": findings,
         });
-        println!("{object}");
+        output::json(&object);
         return Ok(());
     }
     for part in &found {
         let layout = part["layout"].as_str().unwrap_or("a manifest");
-        println!("{}: {layout}, {} rows", part["root"].as_str().unwrap_or_default(), part["rows"]);
+        say!("{}: {layout}, {} rows", part["root"].as_str().unwrap_or_default(), part["rows"]);
     }
     let status: Vec<String> = status.iter().map(|(status, n)| format!("{n} {status}")).collect();
-    println!("{}: {} rows ({})", arguments.out.display(), rows.len(), status.join(", "));
+    say!("{}: {} rows ({})", arguments.out.display(), rows.len(), status.join(", "));
     say_findings(&findings);
     Ok(())
 }
@@ -336,9 +337,9 @@ fn run_split(arguments: &Split, tools: &Tools) -> Result<(), StudyError> {
         let object = json!({
             "manifest": out, "people": people, "units": units, "splits": counts, "findings": findings,
         });
-        println!("{object}");
+        output::json(&object);
     } else {
-        println!("{}: {people} people in {units} groups", out.display());
+        say!("{}: {people} people in {units} groups", out.display());
         say_splits(&counts);
         say_findings(&findings);
     }
@@ -378,7 +379,7 @@ fn by_split(rows: &[Row]) -> BTreeMap<String, Value> {
 
 fn say_splits(counts: &BTreeMap<String, Value>) {
     for (split, count) in counts {
-        println!("  {split:<8} {:>7} videos {:>6} people", count["videos"], count["people"]);
+        say!("  {split:<8} {:>7} videos {:>6} people", count["videos"], count["people"]);
     }
 }
 
@@ -398,7 +399,7 @@ fn check_split(arguments: &Split, rows: &[Row]) -> Result<(), StudyError> {
     let leaks = split::leaks(rows);
     let findings: Vec<Finding> = leak_finding(&leaks).into_iter().collect();
     if arguments.json {
-        println!("{}", json!({ "passed": leaks.is_empty(), "splits": counts, "findings": findings }));
+        output::json(&json!({ "passed": leaks.is_empty(), "splits": counts, "findings": findings }));
     } else {
         say_splits(&counts);
         say_findings(&findings);
@@ -444,23 +445,23 @@ fn run_verify(arguments: &Verify, tools: &Tools) -> Result<(), StudyError> {
                 json!({ "input": input, "layout": one.layout, "passed": report.passed(), "report": report })
             })
             .collect();
-        println!("{}", json!({ "passed": problems == 0, "inputs": inputs, "across": across }));
+        output::json(&json!({ "passed": problems == 0, "inputs": inputs, "across": across }));
     } else {
         for (input, report) in arguments.inputs.iter().zip(&reports) {
             let status: Vec<String> = report.status.iter().map(|(status, n)| format!("{n} {status}")).collect();
-            println!("{}: {} rows ({})", input.display(), report.rows, status.join(", "));
+            say!("{}: {} rows ({})", input.display(), report.rows, status.join(", "));
             if let Some(frames) = report.frames {
-                println!("  {frames} frames");
+                say!("  {frames} frames");
             }
             for count in &report.counts {
                 let part =
                     if count.group.is_empty() { count.part.clone() } else { format!("{} {}", count.group, count.part) };
-                println!("  {part:<32} {:>7} of {:>7}  {}", count.found, count.published, count.verdict());
+                say!("  {part:<32} {:>7} of {:>7}  {}", count.found, count.published, count.verdict());
             }
             say_findings(&report.findings);
         }
         if arguments.inputs.len() == 2 {
-            println!("the two beside each other:");
+            say!("the two beside each other:");
             say_findings(&across);
         }
     }
@@ -477,11 +478,11 @@ fn run_stats(arguments: &Stats) -> Result<(), StudyError> {
     let name = arguments.input.file_name().unwrap_or(arguments.input.as_os_str()).to_string_lossy();
     let page = stats::write(&counted, &opened.findings, &format!("What is in {name}"), &arguments.out)?;
     if arguments.json {
-        println!("{}", json!({ "page": page, "table": arguments.out.join("stats.csv"), "stats": counted }));
+        output::json(&json!({ "page": page, "table": arguments.out.join("stats.csv"), "stats": counted }));
         return Ok(());
     }
-    println!("{} real and {} fake videos, {} people", counted.total.real, counted.total.fake, counted.total.people);
-    println!("The page: {}", page.display());
+    say!("{} real and {} fake videos, {} people", counted.total.real, counted.total.fake, counted.total.people);
+    say!("The page: {}", page.display());
     Ok(())
 }
 
@@ -502,10 +503,10 @@ fn run_audit(arguments: &Audit, tools: &Tools) -> Result<(), StudyError> {
     let page = audit::write(&audit, &name, how.clone(), &arguments.out)?;
     provenance::write(&arguments.out, "data audit", &how)?;
     if arguments.json {
-        println!("{}", json!({ "page": page, "table": arguments.out.join("audit.json"), "audit": audit }));
+        output::json(&json!({ "page": page, "table": arguments.out.join("audit.json"), "audit": audit }));
     } else {
-        print!("{}", audit::in_words(&audit));
-        println!("The page: {}", page.display());
+        audit::in_words(&audit).iter().for_each(output::line);
+        say!("The page: {}", page.display());
     }
     audit::verdict(&audit)
 }
@@ -513,9 +514,9 @@ fn run_audit(arguments: &Audit, tools: &Tools) -> Result<(), StudyError> {
 fn run_merge(arguments: &Merge) -> Result<(), StudyError> {
     let merged = shard::merge(&arguments.store)?;
     if arguments.json {
-        println!("{}", json!({ "manifest": merged.path, "rows": merged.rows.len() }));
+        output::json(&json!({ "manifest": merged.path, "rows": merged.rows.len() }));
     } else {
-        println!("{}: {} rows", merged.path.display(), merged.rows.len());
+        say!("{}: {} rows", merged.path.display(), merged.rows.len());
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! `dubito detect`: the analyst's answer for each file.
 
+use std::f64::consts::LN_2;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
-use dubito_data::write_atomically;
+use dubito_data::{file_name, write_atomically};
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_study::anytime::{Auto, Samples, Settled};
@@ -13,8 +14,10 @@ use dubito_study::provenance::{complete, provenance};
 use dubito_study::{Detector, Progress, Step, StudyError};
 use serde_json::json;
 
-use crate::commands::warn;
+use crate::args::margin;
+use crate::output::{self, note, say, warn};
 use crate::progress::Display;
+use crate::stop;
 
 /// Which detector is asked.
 #[derive(Debug, Args)]
@@ -57,7 +60,7 @@ pub struct Sampling {
     #[arg(long, default_value = "50", value_name = "N|auto", value_parser = count)]
     samples: Count,
     /// auto: nats (above 0, to 0.693) by which total and aleatoric uncertainty may be off
-    #[arg(long, value_name = "NATS", default_value_t = Auto::default().tolerance)]
+    #[arg(long, value_name = "NATS", default_value_t = Auto::default().tolerance, value_parser = tolerance)]
     tolerance: f64,
     /// auto: samples after which it ends, settled or not
     #[arg(long, value_name = "N", default_value_t = Auto::default().most)]
@@ -69,6 +72,21 @@ pub struct Sampling {
 enum Count {
     Fixed(u32),
     Auto,
+}
+
+/// An entropy of two classes.
+fn nats(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=LN_2).contains(&value) => Ok(value),
+        _ => Err("expected nats from 0 to ln 2 = 0.693".into()),
+    }
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match nats(text) {
+        Ok(value) if value > 0.0 => Ok(value),
+        _ => Err("expected nats above 0, to ln 2 = 0.693".into()),
+    }
 }
 
 fn count(text: &str) -> Result<Count, String> {
@@ -102,7 +120,7 @@ file's DIR/NAME.json holds every face and frame, and DIR/NAME.svg and .png show 
 Of a folder of several runs (one for each fold) name one: DIR/fold1.
 
 Exit codes: 0 every file got an answer, `cant_tell` among them; 3 a file could not be read (the others got theirs), or
-the detector could not; 4 something is missing on this machine.")]
+the detector could not; 1 an answer could not be written (the others were); 4 something is missing on this machine.")]
 pub struct Detect {
     /// Videos and pictures
     #[arg(value_name = "VIDEO|IMAGE", required = true)]
@@ -129,7 +147,7 @@ pub struct Detect {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     faces: u16,
     /// Margin around the face, as a fraction of its size, as the detector was trained [default: the ONNX detector's own, else 0.3]
-    #[arg(long)]
+    #[arg(long, value_parser = margin)]
     margin: Option<f32>,
     /// Smallest face in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 48)]
@@ -138,7 +156,7 @@ pub struct Detect {
     #[arg(long, value_name = "DEGREES", default_value_t = 45)]
     most_yaw: u32,
     /// Total uncertainty above which there is no answer, in nats (0 to 0.693); 0.5 is that of 80 % against 20 %
-    #[arg(long, value_name = "NATS", default_value_t = ABSTAIN_ABOVE)]
+    #[arg(long, value_name = "NATS", default_value_t = ABSTAIN_ABOVE, value_parser = nats)]
     abstain_above: f64,
     /// cpu, or gpu in a build with the feature `wgpu`
     #[arg(long, default_value = "cpu")]
@@ -181,12 +199,26 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
     warn(&analyst.detector().notes());
     let models = FaceModels::cpu()?;
     let display = Display::new(arguments.quiet || arguments.files.len() == 1);
-    let mut found = Vec::new();
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
     for (done, file) in arguments.files.iter().enumerate() {
-        let mut judged = analyst.judge(file, tools, &models)?;
+        if stop::is_asked() {
+            return Err(StudyError::stopped());
+        }
+        // One file never costs the others: what fails is that file's.
+        let mut judged = analyst.judge(file, tools, &models).unwrap_or_else(|error| {
+            let judged = Detected::failed(file, &error);
+            failed.push(StudyError::in_file(file)(error));
+            judged
+        });
         judged.note = analyst.detector().note();
-        if let Some(out) = &arguments.out {
-            write(out, done, file, &judged, arguments.abstain_above)?;
+        if !arguments.json {
+            say(&judged);
+        }
+        if let Some(out) = &arguments.out
+            && let Err(error) = write(out, done, file, &judged, arguments.abstain_above)
+        {
+            note!("error: the answer for {} could not be written: {error}", file.display());
+            failed.push(error);
         }
         let (done, total) = (done + 1, arguments.files.len());
         display.show(&Progress { step: Step::only("detect"), done, total, item: file.display().to_string() });
@@ -206,10 +238,9 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
                 "most_yaw": arguments.most_yaw, "margin": analyst.margin(), "abstain_above": arguments.abstain_above },
             "provenance": complete(&provenance(arguments.seed, tools)),
         });
-        println!("{object}");
-    } else {
-        found.iter().for_each(say);
+        output::json(&object);
     }
+    StudyError::of_files(failed, found.len())?;
     let unread: Vec<&Detected> = found.iter().filter(|file| !file.is_readable()).collect();
     if unread.is_empty() {
         return Ok(());
@@ -230,23 +261,25 @@ fn described(samples: Samples) -> serde_json::Value {
 }
 
 fn say(file: &Detected) {
-    println!("{}: {}", file.file, file.answer.name());
-    println!("  {}", file.reason);
+    say!("{}: {}", file.file, file.answer.name());
+    say!("  {}", file.reason);
     if let Some(note) = &file.note {
-        println!("  {note}");
+        say!("  {note}");
     }
     if let (Some(p_fake), Some(doubt)) = (file.p_fake, &file.uncertainty) {
         let epistemic = match (doubt.epistemic, doubt.undefined_because) {
             (Some(value), _) => format!("{value:.3}"),
             (None, why) => format!("undefined ({})", why.unwrap_or_default()),
         };
-        println!(
+        say!(
             "  p_fake {p_fake:.3}; uncertainty in nats: total {:.3} = aleatoric {:.3} + between frames {:.3} + epistemic \
              {epistemic}",
-            doubt.total, doubt.aleatoric, doubt.between_frames
+            doubt.total,
+            doubt.aleatoric,
+            doubt.between_frames
         );
         if let Some(between) = doubt.between_views {
-            println!("  of the total, {between:.3} lies between views");
+            say!("  of the total, {between:.3} lies between views");
         }
     }
     for face in &file.faces {
@@ -254,7 +287,7 @@ fn say(file: &Detected) {
             let [low, high] = ranges.p_fake;
             let [least, most] = ranges.epistemic;
             let how = if *settled { "settled after" } else { "not settled by" };
-            println!(
+            say!(
                 "  face {}: {how} {samples} samples; more would give P(fake) {low:.2} to {high:.2}, epistemic {least:.3} to \
                  {most:.3}",
                 face.track
@@ -263,15 +296,17 @@ fn say(file: &Detected) {
     }
     if file.faces.len() > 1 {
         for face in &file.faces {
-            println!("  face {}: {} ({})", face.track, face.answer.name(), face.reason);
+            say!("  face {}: {} ({})", face.track, face.answer.name(), face.reason);
         }
     }
 }
 
+/// Bytes of a file's name that are kept in the names of its answer, which few file systems let be longer than 255.
+const MOST_NAME: usize = 200;
+
 /// The name, without its ending, of what is written for a file; its number keeps files of one name apart.
 pub fn name_of(number: usize, file: &Path) -> String {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    format!("{:03}-{stem}", number + 1)
+    format!("{:03}-{}", number + 1, file_name(file.file_stem().unwrap_or_default(), MOST_NAME))
 }
 
 /// The files of one answer.

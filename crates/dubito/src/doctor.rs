@@ -8,6 +8,7 @@ use dubito_study::StudyError;
 use serde_json::json;
 
 use crate::args::Common;
+use crate::output::{self, say};
 
 /// One thing that was looked for.
 struct Finding {
@@ -74,14 +75,14 @@ pub fn doctor(common: &Common, tools: &Tools) -> Result<(), StudyError> {
             .iter()
             .map(|f| json!({ "name": f.name, "found": f.found, "what": f.what, "hint": f.hint }))
             .collect();
-        println!("{}", json!({ "version": env!("CARGO_PKG_VERSION"), "findings": list }));
+        output::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "findings": list }));
         return Ok(());
     }
-    println!("dubito {}", env!("CARGO_PKG_VERSION"));
+    say!("dubito {}", env!("CARGO_PKG_VERSION"));
     for finding in &findings {
-        println!("{:<4}{:<16}{}", if finding.found { "ok" } else { "--" }, finding.name, finding.what);
+        say!("{:<4}{:<16}{}", if finding.found { "ok" } else { "--" }, finding.name, finding.what);
         if let Some(hint) = &finding.hint {
-            println!("    hint: {hint}");
+            say!("    hint: {hint}");
         }
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! `dubito explain`: where in the picture a prediction or its uncertainty comes from, with what was checked of it.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dubito_data::clip::Clip;
-use dubito_data::manifest;
+use dubito_data::{file_name, manifest};
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_nn::{Method, Quantity};
@@ -14,7 +16,9 @@ use dubito_study::provenance::{complete, provenance};
 use dubito_study::{Progress, Step, StudyError};
 use serde_json::json;
 
+use crate::output::{self, note, say};
 use crate::progress::Display;
+use crate::stop;
 
 /// `explain`
 #[derive(Debug, Args)]
@@ -67,6 +71,9 @@ pub struct Explain {
     quiet: bool,
 }
 
+/// Bytes of a video's name that are kept in its folder's, which few file systems let be longer than 255.
+const MOST_NAME: usize = 200;
+
 /// Runs it.
 pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
     let Explain { input, out, .. } = arguments;
@@ -81,18 +88,30 @@ pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
         });
     }
     let mut made: Vec<(PathBuf, Explanation)> = Vec::new();
+    let (mut failed, mut total) = (Vec::new(), 1);
     if is_manifest {
         let rows = manifest::read(input)?;
         let store = input.parent().unwrap_or(Path::new(""));
         let chosen = of_manifest(&rows, &runs, arguments.videos.into(), arguments.seed)?;
         let display = Display::new(arguments.quiet);
-        let total = chosen.len();
+        total = chosen.len();
+        let mut names = BTreeSet::new();
         for (done, (row, run)) in chosen.into_iter().enumerate() {
-            let clip = Clip::read(&store.join(row.clip.as_deref().unwrap_or_default()))?;
-            let name: String =
-                row.video.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-            let folder = out.join(name);
-            made.push((folder.clone(), explainer(arguments, &run.dir)?.explain(&clip, Some(row), &folder, tools)?));
+            if stop::is_asked() {
+                return Err(StudyError::stopped());
+            }
+            let folder = out.join(folder_name(&row.video, &mut names));
+            // One video never costs the others.
+            let explained = Clip::read(&store.join(row.clip.as_deref().unwrap_or_default()))
+                .map_err(StudyError::from)
+                .and_then(|clip| explainer(arguments, &run.dir)?.explain(&clip, Some(row), &folder, tools));
+            match explained {
+                Ok(explanation) => made.push((folder, explanation)),
+                Err(error) => {
+                    note!("error: {}: {error}", row.video);
+                    failed.push(error);
+                }
+            }
             display.show(&Progress { step: Step::only("explain"), done: done + 1, total, item: row.video.clone() });
         }
         display.finish();
@@ -107,13 +126,23 @@ pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
     if arguments.json {
         let list: Vec<_> =
             made.iter().map(|(folder, found)| json!({ "folder": folder, "explanation": found })).collect();
-        println!("{}", json!({ "explained": list, "provenance": complete(&provenance(arguments.seed, tools)) }));
-        return Ok(());
+        output::json(&json!({ "explained": list, "provenance": complete(&provenance(arguments.seed, tools)) }));
+    } else {
+        made.iter().for_each(|(folder, found)| say(folder, found));
     }
-    for (folder, found) in &made {
-        say(folder, found);
-    }
-    Ok(())
+    StudyError::of_files(failed, total)
+}
+
+/// A folder's name out of a video's, another one for each.
+fn folder_name(video: &str, taken: &mut BTreeSet<String>) -> String {
+    let plain: String = video.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    let plain = file_name(OsStr::new(&plain), MOST_NAME);
+    let name = match taken.contains(&plain) {
+        true => format!("{plain}-{}", taken.len() + 1),
+        false => plain,
+    };
+    taken.insert(name.clone());
+    name
 }
 
 fn explainer(arguments: &Explain, run: &Path) -> Result<Explainer, StudyError> {
@@ -132,15 +161,15 @@ fn explainer(arguments: &Explain, run: &Path) -> Result<Explainer, StudyError> {
 }
 
 fn say(folder: &Path, found: &Explanation) {
-    println!("{}: {} of {} frames, by {}", found.video, found.what.in_words(), found.frames.len(), found.detector);
-    found.statement.iter().for_each(|sentence| println!("  {sentence}"));
-    println!("  {:<10} {:>10} {:>10} {:>10} {:>8}", "region", "adds", "alone", "map", "area");
+    say!("{}: {} of {} frames, by {}", found.video, found.what.in_words(), found.frames.len(), found.detector);
+    found.statement.iter().for_each(|sentence| say!("  {sentence}"));
+    say!("  {:<10} {:>10} {:>10} {:>10} {:>8}", "region", "adds", "alone", "map", "area");
     for region in &found.regions {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
         let area = region.area.map_or("-".to_owned(), |area| format!("{:.1} %", 100.0 * area));
         let [adds, alone, map] = [region.occlusion, region.alone, region.pooled_map].map(number);
-        println!("  {:<10} {adds:>10} {alone:>10} {map:>10} {area:>8}", region.region);
+        say!("  {:<10} {adds:>10} {alone:>10} {map:>10} {area:>8}", region.region);
     }
-    found.without.iter().for_each(|what| println!("  {what}"));
-    println!("  {}", folder.join("sheet.png").display());
+    found.without.iter().for_each(|what| say!("  {what}"));
+    say!("  {}", folder.join("sheet.png").display());
 }

@@ -1,5 +1,8 @@
 //! The `dubito` command line.
 
+// Printing is `output`'s.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod attack;
 mod bayes;
@@ -9,20 +12,28 @@ mod detect;
 mod doctor;
 mod explain;
 mod output;
+mod places;
 mod progress;
 mod pulse;
 mod source;
+mod stop;
 mod study;
 mod weights;
 
+use std::borrow::Cow;
+use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Cli, Command};
+use output::note;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return end(say_clap(&said)),
+    };
     if let Command::Worker { arguments } = cli.command {
         let mut arguments = arguments.into_iter().peekable();
         return match arguments.next_if(|first| first == "onnx") {
@@ -34,14 +45,47 @@ fn main() -> ExitCode {
         dubito_nn::set_onnx_worker(vec![program.into(), "worker".into(), "onnx".into()]);
     }
     dubito_study::provenance::built_from(env!("DUBITO_COMMIT"));
+    stop::listen(commands::left_by(&cli.command));
     match commands::run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => end(0),
         Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
+            if let Some(code) = stop::exit_code() {
+                return ExitCode::from(code);
             }
-            ExitCode::from(error.exit_code())
+            note!("error: {error}");
+            if let Some(hint) = error.hint() {
+                note!("hint: {hint}");
+            }
+            end(error.exit_code())
         }
     }
+}
+
+/// Prints the help or version that was asked for, or what is wrong with the command line. Gives the exit code.
+fn say_clap(said: &clap::Error) -> u8 {
+    if !said.use_stderr() {
+        let text = said.render();
+        output::raw(&if stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() });
+        return 0;
+    }
+    let mut text = said.to_string();
+    // An argument may be the name of a file, and hold a line feed: the others in the text are clap's own.
+    for argument in std::env::args_os() {
+        let argument = argument.to_string_lossy();
+        if let Cow::Owned(escaped) = output::visible(&argument) {
+            text = text.replace(&*argument, &escaped);
+        }
+    }
+    output::note_text(&text);
+    2
+}
+
+/// The exit code, once standard output is found to have taken everything.
+fn end(code: u8) -> ExitCode {
+    let Some(error) = output::failure() else { return ExitCode::from(code) };
+    note!("error: standard output: {error}");
+    note!(
+        "hint: the output is not whole; the files that the command writes are. Free some space, or send it elsewhere"
+    );
+    ExitCode::from(if code == 0 { 1 } else { code })
 }

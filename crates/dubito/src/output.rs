@@ -1,137 +1,182 @@
-//! Where each command writes and what it reads: checked before it begins.
+//! Everything that the program prints goes through here, on standard output and on standard error.
+//!
+//! - **A reader that has gone is no error.** Where the other end of a pipe is closed (`| head -1`) what is left is
+//!   dropped, and the work that was asked for goes on. Any other failure of standard output, such as a full disk, is
+//!   kept, and [`failure`] says it in the end.
+//! - **One call prints one line.** Names of files, detectors, classes and columns come from others: whatever in them
+//!   would break the line, colour it or turn its direction is written as an escape ([`visible`]).
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
+use std::io::{self, ErrorKind, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use dubito_study::StudyError;
-use dubito_study::output::{overwrites_nothing, writable_file, writable_folder};
+use dubito_data::is_unseen;
+use indicatif::ProgressBar;
+use serde_json::Value;
 
-use crate::args::Command;
-use crate::attack::AttackCommand;
-use crate::bayes::Bayes;
-use crate::data::Data;
-use crate::study::Study;
-use crate::weights::Weights;
-
-/// Where a command writes.
-enum Place<'a> {
-    Folder(&'a Path),
-    File(&'a Path),
+/// Prints one line on standard output, as [`println!`] does.
+macro_rules! say {
+    ($($argument:tt)*) => { $crate::output::line(format_args!($($argument)*)) };
 }
 
-/// Where a command writes and what it reads.
-struct Output<'a> {
-    place: Place<'a>,
-    /// Files in it that are written, and folders in it that are filled.
-    writes: Vec<PathBuf>,
-    /// Files and folders that must stay as they are.
-    reads: Vec<&'a Path>,
+/// Prints one line on standard error, as [`eprintln!`] does.
+macro_rules! note {
+    ($($argument:tt)*) => { $crate::output::note_line(format_args!($($argument)*)) };
 }
 
-impl<'a> Output<'a> {
-    /// A folder in which these are written.
-    fn folder(out: &'a Path, names: &[&str]) -> Self {
-        let writes = names.iter().map(|name| out.join(name)).collect();
-        Self { place: Place::Folder(out), writes, reads: Vec::new() }
-    }
+pub(crate) use {note, say};
 
-    /// One file.
-    fn file(out: &'a Path) -> Self {
-        Self { place: Place::File(out), writes: vec![out.to_owned()], reads: Vec::new() }
-    }
+/// Set once nobody reads standard output any more, or it can't be written.
+static OUT_IS_GONE: AtomicBool = AtomicBool::new(false);
+/// The same of standard error.
+static ERR_IS_GONE: AtomicBool = AtomicBool::new(false);
+/// Why standard output could not be written, where the reason is not that its reader has gone.
+static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
+/// The progress bar that is drawn on the terminal, and has to make room for lines.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-    fn reading(mut self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
-        self.reads.extend(paths.into_iter().map(PathBuf::as_path));
-        self
+/// Prints one line on standard output.
+pub fn line(text: impl Display) {
+    print(&format!("{}\n", visible(&text.to_string())));
+}
+
+/// Prints one line on standard error.
+pub fn note_line(text: impl Display) {
+    complain(&format!("{}\n", visible(&text.to_string())));
+}
+
+/// Prints text of several lines on standard output: every line feed in it is meant.
+pub fn text(text: &str) {
+    text.lines().for_each(line);
+}
+
+/// The same on standard error.
+pub fn note_text(text: &str) {
+    text.lines().for_each(note_line);
+}
+
+/// Prints text of our own as it is on standard output, control characters too: the help with its colours.
+pub fn raw(text: &str) {
+    print(text);
+}
+
+/// Prints one JSON value in one line on standard output. What [`visible`] escapes in text is escaped by JSON's own
+/// `\u` here, so that a parser reads the names as they are.
+pub fn json(value: &Value) {
+    let text = value.to_string();
+    let mut escaped = String::with_capacity(text.len() + 1);
+    for char in text.chars() {
+        if is_unseen(char) {
+            let mut units = [0; 2];
+            for unit in char.encode_utf16(&mut units) {
+                // Writing into a string does not fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(char);
+        }
+    }
+    escaped.push('\n');
+    print(&escaped);
+}
+
+/// Prints what the user should know on standard error.
+pub fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| note_line(format_args!("warning: {warning}")));
+}
+
+/// The text with everything that would break the line, move the cursor, colour the terminal, turn the direction of
+/// writing or not be seen at all as an escape: `\n`, `\r`, `\t`, `\u{1b}`, `\u{202e}` ([`is_unseen`]).
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for char in text.chars() {
+        if is_unseen(char) {
+            // `\n`, or `\u{202e}` for what has no short form.
+            match char {
+                '\n' | '\r' | '\t' => escaped.extend(char.escape_default()),
+                _ => escaped.extend(char.escape_unicode()),
+            }
+        } else {
+            escaped.push(char);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Lets lines be printed above a progress bar; `None` where there is none any more.
+pub fn set_bar(bar: Option<ProgressBar>) {
+    if let Ok(mut drawn) = BAR.lock() {
+        *drawn = bar;
     }
 }
 
-/// What a report is made of.
-const REPORT: [&str; 5] = ["report.html", "metrics.json", "sections.json", "tables", "figures"];
-
-/// Checks that what a command is to write can be written, and that it overwrites nothing that it reads.
-///
-/// # Errors
-/// Those of [`writable_folder`], [`writable_file`] and [`overwrites_nothing`].
-pub fn check(command: &Command) -> Result<(), StudyError> {
-    let Some(Output { place, writes, reads }) = of(command) else { return Ok(()) };
-    match place {
-        Place::Folder(out) => writable_folder(out)?,
-        Place::File(out) => writable_file(out)?,
-    }
-    overwrites_nothing(&writes, &reads)
+/// Why standard output could not be written, at the end of the program. `None` too where its reader has gone.
+pub fn failure() -> Option<io::Error> {
+    write_out(b"");
+    FAILURE.lock().ok()?.take()
 }
 
-/// None for a command that writes nothing.
-fn of(command: &Command) -> Option<Output<'_>> {
-    Some(match command {
-        Command::Doctor(_) | Command::Worker { .. } => return None,
-        Command::Data(Data::Index(index)) => Output::file(&index.out).reading(&index.roots).reading(&index.classes),
-        // A manifest may be split in its place.
-        Command::Data(Data::Split(split)) if split.check => return None,
-        Command::Data(Data::Split(split)) => Output::file(split.out.as_ref().unwrap_or(&split.manifest)),
-        Command::Data(Data::Verify(_)) => return None,
-        Command::Data(Data::Stats(stats)) => {
-            Output::folder(&stats.out, &["stats.html", "stats.csv"]).reading([&stats.input])
+fn print(text: &str) {
+    beside_bar(|| write_out(text.as_bytes()));
+}
+
+fn complain(text: &str) {
+    beside_bar(|| {
+        // Nobody is left to be told that standard error can't be written.
+        if !ERR_IS_GONE.load(Ordering::Relaxed) && io::stderr().lock().write_all(text.as_bytes()).is_err() {
+            ERR_IS_GONE.store(true, Ordering::Relaxed);
         }
-        Command::Data(Data::Audit(audit)) => {
-            Output::folder(&audit.out, &["audit.html", "audit.json"]).reading([&audit.input])
+    });
+}
+
+fn write_out(bytes: &[u8]) {
+    if OUT_IS_GONE.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        OUT_IS_GONE.store(true, Ordering::Relaxed);
+        if error.kind() != ErrorKind::BrokenPipe
+            && let Ok(mut failure) = FAILURE.lock()
+        {
+            *failure = Some(error);
         }
-        Command::Data(Data::Merge(merge)) => Output::folder(&merge.store, &[]),
-        Command::Simulate(simulate) => Output::folder(&simulate.common.out, &[]),
-        Command::Forge(forge) => {
-            let names = ["videos", "masks", "tracks", "records", "manifest.parquet", "contact-sheet.png"];
-            Output::folder(&forge.common.out, &names).reading(&forge.faces)
+    }
+}
+
+fn beside_bar(print: impl FnOnce()) {
+    let bar = BAR.lock().ok().and_then(|bar| bar.clone());
+    match bar {
+        Some(bar) => bar.suspend(print),
+        None => print(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_is_escaped() {
+        assert_eq!(visible("Зоя – naïve 顔.mp4"), "Зоя – naïve 顔.mp4");
+        assert_eq!(visible("a\nreal"), "a\\nreal");
+        assert_eq!(visible("a\rb\tc\u{8}"), "a\\rb\\tc\\u{8}");
+        assert_eq!(visible("\u{1b}]0;x\u{7}\u{9b}2J"), "\\u{1b}]0;x\\u{7}\\u{9b}2J");
+        assert_eq!(visible("gpj\u{202e}.exe\u{200b}\u{feff}"), "gpj\\u{202e}.exe\\u{200b}\\u{feff}");
+        assert!(matches!(visible("C:\\new"), Cow::Borrowed("C:\\new")));
+    }
+
+    #[test]
+    fn every_char_is_printed_in_one_line() {
+        for char in (0..=0x10_ffff).filter_map(char::from_u32) {
+            let shown = visible(&char.to_string()).into_owned();
+            assert_eq!(shown.lines().count(), 1, "{:?}", char);
+            assert!(!shown.contains(char::is_control), "{:?}", char);
         }
-        Command::Extract(extract) => {
-            Output::folder(&extract.common.out, &["records", "manifest.parquet"]).reading([&extract.input])
-        }
-        Command::Pulse(pulse) => {
-            let names = ["pulse.svg", "pulse.png", "pulse-wave.csv", "pulse.csv"];
-            Output::folder(&pulse.common.out, &names).reading(&pulse.video).reading(&pulse.manifest)
-        }
-        Command::Train(train) if train.settings.show => return None,
-        Command::Train(train) => {
-            // A fold's folder is emptied where it is of other settings.
-            let out = Output::folder(&train.common.out, &[""]);
-            out.reading(&train.settings.weights)
-        }
-        Command::Bayes(Bayes::Convert(convert)) => Output::folder(&convert.common.out, &[]),
-        Command::Bayes(Bayes::Join(join)) => Output::folder(&join.common.out, &[]),
-        Command::Bayes(Bayes::Scale(scale)) => Output::folder(&scale.common.out, &[]),
-        Command::Predict(predict) => {
-            Output::folder(&predict.common.out, &["samples", "predictions.parquet"]).reading([&predict.manifest])
-        }
-        Command::Attack(AttackCommand { manifest, common, .. }) => {
-            let names = ["samples", "predictions", "attacks.json", "robustness.json", "report.html"];
-            Output::folder(&common.out, &names).reading([manifest])
-        }
-        Command::Detect(detect) => {
-            let out = detect.out.as_ref()?;
-            let mut output = Output::folder(out, &[]).reading(&detect.files).reading(&detect.which.detector);
-            let names = detect.files.iter().enumerate().map(|(number, file)| crate::detect::name_of(number, file));
-            let endings = |name: String| ["json", "svg", "png"].map(|ending| out.join(format!("{name}.{ending}")));
-            output.writes = names.flat_map(endings).collect();
-            output
-        }
-        Command::Explain(explain) => {
-            let names = ["maps.safetensors", "explain.json", "sheet.png"];
-            Output::folder(&explain.out, &names).reading([&explain.input])
-        }
-        Command::Weights(Weights::List(_)) => return None,
-        Command::Weights(Weights::Import(import)) => Output::file(&import.out).reading([&import.file]),
-        Command::Weights(Weights::Export(export)) => Output::file(&export.out).reading([&export.from]),
-        Command::Analyze(analyze) if analyze.explain => return None,
-        Command::Analyze(analyze) => Output::folder(&analyze.common.out, &REPORT).reading(&analyze.files),
-        Command::Study(Study::Plan(_) | Study::Clean(_)) => return None,
-        Command::Study(Study::Show(which)) => Output::folder(&which.common.out, &REPORT).reading([&which.file]),
-        Command::Study(Study::Run(run)) => {
-            let names = ["steps", "report.html", "sections.json", "tables", "figures"];
-            Output::folder(&run.which.common.out, &names).reading([&run.which.file])
-        }
-        Command::Source(source) => {
-            let out = Output::folder(&source.common.out, &REPORT);
-            out.reading(&source.predictions).reading(&source.features)
-        }
-        Command::Demo(demo) => Output::folder(&demo.common.out, &[]),
-    })
+    }
 }

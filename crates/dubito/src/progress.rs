@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use dubito_study::Progress;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
+use crate::output::{self, note};
+use crate::stop;
+
 /// Seconds between two lines where there is no terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
@@ -34,18 +37,19 @@ impl Display {
             if let Ok(style) = style {
                 bar.set_style(style);
             }
+            output::set_bar(Some(bar.clone()));
             bar
         });
         let state = State { begun: Instant::now(), found: None, step: 0, printed: None };
         Self { bar, state: Mutex::new(state), quiet }
     }
 
-    /// Takes one message. Always goes on: a user stops the program itself.
+    /// Takes one message. Says to go on, unless the user stopped the program.
     pub fn show(&self, progress: &Progress) -> bool {
         if !self.quiet {
             self.draw(progress);
         }
-        true
+        !stop::is_asked()
     }
 
     fn draw(&self, progress: &Progress) {
@@ -63,7 +67,8 @@ impl Display {
         if let Some(bar) = &self.bar {
             bar.set_prefix(prefix);
             bar.set_position((overall * 1000.0) as u64);
-            bar.set_message(format!("{left}  ({}/{} {})", progress.done, progress.total, progress.item));
+            let item = output::visible(&progress.item);
+            bar.set_message(format!("{left}  ({}/{} {item})", progress.done, progress.total));
             return;
         }
         let new_step = state.step != progress.step.number;
@@ -71,14 +76,22 @@ impl Display {
         if new_step || due || progress.done == progress.total {
             state.step = progress.step.number;
             state.printed = Some(Instant::now());
-            eprintln!("{prefix}: {} of {}, {left}", progress.done, progress.total);
+            note!("{prefix}: {} of {}, {left}", progress.done, progress.total);
         }
     }
 
     /// Ends the display.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
+            output::set_bar(None);
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // Of a command that ended with an error, too, no bar stays in front of its message.
+        self.finish();
     }
 }

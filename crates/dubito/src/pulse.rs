@@ -11,6 +11,7 @@ use dubito_study::pulse::{self, PulseGroup};
 use serde_json::json;
 
 use crate::args::Common;
+use crate::output::{self, say};
 use crate::progress::Display;
 
 /// `pulse`
@@ -63,20 +64,25 @@ fn of_video(arguments: &Pulse, video: &std::path::Path, tools: &Tools) -> Result
         let mut object = json!(pulse);
         object["figure"] = json!(svg);
         object["wave"] = json!(pulse.reading.as_ref().map(|_| &wave));
-        println!("{object}");
+        output::json(&object);
         return Ok(());
     }
     match &pulse.reading {
-        Some(reading) => println!(
+        Some(reading) => say!(
             "{}: {:.1} beats a minute, signal-to-noise ratio {:.1} dB ({}), {:.1} s by {}",
-            pulse.video, reading.heart_rate_bpm, reading.snr_db, reading.quality, reading.seconds, pulse.method
+            pulse.video,
+            reading.heart_rate_bpm,
+            reading.snr_db,
+            reading.quality,
+            reading.seconds,
+            pulse.method
         ),
-        None => println!("{}: no pulse can be read ({})", pulse.video, pulse.status),
+        None => say!("{}: no pulse can be read ({})", pulse.video, pulse.status),
     }
     if let Some(reason) = &pulse.reason {
-        println!("  {reason}");
+        say!("  {reason}");
     }
-    println!("{}", svg.display());
+    say!("{}", svg.display());
     Ok(())
 }
 
@@ -90,15 +96,15 @@ fn of_manifest(arguments: &Pulse, manifest: &std::path::Path, tools: &Tools) -> 
     pulse::write_csv(&table, &read)?;
     let groups = pulse::by_generator(&read);
     if arguments.common.json {
-        println!("{}", json!({ "table": table, "method": arguments.method.name(), "generators": groups }));
+        output::json(&json!({ "table": table, "method": arguments.method.name(), "generators": groups }));
         return Ok(());
     }
-    println!("{:<16}{:>7}{:>7}{:>7}{:>9}{:>16}", "generator", "videos", "read", "bpm", "SNR dB", "r with target");
+    say!("{:<16}{:>7}{:>7}{:>7}{:>9}{:>16}", "generator", "videos", "read", "bpm", "SNR dB", "r with target");
     let number = |value: Option<f64>, decimals: usize| value.map_or("-".into(), |v| format!("{v:.decimals$}"));
     for PulseGroup { generator, videos, read, heart_rate_bpm, snr_db, r_with_target } in &groups {
         let (bpm, snr, r) = (number(*heart_rate_bpm, 1), number(*snr_db, 1), number(*r_with_target, 2));
-        println!("{generator:<16}{videos:>7}{read:>7}{bpm:>7}{snr:>9}{r:>16}");
+        say!("{generator:<16}{videos:>7}{read:>7}{bpm:>7}{snr:>9}{r:>16}");
     }
-    println!("medians of the videos that could be read; {}", table.display());
+    say!("medians of the videos that could be read; {}", table.display());
     Ok(())
 }

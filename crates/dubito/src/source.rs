@@ -10,6 +10,7 @@ use dubito_study::StudyError;
 use serde_json::json;
 
 use crate::args::Common;
+use crate::output::{self, say};
 
 /// `source`
 #[derive(Debug, Args)]
@@ -67,11 +68,11 @@ pub fn run(arguments: &Source) -> Result<(), StudyError> {
     write_section(&common.out, &common.out, &section)?;
     let report = common.out.join("report.html");
     if common.json {
-        println!("{}", json!({ "report": report, "findings": section.findings, "skipped": section.skipped }));
+        output::json(&json!({ "report": report, "findings": section.findings, "skipped": section.skipped }));
         return Ok(());
     }
-    section.findings.iter().for_each(|finding| println!("{finding}"));
-    section.skipped.iter().for_each(|reason| println!("left out: {reason}"));
-    println!("{}", report.display());
+    section.findings.iter().for_each(|finding| say!("{finding}"));
+    section.skipped.iter().for_each(|reason| say!("left out: {reason}"));
+    say!("{}", report.display());
     Ok(())
 }

@@ -13,7 +13,7 @@ use dubito_study::study::{self, Doing, Plan, Planned, StudyConfig};
 use serde_json::json;
 
 use crate::args::Common;
-use crate::commands::warn;
+use crate::output::{self, note, say, warn};
 use crate::progress::Display;
 
 /// `study`
@@ -79,10 +79,10 @@ pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
             let (_, plan) = open(which)?;
             let removed = study::clean(&plan, &which.common.out)?;
             if which.common.json {
-                println!("{}", json!({ "removed": removed }));
+                output::json(&json!({ "removed": removed }));
             } else {
-                removed.iter().for_each(|name| println!("removed steps/{name}"));
-                println!("{} folders removed", removed.len());
+                removed.iter().for_each(|name| say!("removed steps/{name}"));
+                say!("{} folders removed", removed.len());
             }
             Ok(())
         }
@@ -104,10 +104,10 @@ pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
             display.finish();
             warn(&study::warnings(&plan, &which.common.out));
             for (title, error) in &outcome.failed {
-                eprintln!("failed: {title}: {error}");
+                note!("failed: {title}: {error}");
             }
             if !which.common.json {
-                println!(
+                say!(
                     "{} steps done, {} were done already, {} failed",
                     outcome.done,
                     outcome.kept,
@@ -166,21 +166,21 @@ fn say_plan(which: &Which, plan: &Plan) {
         plan.experiments.iter().filter_map(|(name, step)| Some((name, step.as_ref().err()?))).collect();
     if which.common.json {
         let not_run: Vec<_> = not_run.iter().map(|(name, why)| json!({ "experiment": name, "because": why })).collect();
-        println!("{}", json!({ "steps": planned, "seconds_left": left, "not_planned": not_run }));
+        output::json(&json!({ "steps": planned, "seconds_left": left, "not_planned": not_run }));
         return;
     }
     for Planned { title, state, seconds, error, .. } in &planned {
         let about = if *state == "done" { "took" } else { "about" };
-        println!("{state:<6} {about} {:>7}  {title}", minutes(*seconds));
+        say!("{state:<6} {about} {:>7}  {title}", minutes(*seconds));
         if let Some(error) = error {
-            println!("       {error}");
+            say!("       {error}");
         }
     }
     for (name, why) in not_run {
-        println!("not planned: {name}: {why}");
+        say!("not planned: {name}: {why}");
     }
     let open = planned.iter().filter(|step| step.state != "done").count();
-    println!("{open} of {} steps to do, about {} on this machine", planned.len(), minutes(left));
+    say!("{open} of {} steps to do, about {} on this machine", planned.len(), minutes(left));
 }
 
 fn show(which: &Which, config: &StudyConfig, plan: &Plan, tools: &Tools) -> Result<(), StudyError> {
@@ -192,13 +192,13 @@ fn show(which: &Which, config: &StudyConfig, plan: &Plan, tools: &Tools) -> Resu
     if which.common.json {
         let findings: Vec<_> =
             sections.iter().map(|s| json!({ "experiment": s.name, "findings": s.findings })).collect();
-        println!("{}", json!({ "report": report, "experiments": findings }));
+        output::json(&json!({ "report": report, "experiments": findings }));
         return Ok(());
     }
     for section in &sections {
-        println!("{}", section.title);
-        section.findings.iter().for_each(|finding| println!("  {finding}"));
+        say!("{}", section.title);
+        section.findings.iter().for_each(|finding| say!("  {finding}"));
     }
-    println!("{}", report.display());
+    say!("{}", report.display());
     Ok(())
 }

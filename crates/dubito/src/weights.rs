@@ -10,6 +10,8 @@ use dubito_study::output::overwrites_nothing;
 use dubito_weights::{Cleaned, Fit, Weights as Found, clean, fits, write_state, write_state_with};
 use serde_json::{Value, json};
 
+use crate::output::{self, say};
+
 /// `weights`
 #[derive(Debug, Subcommand)]
 pub enum Weights {
@@ -96,16 +98,15 @@ fn list(List { file, json }: &List) -> Result<(), StudyError> {
     let fit = found.into_state(file).ok().and_then(|state| fits(&clean(state).state));
     if *json {
         let fit = fit.map(as_json);
-        println!(
-            "{}",
-            json!({ "file": file, "format": format.name(), "notes": notes, "architecture": fit, "tensors": tensors })
+        output::json(
+            &json!({ "file": file, "format": format.name(), "notes": notes, "architecture": fit, "tensors": tensors }),
         );
         return Ok(());
     }
-    println!("{}: {}, {} tensors", file.display(), format.name(), lines.len());
-    notes.iter().for_each(|note| println!("  {note}"));
-    lines.iter().for_each(|line| println!("  {line}"));
-    println!("{}", in_words(fit.as_ref()));
+    say!("{}: {}, {} tensors", file.display(), format.name(), lines.len());
+    notes.iter().for_each(|note| say!("  {note}"));
+    lines.iter().for_each(|line| say!("  {line}"));
+    say!("{}", in_words(fit.as_ref()));
     Ok(())
 }
 
@@ -119,11 +120,11 @@ fn import(Import { file, out, keep_names, json }: &Import) -> Result<(), StudyEr
     let fit = fits(&cleaned.state);
     if *json {
         let fit = fit.map(as_json);
-        println!("{}", json!({ "weights": out, "tensors": cleaned.state.len(), "notes": notes, "architecture": fit }));
+        output::json(&json!({ "weights": out, "tensors": cleaned.state.len(), "notes": notes, "architecture": fit }));
         return Ok(());
     }
-    notes.iter().for_each(|note| println!("{note}"));
-    println!("{}: {} tensors; {}", out.display(), cleaned.state.len(), in_words(fit.as_ref()));
+    notes.iter().for_each(|note| say!("{note}"));
+    say!("{}: {} tensors; {}", out.display(), cleaned.state.len(), in_words(fit.as_ref()));
     Ok(())
 }
 
@@ -153,9 +154,9 @@ fn export_safetensors(from: &Path, out: &Path, json: bool) -> Result<(), StudyEr
     }
     write_state_with(out, &state, &metadata)?;
     if json {
-        println!("{}", json!({ "weights": out, "tensors": state.len() }));
+        output::json(&json!({ "weights": out, "tensors": state.len() }));
     } else {
-        println!("{}: {} tensors of {}", out.display(), state.len(), file.display());
+        say!("{}: {} tensors of {}", out.display(), state.len(), file.display());
     }
     Ok(())
 }
@@ -197,14 +198,14 @@ fn export_onnx(from: &Path, out: &Path, json: bool) -> Result<(), StudyError> {
     };
     if json {
         let beside = options.map(|_| beside);
-        println!("{}", json!({ "onnx": out, "options": beside, "bytes": bytes.len(), "notes": dropout }));
+        output::json(&json!({ "onnx": out, "options": beside, "bytes": bytes.len(), "notes": dropout }));
     } else {
-        println!("{}: {} bytes", out.display(), bytes.len());
+        say!("{}: {} bytes", out.display(), bytes.len());
         match options {
-            Some(_) => println!("{}: how it is to be fed", beside.display()),
-            None => println!("`detect` takes ONNX files of two classes on crops only; other programs take this one"),
+            Some(_) => say!("{}: how it is to be fed", beside.display()),
+            None => say!("`detect` takes ONNX files of two classes on crops only; other programs take this one"),
         }
-        dropout.iter().for_each(|note| println!("{note}"));
+        dropout.iter().for_each(|note| say!("{note}"));
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! How a file would be read: for whoever wonders what a column was taken for. Nothing is computed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use dubito_table::{Block, Compression, Format, TableError, cut};
@@ -45,7 +44,7 @@ const ALIASES: [(&str, &[&str]); 6] = [
     ("identity", &["subject", "person", "actor", "speaker", "target_id"]),
 ];
 
-/// How a file would be read. As text by `Display`.
+/// How a file would be read. As text by [`Explanation::lines`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
     /// The file.
@@ -75,37 +74,39 @@ pub struct Explanation {
     pub problems: Vec<String>,
 }
 
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl Explanation {
+    /// The explanation in words, line by line. Names of columns and labels stand in it as the file has them.
+    pub fn lines(&self) -> Vec<String> {
         let packed = if self.compression == Compression::Gzip { ", packed with gzip" } else { "" };
         let delimiter = match self.delimiter {
             Some('\t') => ", cells cut by tabs".into(),
             Some(delimiter) => format!(", cells cut by \"{delimiter}\""),
             None => String::new(),
         };
-        writeln!(f, "{}: {}{packed}{delimiter}", self.path.display(), self.format.name())?;
-        match &self.layout {
-            Some(layout) => writeln!(f, "layout: {layout}; classes: {}", self.classes.join(", "))?,
-            None => writeln!(f, "layout: none")?,
-        }
+        let mut lines = vec![format!("{}: {}{packed}{delimiter}", self.path.display(), self.format.name())];
+        lines.push(match &self.layout {
+            Some(layout) => format!("layout: {layout}; classes: {}", self.classes.join(", ")),
+            None => "layout: none".into(),
+        });
         let width = self.columns.iter().map(|c| c.column.chars().count()).max().unwrap_or(0).min(40);
         for column in &self.columns {
             let read_as = column.read_as.as_deref().map_or("not read".into(), |ours| format!("read as {ours}"));
-            writeln!(f, "  {:width$}  {read_as} ({})", column.column, column.because)?;
+            lines.push(format!("  {:width$}  {read_as} ({})", column.column, column.because));
         }
         let list = |counts: &BTreeMap<String, u64>| {
             let words: Vec<String> = counts.iter().map(|(word, count)| format!("{word} ({count})")).collect();
             words.join(", ")
         };
-        writeln!(f, "rows looked at: {}", self.rows_looked_at)?;
+        lines.push(format!("rows looked at: {}", self.rows_looked_at));
         if !self.labels.is_empty() {
-            writeln!(f, "labels: {}", list(&self.labels))?;
+            lines.push(format!("labels: {}", list(&self.labels)));
         }
         if !self.detectors.is_empty() {
-            writeln!(f, "detectors: {}", list(&self.detectors))?;
+            lines.push(format!("detectors: {}", list(&self.detectors)));
         }
-        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
-        self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"))
+        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
+        lines.extend(self.problems.iter().map(|problem| format!("problem: {problem}")));
+        lines
     }
 }
 

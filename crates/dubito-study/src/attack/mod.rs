@@ -21,7 +21,8 @@ pub use self::report::section;
 use crate::crops::not_as_labelled;
 use crate::inputs::{Inputs, inputs};
 use crate::predict::{
-    FoldRun, check_clip, kept_classes, knowledge, load_all, read_samples, task_of, without_prediction, write_clip,
+    FoldRun, check_clip, is_of_clip, kept_classes, knowledge, load_all, read_samples, task_of, without_prediction,
+    write_clip,
 };
 use crate::progress::{OnProgress, Progress, Step};
 use crate::{Detector, StudyError};
@@ -251,12 +252,22 @@ pub fn attack(
         seconds: 0.0,
         kept: 0,
     };
-    let (mut done, total) = (0, all.len());
+    let (mut done, mut broken, total) = (0, Vec::new(), all.len());
     for (run, rows) in work {
         let posterior = run.posterior(&options.device)?;
         let judge = Judge { run, posterior: posterior.as_ref(), weights: run.hash()?, task: &task, out, options };
         for row in rows {
-            let clip = Clip::read(&store.join(row.clip.as_deref().unwrap_or_default()))?;
+            let clip = match Clip::read(&store.join(row.clip.as_deref().unwrap_or_default())) {
+                Ok(clip) => clip,
+                // One clip never costs the others.
+                Err(error) if is_of_clip(&error) => {
+                    missing.push(without_prediction(row, "unreadable", error.to_string()));
+                    broken.push(error);
+                    done += 1;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             check_clip(run, &clip)?;
             let all = inputs(&clip, run.signal(), &not_as_labelled(row))?;
             if all.is_empty() {
@@ -278,6 +289,10 @@ pub fn attack(
                 return Err(StudyError::stopped());
             }
         }
+    }
+    match broken.pop() {
+        Some(error) if broken.len() + 1 == total => return Err(error.into()),
+        _ => {}
     }
     for mut writer in writers {
         writer.provenance()["missing"] = json!(missing);

@@ -65,35 +65,25 @@ pub(super) fn sentence(check: &Check) -> String {
     text + &format!(". To do: {}", check.advice)
 }
 
-/// The audit as a table of text, and what failed in sentences.
-pub fn in_words(audit: &Audit) -> String {
-    let mut text = String::new();
-    // Writing to a String does not fail.
-    let _ = writeln!(text, "{}", counted(audit));
+/// The audit as a table of text, and what failed in sentences, line by line.
+pub fn in_words(audit: &Audit) -> Vec<String> {
+    let mut lines = vec![counted(audit)];
     for check in &audit.checks {
-        let _ = writeln!(
-            text,
-            "{:<10} {:<12} AUROC {} ({})",
-            word(check.verdict),
-            check.name,
-            self::text(&check.auroc),
-            limit(check.limit)
-        );
+        let (verdict, auroc) = (word(check.verdict), text(&check.auroc));
+        lines.push(format!("{verdict:<10} {:<12} AUROC {auroc} ({})", check.name, limit(check.limit)));
         for (generator, estimate) in &check.by_generator {
             let leak = if check.leaks.contains(generator) { "  <- a leak" } else { "" };
-            let _ = writeln!(text, "{:<10}   {generator:<20} {}{leak}", "", short(estimate));
+            lines.push(format!("{:<10}   {generator:<20} {}{leak}", "", short(estimate)));
         }
         if let Some(all) = check.controls.get("all") {
-            let _ = writeln!(text, "{:<10}   {:<20} {} against untouched videos", "", "null controls", short(all));
+            lines.push(format!("{:<10}   {:<20} {} against untouched videos", "", "null controls", short(all)));
         }
     }
     for (status, left_out) in &audit.left_out {
-        let _ = writeln!(text, "not looked at: {} real and {} fake ({status})", left_out.real, left_out.fake);
+        lines.push(format!("not looked at: {} real and {} fake ({status})", left_out.real, left_out.fake));
     }
-    for reason in &audit.unreadable {
-        let _ = writeln!(text, "unreadable: {reason}");
-    }
-    text
+    lines.extend(audit.unreadable.iter().map(|reason| format!("unreadable: {reason}")));
+    lines
 }
 
 fn counted(audit: &Audit) -> String {

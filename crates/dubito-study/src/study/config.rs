@@ -1,12 +1,12 @@
 //! A study's file: data, detectors, inference methods and experiments, in TOML.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use dubito_data::extract::ExtractOptions;
 use dubito_data::follow::Sampling;
 use dubito_data::forge::{ForgeOptions, Generator, Traces};
+use dubito_data::handwritten::{self, Fault, Place, nearest};
 use dubito_nn::{Boundary, Inference};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
@@ -14,11 +14,8 @@ use toml::{Table, Value};
 use super::experiments::{self, Kind};
 use super::step::is_nothing;
 use crate::StudyError;
-use crate::recipe::{self, Change, nearest};
+use crate::recipe::{self, Change};
 use crate::simulate::SimulateOptions;
-
-/// Longest file that is read, in bytes.
-const MOST: u64 = 1 << 20;
 
 /// A study as its file says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -393,53 +390,44 @@ impl ExperimentConfig {
     }
 }
 
+/// What helps where nothing better is known.
+const EXAMPLE: &str = "studies/demo.toml is a small example, docs/STUDY.md lists every key";
+
 /// Reads a study's file, with some changes (`data.forged.forge.frames=12`). Paths in it are seen from its folder.
 ///
 /// # Errors
-/// [`StudyError::Input`] that names the file and the key, with the nearest one where there is no such key.
+/// What is wrong in the file, with line and key, and the nearest one where there is no such key.
 pub fn read(path: &Path, changes: &[Change]) -> Result<StudyConfig, StudyError> {
-    let mut bytes = Vec::new();
-    if path.is_dir() {
-        return Err(StudyError::Input {
-            message: format!("{}: is a folder", path.display()),
-            hint: "give a study's TOML file, e.g. studies/demo.toml".into(),
-        });
-    }
-    let file = std::fs::File::open(path).map_err(StudyError::io(path))?;
-    file.take(MOST + 1).read_to_end(&mut bytes).map_err(StudyError::io(path))?;
-    let bad =
-        |message: String, hint: String| StudyError::Input { message: format!("{}: {message}", path.display()), hint };
-    let example = "studies/demo.toml is a small example, docs/STUDY.md lists every key".to_owned();
-    if bytes.len() as u64 > MOST {
-        return Err(bad("longer than 1 MiB".into(), example));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|e| bad(format!("is not UTF-8 text (byte {})", e.utf8_error().valid_up_to()), example.clone()))?;
+    let text = handwritten::read(path)?;
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    parse(&text, &folder, changes).map_err(|(message, hint)| bad(message, hint.unwrap_or(example)))
+    parse(&text, &folder, changes).map_err(|fault| fault.of(path, EXAMPLE).into())
 }
 
 /// A study out of its text; what is wrong with it, and what may help.
-pub(crate) fn parse(text: &str, folder: &Path, changes: &[Change]) -> Result<StudyConfig, (String, Option<String>)> {
-    let said = |e: toml::de::Error| {
-        let message = e.to_string().trim().to_owned();
-        let hint = meant(e.message());
-        (message, hint)
-    };
-    let text = text.trim_start_matches('\u{feff}');
+pub(crate) fn parse(text: &str, folder: &Path, changes: &[Change]) -> Result<StudyConfig, Fault> {
     let mut config: StudyConfig = if changes.is_empty() {
-        toml::from_str(text).map_err(said)?
+        handwritten::from_toml(text, &places())?
     } else {
-        let mut table: Table = toml::from_str(text).map_err(said)?;
+        let mut table: Table = handwritten::from_toml(text, &places())?;
         for (key, value) in changes {
             change(&mut table, key, value.clone())?;
         }
-        table.try_into().map_err(said)?
+        // What is wrong in the file itself is said with its line.
+        table.try_into().map_err(|error| {
+            let as_it_is = handwritten::from_toml::<StudyConfig>(text, &places());
+            as_it_is.err().unwrap_or_else(|| handwritten::changed(&error, &places()))
+        })?
     };
-    for data in config.data.values_mut() {
-        for path in [&mut data.faces, &mut data.manifest, &mut data.classes].into_iter().flatten() {
+    for (name, data) in &mut config.data {
+        let paths = [("faces", &mut data.faces), ("manifest", &mut data.manifest), ("classes", &mut data.classes)];
+        for (key, path) in paths.into_iter().filter_map(|(key, path)| Some((key, path.as_mut()?))) {
+            no_escape(text, &["data", name, key], path)?;
             *path = folder.join(&*path);
         }
+    }
+    for (name, detector) in &config.detector {
+        no_escape(text, &["detector", name, "recipe"], Path::new(&detector.recipe))?;
+        detector.weights.iter().try_for_each(|path| no_escape(text, &["detector", name, "weights"], path))?;
     }
     for detector in config.detector.values_mut() {
         if let Some(weights) = &mut detector.weights {
@@ -455,16 +443,16 @@ pub(crate) fn parse(text: &str, folder: &Path, changes: &[Change]) -> Result<Stu
     ] {
         config.inference.entry(name.to_owned()).or_insert(inference);
     }
-    check(&config).map_err(|e| (e.to_string(), e.hint()))?;
+    check(&config).map_err(|e| Fault { message: e.to_string(), hint: e.hint() })?;
     Ok(config)
 }
 
 /// Puts a value at a key as `data.forged.forge.frames`.
-fn change(table: &mut Table, key: &str, value: Option<Value>) -> Result<(), (String, Option<String>)> {
+fn change(table: &mut Table, key: &str, value: Option<Value>) -> Result<(), Fault> {
     match (key.split_once('.'), value) {
         (Some((section, rest)), value) => match table.entry(section).or_insert_with(|| Value::Table(Table::new())) {
             Value::Table(inner) => change(inner, rest, value),
-            _ => Err((format!("`{section}` is no section"), None)),
+            _ => Err(Fault { message: format!("`{section}` is no table"), hint: None }),
         },
         (None, Some(value)) => {
             table.insert(key.to_owned(), value);
@@ -477,14 +465,32 @@ fn change(table: &mut Table, key: &str, value: Option<Value>) -> Result<(), (Str
     }
 }
 
-/// The nearest of the names that a message of the parser lists, where it is of an unknown one.
-fn meant(message: &str) -> Option<String> {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let name = quoted.next().filter(|_| unknown)?;
-    let known: Vec<&str> = quoted.collect();
-    let near = nearest(name, &known);
-    Some(format!("{near}the keys here are {}", known.join(", ")))
+/// A path of which a backslash in double quotes made another one is refused: there is no file of that name.
+fn no_escape(text: &str, key: &[&str], path: &Path) -> Result<(), Fault> {
+    let Some(mut fault) = handwritten::escaped_path(path) else { return Ok(()) };
+    let place = handwritten::position(text, key).map(|(line, column)| format!("line {line}, column {column}: "));
+    fault.message = format!("{}`{}`: {}", place.unwrap_or_default(), key.join("."), fault.message);
+    Err(fault)
+}
+
+/// The parts of a study's file, with the keys that belong there.
+fn places() -> Vec<Place> {
+    let place = |name, keys: &[&str]| Place { name, keys: keys.iter().map(|key| (*key).to_owned()).collect() };
+    let fields = |name, part: serde_json::Result<serde_json::Value>| {
+        let part = part.unwrap_or_default();
+        Place { name, keys: part.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect() }
+    };
+    vec![
+        place("at the top, before the first [table]", &["title", "seed", "device", "samples", "replicates"]),
+        fields("in [data.NAME]", serde_json::to_value(DataConfig::default())),
+        fields("in [data.NAME.simulate]", serde_json::to_value(SimulateConfig::default())),
+        fields("in [data.NAME.forge]", serde_json::to_value(ForgeConfig::default())),
+        fields("in [data.NAME.clips.NAME]", serde_json::to_value(ClipsConfig::default())),
+        place("in [detector.NAME]", &["recipe", "set", "clips", "weights"]),
+        place("in [inference.NAME]", &["method", "members"]),
+        fields("in [experiment.NAME]", serde_json::to_value(ExperimentConfig::default())),
+        Place { name: "in the `set` of [detector.NAME]", keys: recipe::keys() },
+    ]
 }
 
 /// What the types do not say.
@@ -624,7 +630,7 @@ mod tests {
         "title = \"T\"\n[data.a]\nfaces = \"faces\"\n[detector.d]\nrecipe = \"demo\"\n[experiment.binary]\n";
 
     fn refused(text: &str) -> String {
-        let (message, hint) = parse(text, Path::new("folder"), &[]).unwrap_err();
+        let Fault { message, hint } = parse(text, Path::new("folder"), &[]).unwrap_err();
         format!("{message}\n{}", hint.unwrap_or_default())
     }
 

@@ -462,12 +462,9 @@ fn lock_name(shard: Option<Shard>) -> String {
 
 /// Whether the user (or the disk) stopped the study, so that nothing else should be tried.
 pub(crate) fn is_stop(error: &StudyError) -> bool {
-    let full = |source: &std::io::Error| source.kind() == std::io::ErrorKind::StorageFull;
-    match error {
-        StudyError::Data(dubito_data::DataError::Stopped) => true,
-        StudyError::Io { source, .. } | StudyError::Data(dubito_data::DataError::Io { source, .. }) => full(source),
-        _ => false,
-    }
+    use std::io::ErrorKind;
+    let is_full = |source: &std::io::Error| matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    error.is_stopped() || error.system().is_some_and(|(_, source)| is_full(source))
 }
 
 fn clips_in(dir: &Path) -> Result<Vec<Row>, StudyError> {

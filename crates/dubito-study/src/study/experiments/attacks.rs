@@ -9,7 +9,6 @@ use super::{Answering, Kind};
 use crate::StudyError;
 use crate::attack::{AttackOptions, attack, section as robustness};
 use crate::predict::find_runs;
-use crate::recipe::nearest;
 
 pub(super) const KIND: Kind = Kind {
     name: "attacks",
