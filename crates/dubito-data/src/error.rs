@@ -129,7 +129,7 @@ impl DataError {
             // What the system says has one explanation for all crates, that of the command line.
             Self::Io { .. } => None,
             Self::NoMedia { .. } => {
-                Some("give a folder that holds .mp4, .mov, .mkv, .avi, .webm, .png, .jpg or .webp files".into())
+                Some("give a folder that holds .mp4, .mov, .mkv, .avi, .webm, .gif, .png, .jpg, .webp, .bmp or .tif files".into())
             }
             Self::Written { hint, .. } => Some(hint.clone()),
             Self::Table { .. } => Some(
@@ -162,6 +162,14 @@ impl DataError {
             Self::Media(error) => error.hint(),
             Self::Face(error) => Some(error.hint()),
             Self::Stopped => Some("give the same command again: it goes on from there".into()),
+        }
+    }
+
+    /// Why a file can't be used, for its row or answer: without the file's path, which stands beside it, and with what to do.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Media(error) => error.reason(),
+            other => other.to_string(),
         }
     }
 

@@ -224,7 +224,7 @@ fn one(
         // A disk that is full or a machine that is out of memory is no property of the video.
         Err(DataError::Io { path, source }) => return Err(DataError::Io { path, source }),
         // Not recorded: it may be for want of a decoder, and trying again costs little.
-        Err(error) => return Ok(failed(Status::Unreadable, error.to_string())),
+        Err(error) => return Ok(failed(Status::Unreadable, error.reason())),
         Ok(mut followed) => {
             let mut rows = Vec::new();
             for i in 0..followed.tracks.len().clamp(1, options.tracks.max(1)) {

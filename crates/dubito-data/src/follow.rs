@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use dubito_face::{Aligned, CropSpec, FaceModels, TrackOptions, TrackedFace, Tracker};
-use dubito_media::{Frame, RgbImage, Tools, VideoInfo};
+use dubito_media::{Frame, MediaError, RgbImage, Tools, VideoInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::clip::{Clip, ClipMeta};
@@ -71,11 +71,16 @@ pub struct Followed {
     pub windows: Option<(usize, usize)>,
     /// Why the video ended early, if it did (a truncated file): what was read before is kept.
     pub broken: Option<String>,
+    /// What the container declares and the frames contradict, if they do: no answer can rest on them.
+    pub inconsistent: Option<String>,
 }
 
 impl Followed {
     /// The status of track `i` if at least `min_frames` frames are asked for, and the reason.
     pub fn status(&self, i: usize, min_frames: usize) -> (Status, Option<String>) {
+        if let Some(reason) = &self.inconsistent {
+            return (Status::Inconsistent, Some(reason.clone()));
+        }
         match self.tracks.get(i) {
             None => {
                 let reason = match &self.broken {
@@ -143,7 +148,7 @@ fn count(path: &Path, tools: &Tools) -> Result<u64, DataError> {
 /// not kept, so that a face keeps its track from one to the next.
 ///
 /// # Errors
-/// [`DataError::Media`] where the file can't be opened or not one frame is decoded.
+/// [`DataError::Media`] where the file can't be opened, not one frame is decoded, or a limit ends the decoder.
 pub fn follow(
     path: &Path,
     video: &str,
@@ -174,17 +179,26 @@ pub fn follow(
     let mut tracker = Tracker::new(models, TrackOptions::default());
     let mut tracks: BTreeMap<u32, Clip> = BTreeMap::new();
     let mut held: Vec<u64> = Vec::new();
-    let (mut looked_at, mut broken) = (0, None);
+    let (mut looked_at, mut broken, mut inconsistent) = (0, None, None);
     for frame in &mut file {
         let Frame { index, timestamp, image } = match frame {
             Ok(frame) => frame,
-            Err(error) if looked_at == 0 => return Err(error.into()),
-            Err(error) => {
-                broken = Some(error.to_string());
+            Err(MediaError::Inconsistent { message, .. }) => {
+                inconsistent = Some(message);
                 break;
             }
+            Err(error @ (MediaError::Truncated { .. } | MediaError::Decode { .. })) if looked_at > 0 => {
+                broken = Some(error.without_path());
+                break;
+            }
+            // Of a video that the decoder was stopped in, nobody knows how much is missing.
+            Err(error) => return Err(error.into()),
         };
         if last.is_some_and(|last| index >= last) {
+            // The windows lie in the frames that the container declares.
+            if info.frames.is_some_and(|declared| index >= declared) {
+                broken = info.frames.map(|declared| format!("there are more frames than the {declared} declared"));
+            }
             break;
         }
         let window = windows.iter().position(|window| window.contains(&index));
@@ -244,7 +258,7 @@ pub fn follow(
         Sampling::Windows { length, .. } => Some((windows.len(), length)),
         _ => None,
     };
-    Ok(Followed { info, tracks, blake3: source.blake3, looked_at, windows, broken })
+    Ok(Followed { info, tracks, blake3: source.blake3, looked_at, windows, broken, inconsistent })
 }
 
 fn keep(

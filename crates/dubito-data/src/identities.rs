@@ -13,8 +13,10 @@ use crate::layouts::{Table, Tree, has_ending};
 use crate::manifest::{Row, Status};
 
 /// Endings of the files that are taken for videos or images.
-pub const MEDIA: [&str; 14] =
-    ["mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "wmv", "png", "jpg", "jpeg", "webp"];
+pub const MEDIA: [&str; 27] = [
+    "mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "wmv", "flv", "3gp", "ogv", "mts", "m2ts", "gif",
+    "png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "avif", "heic", "heif", "jxl",
+];
 
 /// Name of the table that says who is in which file.
 pub const IDENTITIES: &str = "identities.csv";

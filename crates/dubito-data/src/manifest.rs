@@ -32,6 +32,8 @@ pub enum Status {
     TooShort,
     /// A face was followed for long enough, but too few frames are as good as was asked for.
     LowQuality,
+    /// The file holds much less than it declares, or has times that no video has.
+    Inconsistent,
     /// The file could not be decoded.
     Unreadable,
     /// A table names the file, and it is not there.
@@ -43,11 +45,12 @@ pub enum Status {
 }
 
 impl Status {
-    const NAMES: [(Self, &str); 8] = [
+    const NAMES: [(Self, &str); 9] = [
         (Self::Ok, "ok"),
         (Self::NoFace, "no_face"),
         (Self::TooShort, "too_short"),
         (Self::LowQuality, "low_quality"),
+        (Self::Inconsistent, "inconsistent"),
         (Self::Unreadable, "unreadable"),
         (Self::Missing, "missing"),
         (Self::Duplicate, "duplicate"),

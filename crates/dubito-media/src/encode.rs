@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 
 use crate::ffmpeg::SCALE_FLAGS;
+use crate::message::clean;
 use crate::picture::AnimationWriter;
 use crate::tools::ffmpeg_command;
 use crate::video::hash_file;
@@ -244,7 +245,7 @@ impl Writer {
                 return error;
             }
             if !process.message().is_empty() {
-                message = process.message();
+                message = clean(&process.message(), &self.temporary);
             }
         }
         MediaError::Encode { path: self.path.clone(), frames: self.frames, message }

@@ -69,6 +69,12 @@ pub enum MediaError {
         /// What the decoder said, beginning with `: `, or nothing.
         message: String,
     },
+    /// The video is encrypted, as what shops and streaming services sell is.
+    #[error("{path}: the video is encrypted (DRM)", path = .path.display())]
+    Encrypted {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
     /// A sound file that the decoder at hand does not know.
     #[error("{path}: {decoder} cannot decode {what}", path = .path.display())]
     Unsupported {
@@ -103,6 +109,17 @@ pub enum MediaError {
         /// What the decoder said.
         message: String,
     },
+    /// The stream holds much less than its container declares, or has times that no video has. The frames before were
+    /// delivered, but what is concluded from them does not hold for the file.
+    #[error("{path}: {message}", path = .path.display())]
+    Inconsistent {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// Frames delivered before this error.
+        frames: u64,
+        /// What was declared and what was found.
+        message: String,
+    },
     /// The file asks for more than [`Limits`](crate::Limits) allows.
     #[error("{path}: {what} exceeds the limit of {limit}", path = .path.display())]
     Limit {
@@ -124,6 +141,16 @@ pub enum MediaError {
         tool: String,
         /// What it did for how long.
         what: String,
+    },
+    /// A child process was ended by the system, or crashed.
+    #[error("{path}: {tool} was {how}", path = .path.display())]
+    Killed {
+        /// The file concerned.
+        path: PathBuf,
+        /// The program.
+        tool: String,
+        /// The signal, and what it means most often.
+        how: String,
     },
     /// No program that could do this is installed.
     #[error("{path}: needs {needs}, which was not found", path = .path.display())]
@@ -191,19 +218,32 @@ impl MediaError {
             }
             Self::NoVideo { .. } => "give a file that holds a video stream",
             Self::NoFrames { .. } => "the recording probably failed: fetch or export the file again",
+            Self::Encrypted { .. } => "no decoder reads it without its key: give a copy that is not protected",
             Self::Unsupported { decoder, .. } if decoder.starts_with("ffmpeg") => {
                 "install an FFmpeg build that has this decoder (`ffmpeg -decoders` lists them)"
+            }
+            Self::Unsupported { decoder, .. } if decoder == "image" => {
+                "convert it to PNG or JPEG first: `magick IN OUT.png` (ImageMagick), `heif-convert IN OUT.png` (HEIC, AVIF; Debian, Ubuntu: `apt install libheif-examples`), on macOS `sips -s format png IN --out OUT.png`"
             }
             Self::Unsupported { .. } | Self::ToolMissing { .. } => {
                 "install FFmpeg 4.4 or later with ffprobe (Debian, Ubuntu: `apt install ffmpeg`; macOS: `brew install ffmpeg`; Windows: `winget install ffmpeg`), or name it by DUBITO_FFMPEG=/path/to/ffmpeg"
             }
             Self::Truncated { .. } => "the frames before the end can be used; fetch the file again for the rest",
             Self::Decode { .. } => "the file is damaged; the frames before it can be used",
+            Self::Inconsistent { .. } => {
+                "the file is damaged or its index is wrong: fetch it again, or write it anew (`ffmpeg -i IN -c:v libx264 -crf 17 OUT.mp4`) and see whether all of it is there"
+            }
             Self::Limit { field, .. } => {
-                return Some(format!("raise `{field}` in the limits if you trust the file"));
+                return Some(format!(
+                    "`{field}` bounds what one file may cost: if you trust the file, write it anew smaller (`ffmpeg -i IN -vf scale=1920:-2 OUT.mp4`), or \
+                     raise the limit in a program of your own"
+                ));
             }
             Self::Timeout { .. } => {
                 "raise `stall` or `timeout` in the limits if the machine is slow and you trust the file"
+            }
+            Self::Killed { .. } => {
+                "run it again with more memory free; if it ends alike, the file is hostile or the decoder has a fault: convert it first (`ffmpeg -i IN -c:v libx264 -crf 17 OUT.mp4`)"
             }
             Self::Tool { .. } => "run it by hand with `-version`; DUBITO_FFMPEG=/path/to/ffmpeg names another",
             Self::Encode { .. } => "check that the disk has room and that `ffmpeg -encoders` lists the encoder",
@@ -213,6 +253,50 @@ impl MediaError {
             Self::Io { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// The message without the path that it begins with: the same wherever the file lies.
+    pub fn without_path(&self) -> String {
+        let text = self.to_string();
+        let path = match self {
+            Self::Tool { .. } | Self::Setting { .. } => return text,
+            Self::NotFound { path }
+            | Self::NotAFile { path, .. }
+            | Self::NoPermission { path }
+            | Self::Empty { path }
+            | Self::Io { path, .. }
+            | Self::NotMedia { path, .. }
+            | Self::NoVideo { path, .. }
+            | Self::NoFrames { path, .. }
+            | Self::Encrypted { path }
+            | Self::Unsupported { path, .. }
+            | Self::Truncated { path, .. }
+            | Self::Decode { path, .. }
+            | Self::Inconsistent { path, .. }
+            | Self::Limit { path, .. }
+            | Self::Timeout { path, .. }
+            | Self::Killed { path, .. }
+            | Self::ToolMissing { path, .. }
+            | Self::FrameSize { path, .. }
+            | Self::Encode { path, .. } => path,
+        };
+        text.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&text).to_owned()
+    }
+
+    /// [`MediaError::without_path`], with what to do about it.
+    pub fn reason(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{}; {hint}", self.without_path()),
+            None => self.without_path(),
+        }
+    }
+
+    /// What the decoder said, without the rest of the error.
+    pub(crate) fn decoder_message(self) -> Option<String> {
+        match self {
+            Self::Truncated { message, .. } | Self::Decode { message, .. } => Some(message),
+            _ => None,
+        }
     }
 
     /// The error of a child process that one of the limits ended while it worked on `path`; `None` where none did.

@@ -10,13 +10,17 @@
 //! and round alike on every processor. `scale` also makes pixels square.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 
 use dubito_process::Process;
 use image::RgbImage;
 
 use crate::colour::{planes, rgb_from_yuv, yuv_length};
-use crate::probe::{Probe, clean, input_arguments, probe};
+use crate::message::{Lines, clean};
+use crate::probe::{Probe, input_arguments, probe};
 use crate::tools::ffmpeg_command;
 use crate::video::hash_file;
 use crate::{FfmpegTools, Frame, Limits, MediaError, Provenance, Video};
@@ -35,7 +39,7 @@ pub(crate) fn open(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result<
     };
     let info = probe.info.clone();
     let frames = Frames::start(path, tools, limits, probe)?;
-    Ok(Video { info, provenance, frames: Box::new(frames), ended: false })
+    Ok(Video::new(path, info, provenance, frames))
 }
 
 struct Frames {
@@ -44,6 +48,10 @@ struct Frames {
     probe: Probe,
     process: Process,
     times: Receiver<ShowInfo>,
+    /// What FFmpeg complained of.
+    complaints: Lines,
+    /// Frames that FFmpeg calls damaged; it shows something in place of what it could not decode.
+    damaged: Arc<AtomicU64>,
     time_base: Option<f64>,
     index: u64,
     last: Option<f64>,
@@ -61,7 +69,16 @@ enum ShowInfo {
 impl Frames {
     fn start(path: &Path, tools: &FfmpegTools, limits: &Limits, probe: Probe) -> Result<Self, MediaError> {
         let mut command = ffmpeg_command(&tools.ffmpeg);
-        command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-copyts", "-threads", "2"]);
+        command.args([
+            "-hide_banner",
+            "-nostdin",
+            "-nostats",
+            "-loglevel",
+            "repeat+level+info",
+            "-copyts",
+            "-threads",
+            "2",
+        ]);
         command.args(input_arguments(path)?);
         command.args(["-map", &format!("0:{}", probe.stream), "-an", "-sn", "-dn"]);
         let (width, height) = (probe.info.width, probe.info.height);
@@ -72,13 +89,23 @@ impl Frames {
         command.args([pass_through, "passthrough", "-f", "rawvideo", "-pix_fmt", format, "pipe:1"]);
 
         let (sender, times) = mpsc::channel();
+        let (complaints, damaged) = (Lines::default(), Arc::new(AtomicU64::new(0)));
+        let (complain, damage, file) = (complaints.clone(), damaged.clone(), path.to_owned());
         let process = Process::spawn(command, &limits.process(), move |line| match parse_showinfo(line) {
             Some(info) => {
                 let _ = sender.send(info);
                 true
             }
+            None if line.contains("[warning]") && line.contains("corrupt decoded frame") => {
+                damage.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            None if ["[error]", "[fatal]", "[panic]"].iter().any(|level| line.contains(level)) => {
+                complain.push(line, &file);
+                false
+            }
             // What is no error (the dump of the streams, statistics) is no reason of failure.
-            None => !["[error]", "[fatal]", "[panic]"].iter().any(|level| line.contains(level)),
+            None => true,
         })?;
         Ok(Self {
             path: path.to_owned(),
@@ -86,6 +113,8 @@ impl Frames {
             probe,
             process,
             times,
+            complaints,
+            damaged,
             time_base: None,
             index: 0,
             last: None,
@@ -119,22 +148,31 @@ impl Frames {
         }
         let path = self.path.clone();
         let frames = self.index;
-        let message = self.process.message();
+        let mut message = self.complaints.joined();
+        if let Some(error) = killed(status, "ffmpeg", &self.path) {
+            return Some(error);
+        }
         let failed = !status.success() || rest > 0;
+        let damaged = self.damaged.load(Ordering::Relaxed).min(frames);
         if frames == 0 {
             if message.contains("Decoder (codec") || message.contains("Decoding requested, but no decoder") {
                 let what = self.probe.info.codec.clone();
                 return Some(MediaError::Unsupported { path, decoder: "ffmpeg".to_owned(), what });
             }
-            let message = if message.is_empty() { message } else { format!(": {}", clean(&message, &self.path)) };
+            let message = if message.is_empty() { message } else { format!(": {message}") };
             return Some(MediaError::NoFrames { path, message });
         }
         let expected = self.probe.info.frames;
+        if damaged > 0 {
+            message = format!("{damaged} of {frames} frames are damaged: {message}");
+            if 2 * damaged > frames {
+                return Some(MediaError::Inconsistent { path, frames, message });
+            }
+        }
         if !message.is_empty() && self.is_short() {
-            let message = clean(&message, &self.path);
             return Some(MediaError::Truncated { path, frames, expected, message });
         }
-        failed.then(|| MediaError::Decode { path, frames, message: clean(&message, &self.path) })
+        (failed || damaged > 0).then(|| MediaError::Decode { path, frames, message: clean(&message, &self.path) })
     }
 
     /// Whether there were fewer frames than the container declares, or, where it declares no number,
@@ -193,6 +231,23 @@ impl Iterator for Frames {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_frame().transpose()
     }
+}
+
+/// The error for a child that was ended by a signal, if it was, with what is behind it most often.
+pub(crate) fn killed(status: ExitStatus, tool: &str, path: &Path) -> Option<MediaError> {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        let why = match signal {
+            6 => " (it gave up)",
+            9 | 24 => " (the system does so when memory or processor time runs out)",
+            4 | 7 | 8 | 11 => " (it crashed)",
+            _ => "",
+        };
+        let (path, tool) = (path.to_owned(), tool.to_owned());
+        return Some(MediaError::Killed { path, tool, how: format!("ended by signal {signal}{why}") });
+    }
+    let _ = (status, tool, path);
+    None
 }
 
 /// Reads one line of `showinfo`: `[Parsed_showinfo_0 @ 0x55] [info] n:   3 pts:   1536 pts_time:...` or

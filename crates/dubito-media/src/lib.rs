@@ -19,6 +19,7 @@
 //! | `probe`, `ffmpeg` | the FFmpeg decoder |
 //! | `worker`, `protocol`, `embedded` | the embedded decoder and encoder: child side, wire, parent side |
 //! | `picture` | still images and animated PNG |
+//! | `message` | what programs say, the same in every run |
 //! | `colour` | YUV 4:2:0 from and to RGB, for the embedded path |
 //! | `encode` | the [`Writer`] |
 
@@ -30,6 +31,7 @@ mod embedded;
 mod encode;
 mod error;
 mod ffmpeg;
+mod message;
 mod picture;
 mod probe;
 mod protocol;
@@ -41,5 +43,5 @@ pub use encode::{Codec, EncodeSettings, Encoded, Writer};
 pub use error::MediaError;
 pub use image::RgbImage;
 pub use tools::{FfmpegReport, FfmpegTools, Limits, Tools, ToolsReport};
-pub use video::{Frame, Provenance, Video, VideoInfo, hash_file, open};
+pub use video::{Frame, MediaKind, Provenance, Video, VideoInfo, hash_file, open};
 pub use worker::worker_main;

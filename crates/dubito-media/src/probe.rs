@@ -7,9 +7,11 @@ use dubito_process::Process;
 use serde::Deserialize;
 
 use crate::colour::Colour;
+use crate::ffmpeg::killed;
+use crate::message::clean;
 use crate::tools::ffmpeg_command;
 use crate::video::display_size;
-use crate::{FfmpegTools, Limits, MediaError, VideoInfo};
+use crate::{FfmpegTools, Limits, MediaError, MediaKind, VideoInfo};
 
 /// Containers that hold their video themselves. Playlists and scripts (`hls`, `concat`, `dash`, ...)
 /// are left out: they would make FFmpeg open other files.
@@ -41,9 +43,9 @@ pub(crate) fn probe(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result
     let mut command = ffmpeg_command(&tools.ffprobe);
     command.args(["-hide_banner", "-loglevel", "error", "-print_format", "json", "-show_entries"]);
     command.arg(
-        "format=format_name,duration,bit_rate,size:stream=index,codec_type,codec_name,width,height,pix_fmt,\
+        "format=format_name,duration,bit_rate,size:stream=index,codec_type,codec_name,codec_tag_string,width,height,pix_fmt,\
          sample_aspect_ratio,avg_frame_rate,nb_frames,duration,bit_rate,start_time,color_space,color_range:\
-         stream_tags=rotate:stream_side_data=rotation:stream_disposition=attached_pic",
+         stream_tags=rotate,enc_key_id,DURATION:stream_side_data=rotation:stream_disposition=attached_pic",
     );
     command.args(input_arguments(path)?);
     let mut process = Process::spawn(command, &limits.process(), |_| false)?;
@@ -53,6 +55,9 @@ pub(crate) fn probe(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result
         return Err(error);
     }
     let json = json.map_err(|error| MediaError::NotMedia { path: path.to_owned(), message: error.to_string() })?;
+    if let Some(error) = killed(status, "ffprobe", path) {
+        return Err(error);
+    }
     if !status.success() {
         return Err(MediaError::NotMedia { path: path.to_owned(), message: clean(&process.message(), path) });
     }
@@ -63,13 +68,6 @@ pub(crate) fn probe(path: &Path, tools: &FfmpegTools, limits: &Limits) -> Result
     };
     limits.check_pixels(path, u64::from(probe.info.width), u64::from(probe.info.height))?;
     Ok(probe)
-}
-
-/// FFmpeg's message without the file's own name, which our errors begin with anyway.
-pub(crate) fn clean(message: &str, path: &Path) -> String {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let without = message.replace(&format!("file:{}: ", absolute.display()), "");
-    if without.is_empty() { "no reason given".to_owned() } else { without }
 }
 
 #[derive(Deserialize)]
@@ -92,6 +90,7 @@ struct Stream {
     index: u32,
     codec_type: Option<String>,
     codec_name: Option<String>,
+    codec_tag_string: Option<String>,
     width: Option<u32>,
     height: Option<u32>,
     pix_fmt: Option<String>,
@@ -114,6 +113,11 @@ struct Stream {
 #[derive(Deserialize, Default)]
 struct Tags {
     rotate: Option<String>,
+    /// Which key a Matroska stream is encrypted with.
+    enc_key_id: Option<String>,
+    /// When a Matroska stream ends, `HH:MM:SS.fraction`.
+    #[serde(rename = "DURATION")]
+    duration: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +141,10 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
     let Some(stream) = output.streams.iter().find(is_video) else {
         return Ok(None);
     };
+    // Common encryption, and that of Apple's shop.
+    if stream.tags.enc_key_id.is_some() || matches!(stream.codec_tag_string.as_deref(), Some("encv" | "drmi")) {
+        return Err(MediaError::Encrypted { path: path.to_owned() });
+    }
     let codec = stream.codec_name.clone().unwrap_or_else(|| "unknown".to_owned());
     let (Some(width @ 1..), Some(height @ 1..)) = (stream.width, stream.height) else {
         return Err(not_media(format!("the {codec} video stream declares no picture size")));
@@ -153,6 +161,7 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
         colour: colour(stream),
         start: number(&stream.start_time),
         info: VideoInfo {
+            kind: MediaKind::Video,
             width: u32::try_from(shown_width).map_err(|_| too_large())?,
             height: u32::try_from(shown_height).map_err(|_| too_large())?,
             codec,
@@ -160,7 +169,9 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
             container: output.format.format_name.clone().unwrap_or_else(|| "unknown".to_owned()),
             frame_rate: ratio(stream.avg_frame_rate.as_deref(), '/').map(|(n, d)| f64::from(n) / f64::from(d)),
             frames: stream.nb_frames.as_deref().and_then(|text| text.parse().ok()),
-            duration: number(&stream.duration).or_else(|| number(&output.format.duration)),
+            duration: number(&stream.duration)
+                .or_else(|| clock(stream.tags.duration.as_deref()?))
+                .or_else(|| number(&output.format.duration)),
             bit_rate: [&stream.bit_rate, &output.format.bit_rate]
                 .into_iter()
                 .find_map(|text| text.as_deref()?.parse().ok()),
@@ -212,6 +223,12 @@ fn kinds(json: &[u8]) -> String {
 
 fn number(text: &Option<String>) -> Option<f64> {
     text.as_deref()?.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// Seconds of `HH:MM:SS.fraction`.
+fn clock(text: &str) -> Option<f64> {
+    let seconds = text.trim().split(':').try_fold(0.0, |sum, part| Some(60.0 * sum + part.parse::<f64>().ok()?))?;
+    (seconds.is_finite() && seconds > 0.0).then_some(seconds)
 }
 
 /// `n/d` (or with another separator), both positive.

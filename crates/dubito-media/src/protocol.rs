@@ -39,7 +39,12 @@ pub(crate) enum Failure {
     Unsupported(String),
     Truncated(String),
     Decode(String),
-    Pixels { width: u64, height: u64 },
+    /// A decoder needs more memory than it is given.
+    Memory(String),
+    Pixels {
+        width: u64,
+        height: u64,
+    },
 }
 
 /// A message without the pixels of a frame, which follow it in the stream.

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use crate::{MediaError, Tools, embedded, ffmpeg, picture};
+use crate::picture::{self, Sniffed};
+use crate::{MediaError, Tools, embedded, ffmpeg};
 
 /// One picture of a video.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,9 +21,24 @@ pub struct Frame {
     pub image: RgbImage,
 }
 
+/// The kind of file, decided by its format, never by the number of frames that could be decoded from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// A still picture: PNG, JPEG, WebP, ...
+    Picture,
+    /// A picture format with several frames: animated PNG, WebP or GIF.
+    Animation,
+    /// A video, be it of one frame.
+    #[default]
+    Video,
+}
+
 /// What a container says of its video stream. What it does not say is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoInfo {
+    /// The kind of file.
+    pub kind: MediaKind,
     /// Width of the frames in pixels, after rotation and with square pixels.
     pub width: u32,
     /// Height of the frames in pixels, after rotation and with square pixels.
@@ -68,12 +84,34 @@ pub struct Provenance {
 ///
 /// After the first `Err` the iterator ends. Frames before the error are good: a truncated file
 /// yields the frames there are and then one [`MediaError::Truncated`].
+///
+/// A video whose frames contradict what its container declares ends with [`MediaError::Inconsistent`]:
+/// fewer than half of the frames, or of the seconds, that are declared; most timestamps not later than the one before; more
+/// than 1000 frames a second or fewer than one a minute, on average. A few frames less than declared are no error: cut
+/// recordings and edit lists leave some out.
 pub struct Video {
     pub(crate) info: VideoInfo,
     pub(crate) provenance: Provenance,
-    pub(crate) frames: Box<dyn Iterator<Item = Result<Frame, MediaError>> + Send>,
-    pub(crate) ended: bool,
+    path: PathBuf,
+    frames: Box<dyn Iterator<Item = Result<Frame, MediaError>> + Send>,
+    ended: bool,
+    seen: Seen,
 }
+
+/// What the frames that were delivered say of the whole.
+#[derive(Debug, Default)]
+struct Seen {
+    frames: u64,
+    first: f64,
+    last: f64,
+    /// Frames that are not later than the one before.
+    not_later: u64,
+}
+
+/// Frames a second above which timestamps are nonsense.
+const FASTEST: f64 = 1000.0;
+/// Seconds from one frame to the next, on average, above which timestamps are nonsense.
+const SLOWEST: f64 = 60.0;
 
 impl std::fmt::Debug for Video {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -82,6 +120,16 @@ impl std::fmt::Debug for Video {
 }
 
 impl Video {
+    pub(crate) fn new(
+        path: &Path,
+        info: VideoInfo,
+        provenance: Provenance,
+        frames: impl Iterator<Item = Result<Frame, MediaError>> + Send + 'static,
+    ) -> Self {
+        let (path, frames) = (path.to_owned(), Box::new(frames));
+        Self { info, provenance, path, frames, ended: false, seen: Seen::default() }
+    }
+
     /// What the container says.
     pub fn info(&self) -> &VideoInfo {
         &self.info
@@ -100,17 +148,104 @@ impl Iterator for Video {
         if self.ended {
             return None;
         }
-        let next = self.frames.next();
-        self.ended = !matches!(next, Some(Ok(_)));
-        next
+        match self.frames.next() {
+            Some(Ok(frame)) => {
+                self.seen.push(frame.timestamp);
+                Some(Ok(frame))
+            }
+            // A limit, or a fault of the machine: it says nothing of the file's contents.
+            Some(Err(error)) if !matches!(error, MediaError::Truncated { .. } | MediaError::Decode { .. }) => {
+                self.ended = true;
+                Some(Err(error))
+            }
+            end => {
+                self.ended = true;
+                let error = end.and_then(Result::err);
+                match self.seen.contradiction(&self.info) {
+                    None => error.map(Err),
+                    Some(message) => {
+                        let why = error.and_then(|error| error.decoder_message());
+                        let message = why.map_or(message.clone(), |why| format!("{message}: {why}"));
+                        let (path, frames) = (self.path.clone(), self.seen.frames);
+                        Some(Err(MediaError::Inconsistent { path, frames, message }))
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn push(&mut self, timestamp: f64) {
+        if self.frames == 0 {
+            self.first = timestamp;
+        } else if timestamp <= self.last {
+            self.not_later += 1;
+        }
+        self.last = timestamp;
+        self.frames += 1;
+    }
+
+    /// What the container declares and the frames are not, if it is much.
+    fn contradiction(&self, info: &VideoInfo) -> Option<String> {
+        if info.kind == MediaKind::Picture || self.frames == 0 {
+            return None;
+        }
+        self.shortfall(info).or_else(|| self.nonsense(info))
+    }
+
+    fn shortfall(&self, info: &VideoInfo) -> Option<String> {
+        let frames = self.frames;
+        let is = |name: &str| info.container.split(',').any(|container| container == name);
+        let step = match frames {
+            1 => info.frame_rate.map_or(0.0, |rate| 1.0 / rate),
+            _ => (self.last - self.first) / (frames - 1) as f64,
+        };
+        // Matroska declares when the stream ends, the others how long it is. A stream of MPEG declares nothing:
+        // FFmpeg guesses its duration from what it finds.
+        let seconds = self.last + step - if is("matroska") { self.first.min(0.0) } else { self.first };
+        let declares = ["mov", "matroska", "avi", "flv", "asf", "nut", "ogg", "mxf"].iter().any(|name| is(name));
+        let duration = info.duration.filter(|_| declares);
+        let short = duration.filter(|duration| 2.0 * seconds < *duration);
+        match info.frames.filter(|declared| 2 * u128::from(frames) < u128::from(*declared)) {
+            // AVI counts packets, and those of a frame that stays as it was are empty.
+            Some(_) if is("avi") && duration.is_some() && short.is_none() => None,
+            Some(declared) => Some(format!("ends after {frames} of {declared} frames")),
+            None => short.map(|duration| format!("ends after {seconds:.2} of {duration:.2} seconds ({frames} frames)")),
+        }
+    }
+
+    /// Timestamps that no video has.
+    fn nonsense(&self, info: &VideoInfo) -> Option<String> {
+        let steps = self.frames.saturating_sub(1);
+        if info.kind != MediaKind::Video || steps == 0 {
+            return None;
+        }
+        let (frames, span) = (self.frames, self.last - self.first);
+        if 2 * self.not_later > steps {
+            return Some(format!(
+                "its timestamps do not rise: {} of {frames} frames are not later than the one before",
+                self.not_later
+            ));
+        }
+        let step = span / steps as f64;
+        if (1.0 / FASTEST..=SLOWEST).contains(&step) {
+            return None;
+        }
+        Some(format!(
+            "its timestamps are no video's: {frames} frames in {span:.6} seconds, expected between one a minute and \
+             {FASTEST:.0} a second"
+        ))
     }
 }
 
 /// Opens a local video or image. Only files are read, never an address on a network.
 ///
-/// PNG, JPEG and WebP files are known by their first bytes and are one-frame videos at time 0 (an
-/// animated PNG has all its frames). Everything else goes to FFmpeg where it is there, else to the
-/// embedded decoder. The file is read once in whole for its hash.
+/// PNG, JPEG, WebP, GIF, BMP and TIFF files are known by their first bytes, whatever their names, and are one-frame videos at
+/// time 0 (an animated PNG, WebP or GIF has all its frames); they are decoded in a process of [`Tools::embedded_worker`],
+/// where it is known, else in a thread of this one. AVIF is read by FFmpeg; of other pictures the hint says how to convert
+/// them. Everything else goes to FFmpeg where it is there, else to the embedded
+/// decoder. The file is read once in whole for its hash.
 ///
 /// # Errors
 /// What is wrong with the file as far as its header tells; the rest comes from the iterator, such as
@@ -123,12 +258,32 @@ pub fn open(path: &Path, tools: &Tools) -> Result<Video, MediaError> {
     }
     let mut start = Vec::new();
     let file = File::open(path).map_err(|error| MediaError::io(path, error))?;
-    file.take(64).read_to_end(&mut start).map_err(|error| MediaError::io(path, error))?;
+    file.take(picture::SNIFFED).read_to_end(&mut start).map_err(|error| MediaError::io(path, error))?;
     if start.is_empty() {
         return Err(MediaError::Empty { path: path.to_owned() });
     }
-    if let Some(format) = picture::sniff(&start) {
-        return picture::open(path, format, &tools.limits);
+    match picture::sniff(&start) {
+        Sniffed::Picture(format) => {
+            return embedded::open_picture(path, format, tools.embedded_worker.as_deref(), &tools.limits);
+        }
+        Sniffed::ByFfmpeg(name, kind) => {
+            let opened = tools.ffmpeg.as_ref().map(|ffmpeg| ffmpeg::open(path, ffmpeg, &tools.limits));
+            return match opened {
+                // An FFmpeg that is too old for it.
+                None | Some(Err(MediaError::NotMedia { .. } | MediaError::NoVideo { .. })) => {
+                    Err(unsupported(path, name))
+                }
+                Some(opened) => opened.map(|mut video| {
+                    video.info.kind = kind;
+                    video
+                }),
+            };
+        }
+        Sniffed::Foreign(name) => return Err(unsupported(path, name)),
+        Sniffed::Other(what) => {
+            return Err(MediaError::NotMedia { path: path.to_owned(), message: what.to_owned() });
+        }
+        Sniffed::Unknown => {}
     }
     match (&tools.ffmpeg, &tools.embedded_worker) {
         (Some(ffmpeg), _) => ffmpeg::open(path, ffmpeg, &tools.limits),
@@ -138,6 +293,11 @@ pub fn open(path: &Path, tools: &Tools) -> Result<Video, MediaError> {
             needs: "FFmpeg (ffmpeg and ffprobe) or the embedded decoder".to_owned(),
         }),
     }
+}
+
+fn unsupported(path: &Path, picture: &str) -> MediaError {
+    let (path, decoder) = (path.to_owned(), "image".to_owned());
+    MediaError::Unsupported { path, decoder, what: format!("{picture} pictures") }
 }
 
 /// BLAKE3 of a file's bytes as 64 hexadecimal digits, read in pieces.

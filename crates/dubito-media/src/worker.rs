@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! worker decode FILE MAX_PIXELS             messages of `protocol` on standard output
+//! worker picture FILE MAX_PIXELS MEMORY     the same of a picture file, whose decoders are safe Rust
 //! worker encode FILE WIDTH HEIGHT RATE QP   raw RGB frames on standard input until it ends
 //! ```
 
@@ -30,10 +31,11 @@ use openh264::formats::{YUVSlices, YUVSource};
 use openh264_sys2::{API, OpenH264Version};
 use re_mp4::{Mp4, Sample, StsdBoxContent, TrackKind, TrakBox};
 
-use crate::VideoInfo;
 use crate::colour::{Colour, Plane, rgb_from_yuv, yuv_from_rgb};
+use crate::picture::{self, Stop};
 use crate::protocol::{Failure, Header, write_end, write_frame, write_header};
 use crate::video::display_size;
+use crate::{MediaKind, VideoInfo};
 
 /// Version of the embedded OpenH264, such as `2.6.0`.
 pub(crate) fn openh264_version() -> String {
@@ -62,13 +64,20 @@ pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         (["decode", _, max_pixels], Some(file)) => {
             parse(max_pixels).and_then(|max_pixels| decode_to_stdout(Path::new(file), max_pixels))
         }
+        (["picture", _, max_pixels, memory], Some(file)) => {
+            let bounds = || Ok((parse(max_pixels)?, parse(memory)?));
+            bounds().and_then(|(max_pixels, memory)| picture_to_stdout(Path::new(file), max_pixels, memory))
+        }
         (["encode", _, width, height, rate, quantiser], Some(file)) => {
             let settings = || Ok((parse(width)?, parse(height)?, parse(rate)?, parse(quantiser)?));
             settings().and_then(|(width, height, rate, quantiser)| {
                 encode_from_stdin(Path::new(file), width, height, rate, quantiser)
             })
         }
-        _ => Err("expected `decode FILE MAX_PIXELS` or `encode FILE WIDTH HEIGHT RATE QP`".to_owned()),
+        _ => Err(
+            "expected `decode FILE MAX_PIXELS`, `picture FILE MAX_PIXELS MEMORY` or `encode FILE WIDTH HEIGHT RATE QP`"
+                .to_owned(),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,7 +97,20 @@ fn parse<T: FromStr>(word: &str) -> Result<T, String> {
 
 fn decode_to_stdout(path: &Path, max_pixels: u64) -> Result<(), String> {
     let mut output = BufWriter::new(io::stdout().lock());
-    let failure = match decode(path, max_pixels, &mut output) {
+    let result = decode(path, max_pixels, &mut output);
+    end(output, result)
+}
+
+fn picture_to_stdout(path: &Path, max_pixels: u64, memory: u64) -> Result<(), String> {
+    let mut output = BufWriter::new(io::stdout().lock());
+    let decode = AssertUnwindSafe(|| picture::decode(path, max_pixels, memory, &mut output));
+    // A fault of a decoder costs the file that it was shown by.
+    let result = catch_unwind(decode).unwrap_or_else(|_| Err(Failure::Decode("the decoder failed".to_owned()).into()));
+    end(output, result)
+}
+
+fn end(mut output: impl Write, result: Result<(), Stop>) -> Result<(), String> {
+    let failure = match result {
         Ok(()) => None,
         Err(Stop::Failure(failure)) => Some(failure),
         Err(Stop::Output(error)) => return Err(error.to_string()),
@@ -96,15 +118,13 @@ fn decode_to_stdout(path: &Path, max_pixels: u64) -> Result<(), String> {
     write_end(&mut output, failure).map_err(|error| error.to_string())
 }
 
-/// Why decoding stops early: for a reason to report, or because nobody listens any more.
-enum Stop {
-    Failure(Failure),
-    Output(io::Error),
-}
+impl<W: Write> picture::Output for W {
+    fn header(&mut self, header: Header) -> io::Result<()> {
+        write_header(self, &header)
+    }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
+    fn frame(&mut self, timestamp: f64, image: RgbImage) -> io::Result<()> {
+        write_frame(self, timestamp, image.as_raw())
     }
 }
 
@@ -263,6 +283,7 @@ impl Track {
         let bytes: u64 = track.samples.iter().map(|sample| sample.size).sum();
         Ok(Self {
             info: VideoInfo {
+                kind: MediaKind::Video,
                 width: size(width)?,
                 height: size(height)?,
                 codec: "h264".to_owned(),

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{difference, error, frames, picture, read};
-use dubito_media::{Codec, EncodeSettings, MediaError, Tools, Writer};
+use dubito_media::{Codec, EncodeSettings, MediaError, MediaKind, Tools, Writer};
 
 #[test]
 fn stills_are_one_frame_at_time_zero() {
@@ -100,4 +100,109 @@ fn a_truncated_animated_png_gives_its_frames_and_then_one_error() {
     let bytes = std::fs::read(&still).unwrap();
     std::fs::write(&still, &bytes[..bytes.len() / 2]).unwrap();
     assert!(matches!(error(&still, &Tools::default()), MediaError::NotMedia { .. }));
+}
+
+#[test]
+fn every_kind_of_picture_is_told_by_its_contents_and_read_alike_in_a_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = picture(4, 60, 46);
+    for (name, most) in [("x.png", 0), ("x.jpg", 4), ("x.webp", 0), ("x.bmp", 0), ("x.tif", 0), ("x.gif", 60)] {
+        let path = folder.path().join(name);
+        image.save(&path).unwrap();
+        let disguised = folder.path().join("x.mp4");
+        std::fs::copy(&path, &disguised).unwrap();
+        for tools in [Tools::default(), common::embedded()] {
+            let (info, frames, failure) = read(&disguised, &tools);
+            assert!(failure.is_none() && frames.len() == 1, "{name}: {failure:?}");
+            assert_eq!((info.kind, info.frames), (MediaKind::Picture, Some(1)), "{name}");
+            assert!(difference(&frames[0].image, &image).0 <= f64::from(most), "{name}");
+        }
+    }
+}
+
+#[test]
+fn all_frames_of_an_animation_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let images: Vec<_> = (0..5).map(|index| picture(index * 4, 60, 46)).collect();
+    let gif = folder.path().join("x.gif");
+    let mut encoder = image::codecs::gif::GifEncoder::new(std::fs::File::create(&gif).unwrap());
+    for image in &images {
+        let image = image::DynamicImage::from(image.clone()).into_rgba8();
+        encoder.encode_frame(image::Frame::new(image)).unwrap();
+    }
+    drop(encoder);
+    // An animated WebP from stills: VP8X with the animation's bit, ANIM, and each still's chunk in an ANMF.
+    let chunk = |name: &[u8], data: &[u8]| [name, &(data.len() as u32).to_le_bytes(), data].concat();
+    let size = |value: u32| value.to_le_bytes()[..3].to_vec();
+    let mut body = chunk(b"VP8X", &[&[2, 0, 0, 0][..], &size(59), &size(45)].concat());
+    body.extend(chunk(b"ANIM", &[0; 6]));
+    for image in &images {
+        let still = folder.path().join("still.webp");
+        image.save(&still).unwrap();
+        let still = std::fs::read(&still).unwrap();
+        let place = [size(0), size(0), size(59), size(45), size(40), vec![0]].concat();
+        body.extend(chunk(b"ANMF", &[&place[..], &still[12..]].concat()));
+    }
+    let webp = folder.path().join("x.webp");
+    std::fs::write(&webp, chunk(b"RIFF", &[&b"WEBP"[..], &body].concat())).unwrap();
+    for (path, most, step) in [(&gif, 60.0, 0.1), (&webp, 0.0, 0.04)] {
+        for tools in [Tools::default(), common::embedded()] {
+            let (info, frames, failure) = read(path, &tools);
+            assert!(failure.is_none(), "{failure:?}");
+            assert_eq!((info.kind, info.frames, frames.len()), (MediaKind::Animation, Some(5), 5));
+            for (index, (frame, image)) in frames.iter().zip(&images).enumerate() {
+                assert!(difference(&frame.image, image).0 <= most, "frame {index}");
+                assert!((frame.timestamp - step * index as f64).abs() < 1e-9, "{}", frame.timestamp);
+            }
+        }
+        // Cut: the frames there are, and one error; or, of most of them missing, one that says so.
+        let bytes = std::fs::read(path).unwrap();
+        let cut = folder.path().join("cut");
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(error(&cut, &Tools::default()).hint().is_some());
+    }
+}
+
+#[test]
+fn what_is_no_picture_and_no_video_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&[u8], &str, &str); 8] = [
+        (b"\xef\xbb\xbf \n<!doctype HTML><html>", "HTML page", "fetch the file again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS", "git lfs pull"),
+        (b"%PDF-1.7", "PDF", ""),
+        (b"PK\x03\x04rest", "ZIP", "unpack"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", "heif-convert"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1....grid", "AVIF", "heif-convert"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL", "magick"),
+        (b"8BPS\0\x01", "PSD", "magick"),
+    ];
+    for (bytes, what, todo) in cases {
+        let path = folder.path().join("x.mp4");
+        std::fs::write(&path, bytes).unwrap();
+        for tools in [Tools::default(), common::embedded(), Tools::discover()] {
+            let reason = error(&path, &tools).reason();
+            assert!(reason.contains(what) && reason.contains(todo), "{what}: {reason}");
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_cut_short_is_no_picture_and_several_in_a_row_are_a_video() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.jpg");
+    let mut row = Vec::new();
+    for index in 0..4 {
+        picture(index, 64, 48).save(&path).unwrap();
+        row.extend(std::fs::read(&path).unwrap());
+    }
+    let one = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &one[..one.len() * 3 / 4]).unwrap();
+    let said = error(&path, &Tools::default()).to_string();
+    assert!(said.contains("end before the picture does"), "{said}");
+    // What follows a picture and is none is passed over.
+    std::fs::write(&path, [&one[..], b"SEFT and more"].concat()).unwrap();
+    assert_eq!(frames(&path, &Tools::default()).len(), 1);
+    std::fs::write(&path, row).unwrap();
+    let (info, frames, failure) = read(&path, &Tools::default());
+    assert!(failure.is_none() && frames.len() == 4 && info.kind == MediaKind::Video, "{failure:?}");
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use dubito_data::DataError;
 use dubito_data::clip::Clip;
 use dubito_data::follow::{Followed, Sampling, follow};
+use dubito_data::manifest::Status;
 use dubito_face::{CropSpec, FaceModels};
-use dubito_media::{MediaError, Tools};
+use dubito_media::{MediaError, MediaKind, Tools};
 use dubito_nn::Posterior;
 use dubito_report::figures::{Figure, TimelineFace, TimelineFrame, timeline_figure};
 use dubito_stats::{FrameSums, Scored, StatsError, VideoSums};
@@ -159,7 +160,8 @@ pub struct Face {
 pub struct Detected {
     /// The file.
     pub file: String,
-    /// `ok`, `no_face`, `too_short`, `unreadable`, `missing` or `failed` (the detector did); of a detector of signals also `turned_away`,
+    /// `ok`, `no_face`, `too_short`, `inconsistent`, `unreadable`, `missing` or `failed` (the detector did); of a detector of
+    /// signals also `turned_away`,
     /// `low_frame_rate`, `grey` or `still`.
     pub status: &'static str,
     /// `fake` if a face is, else `cant_tell` if it can't be told of a face, else `real`.
@@ -296,17 +298,17 @@ impl Analyst {
             // What is missing on this machine is no property of the file.
             Err(error @ DataError::Media(MediaError::ToolMissing { .. })) => return Err(error.into()),
             Err(DataError::Media(error)) => {
-                return Ok(Detected::without_face(file, "unreadable", error.to_string(), None));
+                return Ok(Detected::without_face(file, "unreadable", error.reason(), None));
             }
             Err(error) => return Err(error.into()),
         };
         let blake3 = Some(followed.blake3.clone());
-        let is_picture = followed.looked_at == 1;
+        let is_picture = followed.info.kind == MediaKind::Picture;
         let needed = if is_picture { 1 } else { self.options.min_frames.max(1) };
         let judged: Vec<&Clip> =
             followed.tracks.iter().filter(|track| track.len() >= needed).take(self.options.faces.max(1)).collect();
-        if judged.is_empty() {
-            let (status, reason) = followed.status(0, needed);
+        let (status, reason) = followed.status(0, needed);
+        if judged.is_empty() || status == Status::Inconsistent {
             let reason = reason.unwrap_or_else(|| "no face".into());
             return Ok(Detected::without_face(file, status.name(), reason, blake3));
         }
@@ -470,7 +472,7 @@ fn whole(file: &Path, faces: Vec<Face>, followed: &Followed, blake3: Option<Stri
         None => (Answer::CantTell, None, None, "no face".to_owned()),
     };
     if let Some(broken) = &followed.broken {
-        reason = format!("{reason}; the file ends early ({broken})");
+        reason = format!("{reason}; of the file: {broken}");
     }
     let file = file.display().to_string();
     Detected { file, status: "ok", answer, p_fake, uncertainty, reason, note: None, blake3, faces }

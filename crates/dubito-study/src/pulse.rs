@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use dubito_data::DataError;
 use dubito_data::manifest::{Label, Row, Status};
 use dubito_face::{FaceModels, TrackOptions, Tracker};
-use dubito_media::Tools;
+use dubito_media::{MediaError, Tools};
 use dubito_report::csv_out::spreadsheet_safe;
 use dubito_report::figures::Figure;
 use dubito_report::lines::{LinePanel, line_figure};
 use dubito_signal::methods::BAND;
-use dubito_signal::{Method, Quality, Reading, Traces, Undefined, measure};
+use dubito_signal::{Method, Quality, Reading, Traces, measure};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub struct Pulse {
     /// The video.
     pub video: String,
     /// `ok`, or why there is no pulse in a word: `no_face`, `turned_away`, `too_short`, `low_frame_rate`, `grey`,
-    /// `still`, `unreadable`.
+    /// `still`, `inconsistent`, `unreadable`.
     pub status: &'static str,
     /// Why there is no pulse, or what is remarkable.
     pub reason: Option<String>,
@@ -60,15 +60,19 @@ pub fn pulse(path: &Path, tools: &Tools, models: &FaceModels, method: Method) ->
     let mut faces: BTreeMap<u32, Traces> = BTreeMap::new();
     // What a face that is seen later has missed.
     let mut without = Traces::default();
-    let mut broken = None;
+    let (mut broken, mut inconsistent) = (None, None);
     for frame in dubito_media::open(path, tools).map_err(DataError::from)? {
         let frame = match frame {
             Ok(frame) => frame,
-            Err(error) if without.is_empty() => return Err(DataError::from(error).into()),
-            Err(error) => {
-                broken = Some(error.to_string());
+            Err(MediaError::Inconsistent { message, .. }) => {
+                inconsistent = Some(message);
                 break;
             }
+            Err(error @ (MediaError::Truncated { .. } | MediaError::Decode { .. })) if !without.is_empty() => {
+                broken = Some(error.without_path());
+                break;
+            }
+            Err(error) => return Err(DataError::from(error).into()),
         };
         let found = tracker.push(&frame.image, frame.timestamp)?;
         for face in &found {
@@ -88,11 +92,15 @@ pub fn pulse(path: &Path, tools: &Tools, models: &FaceModels, method: Method) ->
     // The first of equals.
     let best = faces.into_values().reduce(|best, next| if next.seen() > best.seen() { next } else { best });
     let traces = best.unwrap_or(without);
-    let read = measure(&traces, method);
+    // What a wave is worth whose times, or most of whose frames, can't be right, nobody knows.
+    let read = match inconsistent {
+        Some(message) => Err(("inconsistent", message)),
+        None => measure(&traces, method).map_err(|undefined| (undefined.status(), undefined.to_string())),
+    };
     let mut pulse = Pulse {
         video: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-        status: read.as_ref().map_or_else(Undefined::status, |_| "ok"),
-        reason: read.as_ref().err().map(Undefined::to_string),
+        status: read.as_ref().map_or_else(|(status, _)| *status, |_| "ok"),
+        reason: read.as_ref().err().map(|(_, reason)| reason.clone()),
         method: method.name(),
         heart_rate_bpm: None,
         snr_db: None,
@@ -239,7 +247,10 @@ pub fn pulses(
             Err(error) => Some(Pulse {
                 video: row.video.clone(),
                 status: "unreadable",
-                reason: Some(error.to_string()),
+                reason: Some(match &error {
+                    StudyError::Data(error) => error.reason(),
+                    error => error.to_string(),
+                }),
                 method: method.name(),
                 heart_rate_bpm: None,
                 snr_db: None,

@@ -229,7 +229,7 @@ Find the faces in videos and store them as clips: aligned crops with 468 landmar
 
 Takes a manifest (Parquet or CSV with the columns path, label, generator, identity, dataset and
 compression) or a folder of videos. Every video ends as a row of OUT/manifest.parquet with a status
-(ok, no_face, too_short, low_quality, unreadable, missing, duplicate) and, where it isn't ok, the reason.
+(ok, no_face, too_short, low_quality, inconsistent, unreadable, missing, duplicate) and, where it isn't ok, the reason.
 
 Several processes, on one machine or many, share the work by --shard, and write one store:
 

@@ -237,7 +237,7 @@ fn face_of(
     let failed = |status: Status, reason: String| Row { status, reason: Some(reason), ..source.row(DATASET) };
     let hash = match dubito_media::hash_file(&source.path) {
         Ok(hash) => hash,
-        Err(error) => return Ok(Err(failed(Status::Unreadable, error.to_string()))),
+        Err(error) => return Ok(Err(failed(Status::Unreadable, error.reason()))),
     };
     let name = key(&["track", &hash, &source.name, &options.frames.to_string(), &options.every.to_string()]);
     let kept = out.join("tracks").join(format!("{name}.safetensors"));
@@ -251,7 +251,7 @@ fn face_of(
         let sampling = Sampling::Every { step: options.every, frames: options.frames };
         match follow(&source.path, &source.name, tools, models, sampling, None) {
             Err(DataError::Io { path, source }) => return Err(DataError::Io { path, source }),
-            Err(error) => return Ok(Err(failed(Status::Unreadable, error.to_string()))),
+            Err(error) => return Ok(Err(failed(Status::Unreadable, error.reason()))),
             Ok(followed) => {
                 let status = followed.status(0, options.min_frames);
                 if status.0 == Status::Ok {

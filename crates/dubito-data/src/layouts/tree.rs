@@ -10,9 +10,10 @@ use crate::error::DataError;
 use crate::finding::{Finding, Severity};
 
 /// Endings of files that are taken for videos.
-const VIDEOS: [&str; 10] = ["mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "ts"];
+const VIDEOS: [&str; 16] =
+    ["mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "ts", "flv", "3gp", "ogv", "mts", "m2ts", "gif"];
 /// Endings of files that are taken for images.
-const IMAGES: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+const IMAGES: [&str; 11] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "avif", "heic", "heif", "jxl"];
 
 /// A file below the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
