@@ -120,7 +120,7 @@ pub fn index(folder: &Path, tools: &Tools) -> Result<Folder, DataError> {
     let warnings = tree.findings.iter().map(Finding::line).collect();
     let mut found = Folder { warnings, ..Folder::default() };
     let table = folder.join(IDENTITIES);
-    if table.is_file() {
+    if table.symlink_metadata().is_ok() {
         let mut people = read_table(&table)?;
         for (path, name) in files.into_iter().zip(names) {
             let (identity, traits) = people.remove(&name).unwrap_or_else(|| {

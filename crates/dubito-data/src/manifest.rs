@@ -461,8 +461,7 @@ impl Cells<'_> {
 
 /// The folder that the paths in a manifest are relative to: its own; of what comes through a pipe, the current one.
 pub fn folder(path: &Path) -> &Path {
-    let own = path.parent().filter(|own| !own.as_os_str().is_empty() && !dubito_table::is_stream(path));
-    own.unwrap_or(Path::new("."))
+    path.parent().filter(|_| !dubito_table::is_stream(path)).unwrap_or(Path::new(""))
 }
 
 /// The rows with paths as a manifest in `folder` has them: relative to it where they lie below it, absolute otherwise.

@@ -366,5 +366,6 @@ fn counts(rows: &[Row], files: &[File]) -> Vec<Count> {
 /// # Errors
 /// Those of [`manifest::read`].
 pub fn open(path: &Path) -> Result<(Vec<Row>, PathBuf), DataError> {
-    Ok((manifest::read(path)?, manifest::folder(path).to_owned()))
+    let root = Some(manifest::folder(path)).filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((manifest::read(path)?, root.to_owned()))
 }

@@ -434,6 +434,11 @@ fn jpeg(bytes: &[u8], limits: Limits, output: &mut impl Output) -> Result<(), St
     // What is missing would be grey.
     let end = end.ok_or_else(|| Failure::NotMedia("the JPEG data end before the picture does".to_owned()))?;
     let size = first.dimensions();
+    // A block of 64 samples takes a bit at the very least; what is missing would be grey here too.
+    if 8 * end as u64 * 64 < u64::from(size.0) * u64::from(size.1) {
+        let what = format!("{end} bytes of JPEG are too few for {}x{} pixels", size.0, size.1);
+        return Err(Failure::NotMedia(what).into());
+    }
     // A picture may be followed by others that belong to it (a preview, a depth map), and says so, or they are smaller.
     let next = |rest: &[u8]| -> Option<usize> {
         let end = rest.starts_with(&[0xff, 0xd8, 0xff]).then(|| jpeg_end(rest))??;

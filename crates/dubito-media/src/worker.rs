@@ -55,7 +55,7 @@ pub(crate) fn openh264_version() -> String {
 /// [`Writer`](crate::Writer) give them. Standard input and output belong to it.
 pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = dubito_process::enter_worker() {
-        eprintln!("{error}");
+        dubito_process::last_words(error);
         return ExitCode::FAILURE;
     }
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -83,7 +83,7 @@ pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             // Nobody may listen any more.
-            let _ = writeln!(io::stderr(), "{message}");
+            dubito_process::last_words(message);
             ExitCode::FAILURE
         }
     }
@@ -280,6 +280,8 @@ impl Track {
         let scale = track.timescale.max(1) as f64;
         let duration = track.duration as f64 / scale;
         let frames = track.samples.len();
+        // The table of sizes may name fewer frames than that of times, as FFmpeg counts them.
+        let timed = trak.mdia.minf.stbl.stts.entries.iter().map(|entry| u64::from(entry.sample_count)).sum();
         let bytes: u64 = track.samples.iter().map(|sample| sample.size).sum();
         Ok(Self {
             info: VideoInfo {
@@ -290,7 +292,7 @@ impl Track {
                 pixel_format: "yuv420p".to_owned(),
                 container: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),
                 frame_rate: (duration > 0.0 && frames > 0).then(|| frames as f64 / duration),
-                frames: Some(frames as u64),
+                frames: Some((frames as u64).max(timed)),
                 duration: (duration > 0.0).then_some(duration),
                 bit_rate: (duration > 0.0).then(|| (bytes as f64 * 8.0 / duration) as u64),
                 rotation,

@@ -112,7 +112,7 @@ fn no_lie_makes_a_video_short_in_silence() {
             let (count, error) = frames(&path, &tools);
             let said = error.as_ref().map(ToString::to_string).unwrap_or_default();
             assert!(error.is_some() || 2 * count >= FRAMES, "{name}, {decoder}: {count} frames and no word");
-            assert!(!said.contains("0x"), "{name}, {decoder}: {said}");
+            assert!(!said.contains(" @ "), "{name}, {decoder}: {said}");
             if let Some(MediaError::Inconsistent { .. }) = error {
                 assert!(error.unwrap().hint().is_some());
                 inconsistent += 1;
@@ -167,7 +167,7 @@ fn what_is_declared_and_what_is_found_are_told() {
     }
     // Three quarters of the data are noise.
     let mut noise = good.clone();
-    noise[data + length / 5..data + length].iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 97 >> 3) as u8);
+    noise[data + length / 5..data + length].iter_mut().enumerate().for_each(|(i, byte)| *byte = ((i * 97) >> 3) as u8);
     let path = write(&noise);
     for tools in [&tools, &embedded()] {
         let (count, error) = frames(&path, tools);
@@ -195,7 +195,7 @@ fn honest_videos_are_read_to_their_end() {
         ("x.mpg", format!("{} -c:v mpeg2video", source(2.4)), 60),
         ("x.flv", format!("{} {x264}", source(2.4)), 60),
         ("x.264", format!("{} {x264} -f h264", source(2.4)), 60),
-        ("slow.mp4", format!("{} -vf setpts=PTS*500 {x264}", source(0.4)), 10),
+        ("slow.mp4", format!("{} -vf setpts=PTS*500 -fps_mode vfr {x264}", source(0.4)), 10),
         ("late.mkv", format!("{} -vf setpts=PTS+100/TB {x264} -copyts", source(2.4)), 60),
         ("vary.mp4", format!("{} -vf select=not(mod(n\\,7))+gt(n\\,40) -fps_mode vfr {x264}", source(2.4)), 25),
         ("fragments.mp4", format!("{} {x264} -g 10 -movflags frag_keyframe+empty_moov", source(2.4)), 60),

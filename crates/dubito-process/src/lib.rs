@@ -12,4 +12,4 @@ mod process;
 mod worker;
 
 pub use process::{Limits, Process, ProcessError, Stopped};
-pub use worker::{enter_worker, limit_memory};
+pub use worker::{enter_worker, last_words, limit_memory};

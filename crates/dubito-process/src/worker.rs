@@ -1,7 +1,8 @@
 //! The child's side: limits before anything else, and no life after the parent's.
 
 use std::env;
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::Command;
 
 use crate::Limits;
@@ -13,6 +14,8 @@ const LIMITS: &str = "DUBITO_PROCESS_LIMITS";
 pub(crate) fn tell(command: &mut Command, limits: &Limits) {
     let (memory, cpu) = (limits.memory_bytes, limits.cpu_seconds());
     command.env(LIMITS, format!("{memory} {cpu} {}", std::process::id()));
+    // A backtrace would push the reason out of the last lines that are kept.
+    command.env("RUST_BACKTRACE", "0");
 }
 
 /// Takes the limits that the parent set ([`Process::spawn_worker`](crate::Process::spawn_worker)), and makes the process end when its parent
@@ -29,6 +32,12 @@ pub fn enter_worker() -> io::Result<()> {
     limit(memory, cpu)?;
     end_with(parent);
     Ok(())
+}
+
+/// Writes a line to standard error, where the parent keeps it ([`Process::message`](crate::Process::message)). A parent that has gone
+/// away needs none.
+pub fn last_words(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Lowers the address space that this process may have to so many bytes, or raises it again, up to what its parent allows.

@@ -200,14 +200,14 @@ pub struct Decisions {
 /// where there are none). Errors: faults of the numbers.
 pub fn decisions(calibration: &Scores, evaluated: &Scores, options: &Options) -> Result<Vec<Decisions>, ReportError> {
     let mut all = Vec::new();
-    for set in &evaluated.sets {
+    for (at, set) in evaluated.sets.iter().enumerate() {
         let Some(own) = calibration.sets.iter().find(|own| own.detector == set.detector) else { continue };
         let place = |source| ReportError::Stats {
             place: format!("decisions of {}", set.detector.as_deref().unwrap_or("the detector")),
             source,
         };
         let (fit, judge) = (Part::new(calibration, own), Part::new(evaluated, set));
-        all.push(decide(&fit, &judge, options).map_err(place)?);
+        all.push(decide(&fit, &judge, &options.of_detector(at)).map_err(place)?);
     }
     Ok(all)
 }

@@ -33,7 +33,7 @@ use serde::Serialize;
 use crate::ReportError;
 use crate::apart::SetApart;
 use crate::classes::{Confusion, Predictions};
-use crate::comparison::{Pair, comparisons};
+use crate::comparison::{MOST_COMPARED, Pair, comparisons};
 use crate::decisions::{Decisions, Promises};
 use crate::generators::{AcrossGenerators, across_generators};
 use crate::input::{InputOptions, Request, View};
@@ -74,6 +74,12 @@ pub const TEST_SPLITS: [&str; 2] = ["test", "testing"];
 pub const CALIBRATION_SPLITS: [&str; 6] = ["calibration", "cal", "validation", "valid", "val", "dev"];
 
 impl Options {
+    /// The same for the detector of this number: of more than [`MOST_COMPARED`] only the first have intervals, as the time
+    /// of the others' would grow without bound.
+    pub(crate) fn of_detector(&self, at: usize) -> Cow<'_, Self> {
+        if at < MOST_COMPARED { Cow::Borrowed(self) } else { Cow::Owned(Self { bootstrap: None, ..self.clone() }) }
+    }
+
     /// What is asked of every file.
     pub(crate) fn request(&self) -> Request {
         Request {
@@ -269,7 +275,7 @@ pub const CONVENTIONS: [(&str, &str); 11] = [
     ("accuracy", "share whose most probable class is the true one; in a binary task: fake above one half"),
     (
         "auroc",
-        "area under the ROC curve of P(fake), or of logits as they were given, ties count one half; over several classes the mean of one against the rest",
+        "area under the ROC curve of P(fake), ties count one half; over several classes the mean of one against the rest",
     ),
     ("ece_top15", "expected calibration error of the largest probability, 15 equal bins closed on the right"),
     ("ece_pos15", "the same of P(fake) against the share of fakes"),
@@ -318,7 +324,9 @@ pub fn metrics_from_scores(
     let mut across = Vec::new();
     // By detector and level, of each selection.
     let mut found: Vec<std::vec::IntoIter<Group>> = Vec::new();
-    for set in &scores.sets {
+    for (at, set) in scores.sets.iter().enumerate() {
+        let own = options.of_detector(at);
+        let options: &Options = &own;
         for &level in levels {
             let mut groups = groups_of(scores, set, level, &selections, missing, options)?;
             if level == levels[levels.len() - 1] {
@@ -336,8 +344,8 @@ pub fn metrics_from_scores(
     for _ in &selections {
         groups.extend(found.iter_mut().filter_map(Iterator::next));
     }
-    for set in scores.sets.iter().filter(|_| scores.has_videos) {
-        groups.extend(by_video_rule(scores, set, options)?);
+    for (at, set) in scores.sets.iter().enumerate().filter(|_| scores.has_videos) {
+        groups.extend(by_video_rule(scores, set, &options.of_detector(at))?);
     }
     let intervals = Intervals {
         clustered_by: scores.clustered_by,

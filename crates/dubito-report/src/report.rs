@@ -205,7 +205,7 @@ fn figures_of_several(scores: &Scores, metrics: &Metrics) -> Result<Vec<Figure>,
 }
 
 /// Detectors that have a report of their own; of more, the first by name have one, and the tables hold all.
-pub const MOST_PAGES: usize = 40;
+pub const MOST_PAGES: usize = MOST_COMPARED;
 
 /// Of each detector that has a report of its own the folder below the common report's.
 fn folders(scores: &Scores) -> Vec<String> {
@@ -709,7 +709,7 @@ fn limits(scores: &Scores, metrics: &Metrics, input: &ReportInput) -> Vec<String
     let mut limits = metrics.warnings.clone();
     if scores.sets.len() > MOST_PAGES {
         limits.push(format!(
-            "Of {} detectors the first {MOST_PAGES} by name have a report of their own, and the first {MOST_COMPARED} are compared in pairs; `tables/metrics.csv` and `metrics.json` have the numbers of all. `--detector NAME` gives the report of any other.",
+            "Of {} detectors the first {MOST_PAGES} by name have intervals and a report of their own and are compared in pairs; `tables/metrics.csv` and `metrics.json` have the numbers of all. `--detector NAME` gives intervals and the report of any other.",
             scores.sets.len()
         ));
     }

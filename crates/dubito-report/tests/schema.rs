@@ -125,7 +125,7 @@ fn every_column_of_the_schema_is_read() {
         let path = tables::put(folder.path(), "names.csv", (names.join(",") + "\n").as_bytes());
         let explanation = explain(&path, &Default::default()).unwrap();
         let read = explanation.columns.iter().filter(|column| column.read_as.as_ref() == Some(&column.column)).count();
-        assert_eq!((read, names.len()), (expected, expected), "{explanation}");
+        assert_eq!((read, names.len()), (expected, expected), "{explanation:?}");
     }
 }
 

@@ -4,7 +4,8 @@
 use dubito_stats::forensic::{LikelihoodRatios, Recalibration};
 use dubito_stats::recalibrate::{self, Method};
 use dubito_stats::{
-    Doubt, Items, Scale, Task, ThresholdRule, VideoRule, VideoSums, at_threshold, choose_threshold, metrics_of, video_probs,
+    Doubt, Items, Scale, Task, ThresholdRule, VideoRule, VideoSums, at_threshold, choose_threshold, metrics_of,
+    video_probs,
 };
 
 /// The logistic function, at both ends.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use dubito_data::handwritten;
 use dubito_data::manifest::{Label, Row};
 use dubito_nn::{
-    FakeClass, KnownBy, NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, VerdictPosterior, Victim, Views,
-    device,
+    FakeClass, KnownBy, NnError, OnnxDetector, OnnxOptions, Posterior, Run, RunConfig, Signal, VerdictPosterior,
+    Victim, Views, device,
 };
 
 use crate::StudyError;

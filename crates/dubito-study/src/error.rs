@@ -152,9 +152,7 @@ impl StudyError {
                 ReportError::Read { path, source }
                 | ReportError::Write { path, source }
                 | ReportError::Table(TableError::Read { path, source }),
-            ) => {
-                Some((path, source))
-            }
+            ) => Some((path, source)),
             Self::InFile { source, .. } | Self::Partly { source, .. } => source.system(),
             _ => None,
         }

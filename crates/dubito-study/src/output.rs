@@ -147,7 +147,9 @@ fn resolved(path: &Path) -> PathBuf {
             let rest = absolute.strip_prefix(above).unwrap_or(Path::new(""));
             return rest.components().fold(found, |mut path, component| {
                 match component {
-                    Component::ParentDir => drop(path.pop()),
+                    Component::ParentDir => {
+                        path.pop();
+                    }
                     other => path.push(other),
                 }
                 path

@@ -38,7 +38,7 @@ pub enum TableError {
         problem: String,
     },
     /// A row that can't be cut into cells, or is no object.
-    #[error("{}: row {row}{}: {problem}", path.display(), in_line(*line))]
+    #[error("{}: {}row {row}: {problem}", path.display(), in_line(*line))]
     BadRow {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum TableError {
         problem: String,
     },
     /// A cell that is wrong.
-    #[error("{}: row {row}{}, column {column}: found {found}, expected {expected}", path.display(), in_line(*line))]
+    #[error("{}: {}row {row}, column {column}: found {found}, expected {expected}", path.display(), in_line(*line))]
     BadCell {
         /// The file.
         path: PathBuf,
@@ -59,11 +59,11 @@ pub enum TableError {
         /// The line of the file that the row begins in, from 1, of a text.
         line: Option<u64>,
         /// The column.
-        column: String,
+        column: Box<str>,
         /// What is there.
         found: String,
         /// What was expected.
-        expected: String,
+        expected: Box<str>,
     },
     /// A column that is needed is not there.
     #[error("{}: no column {expected}; the columns are: {}", path.display(), found.join(", "))]
@@ -92,7 +92,7 @@ pub enum TableError {
 }
 
 fn in_line(line: Option<u64>) -> String {
-    line.map(|line| format!(" (line {line})")).unwrap_or_default()
+    line.map(|line| format!("line {line}, ")).unwrap_or_default()
 }
 
 impl TableError {

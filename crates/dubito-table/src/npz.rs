@@ -77,19 +77,21 @@ pub(crate) fn names(source: &Source) -> Result<Vec<String>, TableError> {
     let mut names = Vec::with_capacity(archive.len());
     for at in 0..archive.len() {
         let entry = archive.by_index_raw(at).map_err(|e| corrupt(path, e))?;
-        let name = String::from_utf8_lossy(entry.name_raw());
-        if name == "[Content_Types].xml" {
-            return Err(corrupt(path, "is an Excel workbook (or another document): save the sheet as CSV"));
-        }
-        if name == "mimetype" {
-            return Err(corrupt(path, "is an OpenDocument file: save the sheet as CSV"));
-        }
-        if !name.ends_with(".npy") {
-            let problem = format!("is a ZIP archive that holds {}, which is no array (.npy): unpack it", cut(&name));
-            return Err(corrupt(path, problem));
-        }
-        names.push(name.strip_suffix(".npy").unwrap_or(&name).to_string());
+        names.push(String::from_utf8_lossy(entry.name_raw()).into_owned());
     }
+    // What a document is made of comes in any order.
+    let holds = |name: &str| names.iter().any(|n| n == name);
+    if holds("[Content_Types].xml") {
+        return Err(corrupt(path, "is an Excel workbook (or another document): save the sheet as CSV"));
+    }
+    if holds("mimetype") {
+        return Err(corrupt(path, "is an OpenDocument file: save the sheet as CSV"));
+    }
+    if let Some(name) = names.iter().find(|name| !name.ends_with(".npy")) {
+        let problem = format!("is a ZIP archive that holds {}, which is no array (.npy): unpack it", cut(name));
+        return Err(corrupt(path, problem));
+    }
+    names.iter_mut().for_each(|name| name.truncate(name.len() - ".npy".len()));
     Ok(names)
 }
 

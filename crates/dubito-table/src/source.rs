@@ -157,6 +157,15 @@ fn once(path: &Path) -> std::io::Result<Option<(Arc<File>, PathBuf)>> {
             return Err(invalid("is a socket, expected a file or a pipe"));
         }
     }
+    // What was copied is not opened again: a named pipe would wait for another writer.
+    let known = |metadata: &Metadata| {
+        let copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = stream_name(path, metadata);
+        copies.as_ref().and_then(|copies| copies.get(&origin)).map(|copy| (Arc::clone(copy), origin.clone()))
+    };
+    if let Some(copy) = metadata.as_ref().and_then(known) {
+        return Ok(Some(copy));
+    }
     let file = if is_input { standard_input()? } else { File::open(path)? };
     let metadata = file.metadata()?;
     if file.is_terminal() {
@@ -165,15 +174,14 @@ fn once(path: &Path) -> std::io::Result<Option<(Arc<File>, PathBuf)>> {
     if is_device(metadata.file_type()) {
         return Err(invalid("is a device, expected a file or a pipe"));
     }
-    let origin = stream_name(path, &metadata);
-    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
-    let copies = copies.get_or_insert_default();
-    if let Some(copy) = copies.get(&origin) {
-        return Ok(Some((Arc::clone(copy), origin)));
+    if let Some(copy) = known(&metadata) {
+        return Ok(Some(copy));
     }
     // Standard input may be a plain file, whose bytes stay there.
     let copy = Arc::new(if metadata.is_file() { file } else { copied(file)? });
-    copies.insert(origin.clone(), Arc::clone(&copy));
+    let origin = stream_name(path, &metadata);
+    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+    copies.get_or_insert_default().insert(origin.clone(), Arc::clone(&copy));
     Ok(Some((copy, origin)))
 }
 

@@ -7,7 +7,7 @@ pub(crate) fn tidy(cell: &str) -> &str {
     let is_plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii);
     match is_plain(cell.as_bytes().first()) && is_plain(cell.as_bytes().last()) {
         true => cell,
-        false => cell.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\u{200b}'),
+        false => cell.trim(),
     }
 }
 

@@ -64,10 +64,9 @@ pub(crate) fn as_text(chunk: &[u8], records: impl Fn(&str) -> usize) -> Result<&
         (Err(error), zero) if zero.is_none_or(|zero| zero > error.valid_up_to()) => {
             let at = error.valid_up_to();
             let bytes: Vec<String> = chunk[at..].iter().take(2).map(|byte| format!("{byte:02X}")).collect();
-            let problem = format!(
-                "the bytes {} are not UTF-8 (of Windows-1252 or Latin-1?): save the file as UTF-8 text",
-                bytes.join(" ")
-            );
+            let bytes = bytes.join(" ");
+            let problem =
+                format!("is not UTF-8 (bytes {bytes}; Windows-1252 or Latin-1?): save the file as UTF-8 text");
             (at, problem)
         }
         (_, zero) => {

@@ -1,6 +1,6 @@
 //! `dubito attack`: adversarial attacks on the clips that detectors did not learn from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use dubito_data::manifest;
@@ -112,7 +112,7 @@ pub fn run(arguments: &AttackCommand, tools: &Tools) -> Result<(), StudyError> {
     };
     options.check()?;
     let rows = manifest::read(path)?;
-    let store = path.parent().map(Path::to_owned).unwrap_or_default();
+    let store = manifest::folder(path).to_owned();
     let runs = which.runs()?;
     std::fs::create_dir_all(&common.out).map_err(StudyError::io(&common.out))?;
     let display = Display::new(common.quiet);

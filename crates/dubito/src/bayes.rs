@@ -1,6 +1,6 @@
 //! `dubito bayes`: trained detectors made Bayesian.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use dubito_data::classes::ClassList;
@@ -286,7 +286,7 @@ pub fn run(arguments: &Bayes) -> Result<(), StudyError> {
         }
         Bayes::Scale(Scale { run, manifest: path, classes, samples, seed, device, common }) => {
             let classes = classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
-            let (rows, store) = (manifest::read(path)?, path.parent().map(Path::to_owned).unwrap_or_default());
+            let (rows, store) = (manifest::read(path)?, manifest::folder(path).to_owned());
             let clips = TrainedClips { rows: &rows, store: &store, classes: &classes };
             let display = Display::new(common.quiet);
             let (runs, step) = (find_runs(run)?, Step::only("scale"));
@@ -325,7 +325,7 @@ fn run_convert(arguments: &Convert) -> Result<(), StudyError> {
     };
     let classes = arguments.classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
     let rows = path.as_deref().map(manifest::read).transpose()?;
-    let store = path.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    let store = path.as_deref().map(|path| manifest::folder(path).to_owned()).unwrap_or_default();
     let clips = rows.as_ref().map(|rows| TrainedClips { rows, store: &store, classes: &classes });
     let runs = find_runs(run)?;
     let display = Display::new(common.quiet);

@@ -270,7 +270,7 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
         (folder.rows("folder"), PathBuf::new())
     } else {
         let rows = manifest::read(input)?;
-        (rows, input.parent().map(Path::to_owned).unwrap_or_default())
+        (rows, manifest::folder(input).to_owned())
     };
     let sampling = Sampling::parse(&arguments.sampling, arguments.frames as usize)
         .map_err(|message| StudyError::Input { message, hint: "`dubito extract --help` explains --sampling".into() })?;
@@ -338,7 +338,7 @@ fn run_train(arguments: &Train) -> Result<(), StudyError> {
     };
     recipe::check_weights(&options.config)?;
     let rows = manifest::read(path)?;
-    let store = path.parent().map(Path::to_owned).unwrap_or_default();
+    let store = manifest::folder(path).to_owned();
     let list = arguments.classes.as_deref().map_or_else(|| Ok(ClassList::default()), ClassList::read)?;
     let lesson = Lesson::of(&rows, &list, &arguments.task, &arguments.leave_out)?;
     make_folder(common)?;
@@ -401,7 +401,7 @@ fn train_options(settings: &TrainSettings, seed: u64) -> Result<TrainOptions, St
 fn run_predict(arguments: &Predict) -> Result<(), StudyError> {
     let Predict { manifest: path, which, common, .. } = arguments;
     let rows = manifest::read(path)?;
-    let store = path.parent().map(Path::to_owned).unwrap_or_default();
+    let store = manifest::folder(path).to_owned();
     let runs = which.runs()?;
     if let Some(run) = runs.first().filter(|_| which.run.is_some()) {
         warn(&Detector::open(&run.dir, false)?.notes());

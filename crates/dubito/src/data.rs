@@ -230,7 +230,8 @@ struct Opened {
 /// manifest.
 fn open(input: &Path, options: &IndexOptions) -> Result<Opened, DataError> {
     let is_csv = input.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-    let is_table = is_csv && (options.layout.is_some() || !options.columns.is_empty());
+    let is_table = (is_csv && (options.layout.is_some() || !options.columns.is_empty()))
+        || options.layout.as_deref() == Some("csv");
     if input.is_dir() || is_table {
         let index = layouts::index(input, options)?;
         let layout = Some(index.layout.name);

@@ -91,7 +91,7 @@ pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
     let (mut failed, mut total) = (Vec::new(), 1);
     if is_manifest {
         let rows = manifest::read(input)?;
-        let store = input.parent().unwrap_or(Path::new(""));
+        let store = manifest::folder(input);
         let chosen = of_manifest(&rows, &runs, arguments.videos.into(), arguments.seed)?;
         let display = Display::new(arguments.quiet);
         total = chosen.len();

@@ -209,15 +209,17 @@ pub struct Index {
 /// # Errors
 /// A root that is not there, has no layout that is known or has several, or whose tables can't be read.
 pub fn index(root: &Path, options: &IndexOptions) -> Result<Index, DataError> {
-    let is_table = root.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) && root.is_file();
     let named = options.layout.as_deref().map(Layout::named).transpose()?;
+    let is_csv = root.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) && root.is_file();
+    let is_table = is_csv || (named.is_some_and(|l| l.name == csv_file::LAYOUT.name) && !root.is_dir());
     let (layout, tree) = match named {
         _ if is_table => {
             if let Some(other) = named.filter(|l| l.name != csv_file::LAYOUT.name) {
                 let message = format!("a table has the layout csv, not {}", other.name);
                 return Err(DataError::Layout { path: root.to_owned(), message });
             }
-            let parent = root.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = crate::manifest::folder(root);
+            let parent = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             (&LAYOUTS[LAYOUTS.len() - 1], Tree::empty(parent))
         }
         Some(layout) => (layout, Tree::read(root)?),

@@ -56,7 +56,14 @@ impl OnnxDetector {
         let bad = |reason: String, hint: String| NnError::corrupt_hint(path, reason, hint);
         let beside = options_name(path);
         options.check(path)?;
-        let length = std::fs::metadata(path).map_err(|e| NnError::io(path, "read", e))?.len();
+        let found = std::fs::metadata(path).map_err(|e| NnError::io(path, "read", e))?;
+        if !found.is_file() {
+            return Err(bad(
+                "is no regular file".into(),
+                "save the model to a file: it is read by another process".into(),
+            ));
+        }
+        let length = found.len();
         if length > MAX_FILE {
             let reason = format!("has {length} bytes, more than the {MAX_FILE} that are read");
             return Err(bad(reason, "take a smaller detector, or one in float16".into()));
@@ -112,14 +119,14 @@ impl OnnxDetector {
         let one = 3 * (size as usize).pow(2);
         let (numbers, first) = made.numbers(&vec![0.0; one], 1)?;
         made.fake = fake_class(path, &made.options, &judged, &judged.outputs[output], numbers)?;
-        made.gives = made.meaning(&judged, numbers, first)?;
-        made.run(&vec![0.0; one], 1)?;
+        made.gives = made.meaning(&judged, numbers, &first)?;
+        made.fakes(numbers, &first)?;
         Ok(made)
     }
 
     /// What its numbers are: as the options say, or the graph, or, where logits are only likely, as long as they do not look
     /// like probabilities.
-    fn meaning(&self, judged: &Judged, numbers: usize, first: Vec<f32>) -> Result<OnnxOutput, NnError> {
+    fn meaning(&self, judged: &Judged, numbers: usize, first: &[f32]) -> Result<OnnxOutput, NnError> {
         if let Some(said) = self.options.output {
             return Ok(said);
         }
@@ -145,7 +152,7 @@ impl OnnxDetector {
             [a, b] => a.min(*b) >= 0.0 && (a + b - 1.0).abs() < 1e-3,
             _ => false,
         };
-        let mut seen = first;
+        let mut seen = first.to_vec();
         for probe in 0..PROBES {
             if !seen.chunks_exact(numbers).all(looks) {
                 return Ok(OnnxOutput::Logits);
@@ -252,6 +259,11 @@ impl OnnxDetector {
     /// P(real), P(fake) of each of `items` images in planes.
     fn run(&self, images: &[f32], items: usize) -> Result<Vec<f32>, NnError> {
         let (numbers, values) = self.numbers(images, items)?;
+        self.fakes(numbers, &values)
+    }
+
+    /// P(real), P(fake) of each row of so many numbers of the output.
+    fn fakes(&self, numbers: usize, values: &[f32]) -> Result<Vec<f32>, NnError> {
         let logistic = |x: f32| 1.0 / (1.0 + (-x).exp());
         let pair = |a: f32, b: f32| ((a + b - 1.0).abs() < 1e-3 && a.min(b) > -1e-4).then(|| b / (a + b));
         let alone = |p: f32| (-1e-4..=1.0001).contains(&p).then_some(p);
@@ -264,7 +276,7 @@ impl OnnxDetector {
             ([a, b], OnnxOutput::LogProbabilities) => pair(a.exp(), b.exp()),
             _ => None,
         };
-        let mut found = Vec::with_capacity(2 * items);
+        let mut found = Vec::with_capacity(2 * values.len() / numbers);
         for row in values.chunks_exact(numbers) {
             let Some(high) = high(row) else {
                 let what = match self.gives {

@@ -72,6 +72,8 @@ impl Link {
                 command.args(before).arg(path).arg(size.map_or("open".to_owned(), |size| size.to_string()));
                 // Few arenas: each takes address space of its own.
                 command.env("MALLOC_ARENA_MAX", "2");
+                // It would write between the answers.
+                command.env_remove("RTEN_TIMING");
                 let limits = Limits { stall: patience, timeout: Duration::MAX, memory_bytes: memory_for(MAX_FILE) };
                 let process = Process::spawn_worker(command, &limits, |_| false);
                 State::Child(Box::new(

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
+use dubito_process::last_words;
 use dubito_weights::onnx::{Judged, OnnxError, judge};
 use rten::{Model, ModelOptions};
 use rten_tensor::prelude::*;
@@ -23,14 +24,14 @@ const MOST_ANSWERS: usize = 1 << 16;
 /// it. Standard input and output belong to it.
 pub fn onnx_worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = dubito_process::enter_worker() {
-        eprintln!("{error}");
+        last_words(error);
         return ExitCode::FAILURE;
     }
     // The reason is what the parent shows; where in the runtime it was is of no use to anyone.
-    std::panic::set_hook(Box::new(|panic| eprintln!("{}", panic.payload_as_str().unwrap_or("no reason given"))));
+    std::panic::set_hook(Box::new(|panic| last_words(panic.payload_as_str().unwrap_or("no reason given"))));
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let [file, size] = arguments.as_slice() else {
-        eprintln!("expected FILE SIZE");
+        last_words("expected FILE SIZE");
         return ExitCode::FAILURE;
     };
     let (file, size) = (file.clone(), size.to_str().and_then(|size| size.parse().ok()));
@@ -42,7 +43,7 @@ pub fn onnx_worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCo
         Ok(Ok(Err(_))) => ExitCode::FAILURE,
         Ok(Err(_)) => ExitCode::from(101),
         Err(error) => {
-            eprintln!("{error}");
+            last_words(error);
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,5 @@
 """Make arrays.npz, arrays_packed.npz and arrays.csv: the same six items of two samples, written by NumPy; and
-zstd.parquet, packed in a way that is not read.
+zstd.parquet, packed as polars does.
 
 Usage: python arrays.py   (needs numpy and pyarrow)
 The arrays are of many kinds on purpose: text as U and S, big-endian, unsigned, half and single precision

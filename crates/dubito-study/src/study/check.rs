@@ -5,6 +5,7 @@ use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 
 use dubito_data::classes::ClassList;
+use dubito_data::handwritten::nearest;
 use dubito_nn::{TrainConfig, check_rate};
 
 use super::config::{DataConfig, ExperimentConfig, InferenceConfig, SimulateConfig, StudyConfig};
@@ -144,7 +145,7 @@ fn of_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig)
         check_rate(rate).map_err(of(&at("rates")))?;
     }
     for &delta in &experiment.deltas {
-        within(&at("deltas"), delta, f32::MIN_POSITIVE..=100.0)?;
+        within(&at("deltas"), delta, 1e-6..=100.0)?;
     }
     for &strength in &experiment.strengths {
         within(&at("strengths"), strength, 0.0..=1.0)?;
@@ -158,7 +159,7 @@ fn of_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig)
         let known: Vec<&str> = config.inference.keys().map(String::as_str).collect();
         return Err(StudyError::Input {
             message: format!("{} is {chosen:?}, which is no [inference.NAME]", at("chosen")),
-            hint: format!("{}there are {}", recipe::nearest(chosen, &known), known.join(", ")),
+            hint: format!("{}there are {}", nearest(chosen, &known), known.join(", ")),
         });
     }
     // Each value must suit one of the detectors: others are left out with the reason, as in any ablation.

@@ -271,7 +271,7 @@ impl Doing<'_> {
             Action::Extract { manifest: given, options } => {
                 let path = given.clone().unwrap_or_else(|| need(0).join("manifest.parquet"));
                 let rows = manifest::read(&path)?;
-                let root = path.parent().map(Path::to_owned).unwrap_or_default();
+                let root = manifest::folder(&path).to_owned();
                 let told = data_progress(bar, progress);
                 let rows = extract(&rows, &root, dir, options, self.tools, &FaceModels::cpu()?, &told)?;
                 let rows = relative_to(rows, dir);

@@ -19,6 +19,8 @@ const MAX_REACH: i64 = 1 << 16;
 const MAX_ROUNDS: u64 = 10_000;
 /// Pictures in a batch that the file fixes.
 const MAX_BATCH: u64 = 256;
+/// Bytes of an entry of metadata; longer ones name no two classes.
+const MAX_METADATA: usize = 4096;
 /// Integers that are followed through the graph.
 const FEW: usize = 64;
 
@@ -98,7 +100,12 @@ pub fn judge(bytes: &[u8], size: Option<u64>) -> Result<Judged, OnnxError> {
     Ok(Judged {
         outputs: outputs.collect(),
         inputs: inputs.into_iter().map(dims).collect(),
-        metadata: model.metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        metadata: model
+            .metadata
+            .iter()
+            .filter(|(_, value)| value.len() <= MAX_METADATA)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
         external,
     })
 }

@@ -1,5 +1,6 @@
 //! Adversarial robustness: attacks on stochastic detectors, and whether their uncertainty gives the attack away.
 
+use dubito_data::handwritten::nearest;
 use dubito_data::manifest;
 use dubito_nn::{Attack, AttackMethod, AttackObjective};
 use dubito_report::section::Section;
@@ -9,6 +10,7 @@ use super::{Answering, Kind};
 use crate::StudyError;
 use crate::attack::{AttackOptions, attack, section as robustness};
 use crate::predict::find_runs;
+use crate::study::config::ExperimentConfig;
 
 pub(super) const KIND: Kind = Kind {
     name: "attacks",
@@ -65,7 +67,7 @@ fn by_name(name: &str) -> Result<(AttackMethod, AttackObjective), String> {
 ///
 /// # Errors
 /// The first that can't, by its name.
-pub(crate) fn check(experiment: &ExperimentConfig) -> Result<(), StudyError> {
+pub(crate) fn check(experiment: &crate::study::config::ExperimentConfig) -> Result<(), StudyError> {
     let names = match experiment.attacks.as_slice() {
         [] => vec!["pgd".to_owned()],
         names => names.to_vec(),

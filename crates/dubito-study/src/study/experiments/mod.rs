@@ -1,6 +1,6 @@
 //! The experiments: what each asks, the steps it needs, and the section that answers it.
 
-mod attacks;
+pub(crate) mod attacks;
 mod binary;
 mod calibration;
 mod classes;
