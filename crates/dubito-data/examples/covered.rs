@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sampling = Sampling::Every { step: number(4)?, frames: number(32)? };
     let (tools, models) = (Tools::discover(), FaceModels::cpu()?);
     let mut all: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
-    for source in identities::index(Path::new(&folder), &tools)?.usable() {
+    for source in identities::index(Path::new(&folder), None, &tools)?.usable() {
         let followed = follow(&source.path, &source.name, &tools, &models, sampling, None)?;
         let Some(track) = followed.tracks.first() else { continue };
         let wanted = |index: u64| track.frame_index.binary_search(&index).is_ok();

@@ -17,6 +17,12 @@ pub const VERSION: u32 = 2;
 pub const POINTS: usize = 468;
 /// Largest clip that is read.
 const MAX_BYTES: u64 = 8 << 30;
+/// Largest side of a crop.
+const MAX_SIDE: u32 = 16_384;
+/// Most windows, and so the largest number of one.
+const MAX_WINDOWS: u32 = 1_000_000;
+/// Largest coordinate, in pixels, of a point or a box.
+const MAX_PIXELS: f32 = 1e6;
 /// Longest header that is read.
 const MAX_HEADER: u64 = 16 << 20;
 
@@ -133,11 +139,73 @@ impl Clip {
         safetensors::serialize(views, Some(header)).map_err(|e| wrong(e.to_string()))
     }
 
+    /// Whether its values can be what they stand for: numbers that are finite and in range, boxes that are not inside out,
+    /// frames and times that rise, windows in order.
+    ///
+    /// # Errors
+    /// The first field that is not, with the frame, what was expected and what was found.
+    pub fn check(&self) -> Result<(), String> {
+        let wrong = |field: &str, frame: usize, expected: &str, found: &dyn std::fmt::Debug| {
+            Err(format!("tensor {field}, frame {frame}: expected {expected}, found {found:?}"))
+        };
+        let within = |v: &f32| v.is_finite() && v.abs() <= MAX_PIXELS;
+        if !(0.0..=100.0).contains(&self.meta.margin) {
+            return Err(format!("metadata margin: expected 0 to 100, found {:?}", self.meta.margin));
+        }
+        for (i, time) in self.timestamps.iter().enumerate() {
+            if !time.is_finite() {
+                return wrong("timestamps", i, "a number of seconds", time);
+            }
+            if i > 0 && *time <= self.timestamps[i - 1] {
+                return wrong("timestamps", i, &format!("later than {:?}", self.timestamps[i - 1]), time);
+            }
+        }
+        for (i, pair) in self.frame_index.windows(2).enumerate() {
+            if pair[1] <= pair[0] {
+                return wrong("frame_index", i + 1, &format!("above {}", pair[0]), &pair[1]);
+            }
+        }
+        for (i, window) in self.windows.iter().enumerate() {
+            if *window >= MAX_WINDOWS {
+                return wrong("windows", i, &format!("a number below {MAX_WINDOWS}"), window);
+            }
+            if i > 0 && *window < self.windows[i - 1] {
+                return wrong("windows", i, &format!("{} or above", self.windows[i - 1]), window);
+            }
+        }
+        for (i, b) in self.boxes.iter().enumerate() {
+            if !b.iter().all(within) || b[0] > b[2] || b[1] > b[3] {
+                return wrong("boxes", i, "x0 <= x1 and y0 <= y1, in pixels", b);
+            }
+        }
+        for (i, t) in self.transforms.iter().enumerate() {
+            if !t.iter().all(|v| v.is_finite()) {
+                return wrong("transforms", i, "six finite numbers", t);
+            }
+        }
+        for (i, presence) in self.presence.iter().enumerate() {
+            if !(0.0..=1.0).contains(presence) {
+                return wrong("presence", i, "0 to 1", presence);
+            }
+        }
+        for (i, point) in self.landmarks.iter().enumerate() {
+            if !point.iter().all(within) {
+                return wrong(
+                    "landmarks",
+                    i / POINTS,
+                    &format!("coordinates of point {} in pixels", i % POINTS),
+                    point,
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a clip.
     ///
     /// # Errors
-    /// [`DataError::Clip`] names the tensor whose type or shape is not as it should be, and the
-    /// version where it is another one.
+    /// [`DataError::Clip`] names the tensor whose type, shape or values (see [`Clip::check`]) are not as they should be, and
+    /// the version where it is another one.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let wrong = |message: String| DataError::Clip { path: path.to_owned(), message };
         let length = std::fs::metadata(path).map_err(DataError::io(path))?.len();
@@ -155,6 +223,12 @@ impl Clip {
                 "a clip of version {}, and this program reads version {VERSION}",
                 version["version"]
             )));
+        }
+        // What serde says of a number out of range does not name the field.
+        for (field, most) in [("size", u64::from(MAX_SIDE)), ("track", u64::from(u32::MAX))] {
+            if version[field].as_u64().is_none_or(|n| n > most) {
+                return Err(wrong(format!("metadata {field}: expected 0 to {most}, found {}", version[field])));
+            }
         }
         let meta: ClipMeta = serde_json::from_str(meta).map_err(|e| wrong(format!("metadata: {e}")))?;
         let tensors = SafeTensors::deserialize(&buffer).map_err(|e| wrong(e.to_string()))?;
@@ -174,7 +248,7 @@ impl Clip {
             let (values, _) = bytes.as_chunks::<4>();
             Ok::<Vec<f32>, DataError>(values.iter().map(|b| f32::from_le_bytes(*b)).collect())
         };
-        Ok(Self {
+        let clip = Self {
             frames: data("frames", Dtype::U8, &[t, size, size, 3])?,
             landmarks: floats("landmarks", &[t, POINTS, 3])?.as_chunks().0.to_vec(),
             timestamps: data("timestamps", Dtype::F64, &[t])?
@@ -194,7 +268,9 @@ impl Clip {
             presence: floats("presence", &[t])?,
             windows: data("windows", Dtype::U32, &[t])?.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect(),
             meta,
-        })
+        };
+        clip.check().map_err(wrong)?;
+        Ok(clip)
     }
 }
 
@@ -309,7 +385,7 @@ fn read_header(path: &Path) -> Result<Opened, DataError> {
     let (from, to) = (number(&frames["data_offsets"][0])?, number(&frames["data_offsets"][1])?);
     let bytes = size.checked_mul(size).and_then(|b| b.checked_mul(3)).and_then(|b| b.checked_mul(count));
     let end = to.checked_add(8 + length);
-    if bytes != to.checked_sub(from) || end.is_none_or(|end| end > file.len()) || size > 16_384 {
+    if bytes != to.checked_sub(from) || end.is_none_or(|end| end > file.len()) || size > u64::from(MAX_SIDE) {
         return Err(wrong("tensor frames: its shape is not that of its bytes"));
     }
     Ok(Opened { file, size: size as u32, count: count as usize, begin: 8 + length + from })
@@ -355,6 +431,53 @@ mod tests {
         }
         let message = ClipFrames::open(&path, Some(4)).unwrap().read(0, &mut out).unwrap_err().to_string();
         assert!(message.contains("3 frames") && message.contains("says 4"), "{message}");
+    }
+
+    #[test]
+    fn values_that_can_not_be_are_refused_with_file_and_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("odd.safetensors");
+        type Spoil = fn(&mut Clip);
+        let spoils: [(&str, Spoil); 21] = [
+            ("landmarks, frame 1", |c| c.landmarks[POINTS + 7][1] = f32::NAN),
+            ("landmarks, frame 2", |c| c.landmarks[3 * POINTS - 1][2] = f32::NEG_INFINITY),
+            ("landmarks, frame 0", |c| c.landmarks[0][0] = 1e30),
+            ("boxes, frame 0", |c| c.boxes[0][2] = f32::INFINITY),
+            ("boxes, frame 1", |c| c.boxes[1] = [3.0, 2.0, 1.0, 4.0]),
+            ("boxes, frame 2", |c| c.boxes[2] = [1.0, 5.0, 3.0, 4.0]),
+            ("timestamps, frame 0", |c| c.timestamps[0] = f64::NAN),
+            ("timestamps, frame 2", |c| c.timestamps[2] = f64::INFINITY),
+            ("timestamps, frame 1", |c| c.timestamps[1] = -0.5),
+            ("timestamps, frame 2", |c| c.timestamps[2] = 0.04),
+            ("frame_index, frame 2", |c| c.frame_index[2] = 2),
+            ("frame_index, frame 1", |c| c.frame_index[0] = u64::MAX),
+            ("windows, frame 2", |c| c.windows[2] = u32::MAX),
+            ("windows, frame 1", |c| c.windows = vec![1, 0, 0]),
+            ("transforms, frame 0", |c| c.transforms[0][5] = f32::NAN),
+            ("transforms, frame 1", |c| c.transforms[1][0] = f32::INFINITY),
+            ("presence, frame 0", |c| c.presence[0] = 1.000_01),
+            ("presence, frame 1", |c| c.presence[1] = f32::NAN),
+            ("presence, frame 2", |c| c.presence[2] = -0.1),
+            ("margin", |c| c.meta.margin = -1.0),
+            ("size", |c| (c.meta.size, c.frames) = (20_000, Vec::new())),
+        ];
+        for (field, spoil) in spoils {
+            let mut odd = clip();
+            spoil(&mut odd);
+            if odd.frames.is_empty() {
+                odd = Clip { meta: odd.meta, ..Clip::default() };
+            }
+            odd.write(&path).unwrap();
+            let message = Clip::read(&path).unwrap_err().to_string();
+            assert!(message.contains(field) && message.contains("odd.safetensors"), "{field}: {message}");
+            assert!(message.contains("expected") && message.contains("found"), "{message}");
+        }
+        // A size below 0.
+        let header = HashMap::from([("dubito".to_owned(), r#"{"version":2,"size":-5,"track":0}"#.to_owned())]);
+        let frames = TensorView::new(Dtype::U8, vec![0, 0, 0, 3], &[]).unwrap();
+        std::fs::write(&path, safetensors::serialize([("frames", frames)], Some(header)).unwrap()).unwrap();
+        let message = Clip::read(&path).unwrap_err().to_string();
+        assert!(message.contains("metadata size: expected 0 to 16384, found -5"), "{message}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::manifest::{Row, Status};
 pub struct ExtractOptions {
     /// Which frames are looked at.
     pub sampling: Sampling,
-    /// Frames that a track must have.
+    /// Frames that a track must have; of a still picture one is enough.
     pub min_frames: usize,
     /// Most tracks kept of one video, the longest first.
     pub tracks: usize,
@@ -265,11 +265,12 @@ fn one(
 
 /// What becomes of track `i`, once the frames that fall short are left out of it.
 fn judge(followed: &mut Followed, i: usize, options: &ExtractOptions) -> (Status, Option<String>) {
-    let (status, reason) = followed.status(i, options.min_frames);
+    let min_frames = followed.needed(options.min_frames);
+    let (status, reason) = followed.status(i, min_frames);
     let Some(track) = followed.tracks.get_mut(i).filter(|_| status == Status::Ok) else { return (status, reason) };
     let Some(left_out) = options.quality.sift(track, options.sampling) else { return (status, reason) };
-    if track.is_empty() || track.len() < options.min_frames {
-        let needed = options.min_frames.max(1);
+    if track.is_empty() || track.len() < min_frames {
+        let needed = min_frames.max(1);
         return (Status::LowQuality, Some(format!("{left_out}; {} are left, {needed} are needed", track.len())));
     }
     (status, joined([Some(left_out), reason]))

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use dubito_face::{Aligned, CropSpec, FaceModels, TrackOptions, TrackedFace, Tracker};
-use dubito_media::{Frame, MediaError, RgbImage, Tools, VideoInfo};
+use dubito_media::{Frame, MediaError, MediaKind, RgbImage, Tools, VideoInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::clip::{Clip, ClipMeta};
@@ -71,11 +71,18 @@ pub struct Followed {
     pub windows: Option<(usize, usize)>,
     /// Why the video ended early, if it did (a truncated file): what was read before is kept.
     pub broken: Option<String>,
+    /// What was left out because its time does not rise, in words.
+    pub stuck: Option<String>,
     /// What the container declares and the frames contradict, if they do: no answer can rest on them.
     pub inconsistent: Option<String>,
 }
 
 impl Followed {
+    /// Frames that a track must have where `min_frames` are asked for: a still picture has one, and needs no more.
+    pub fn needed(&self, min_frames: usize) -> usize {
+        if self.info.kind == MediaKind::Picture { min_frames.min(1) } else { min_frames }
+    }
+
     /// The status of track `i` if at least `min_frames` frames are asked for, and the reason.
     pub fn status(&self, i: usize, min_frames: usize) -> (Status, Option<String>) {
         if let Some(reason) = &self.inconsistent {
@@ -95,14 +102,15 @@ impl Followed {
                 (Status::TooShort, Some(reason))
             }
             Some(track) if track.len() < min_frames => {
-                (Status::TooShort, Some(format!("a face in {} frames, {min_frames} are needed", track.len())))
+                let short = format!("a face in {} frames, {min_frames} are needed", track.len());
+                (Status::TooShort, joined([Some(short), self.stuck.clone()]))
             }
             Some(track) => {
                 let kept = windows_of(track).len();
                 let lost = self.windows.filter(|(windows, _)| kept < *windows);
                 let lost =
                     lost.map(|(windows, _)| format!("in {} of {windows} windows the face is lost", windows - kept));
-                (Status::Ok, joined([lost, self.broken.clone()]))
+                (Status::Ok, joined([lost, self.stuck.clone(), self.broken.clone()]))
             }
         }
     }
@@ -179,7 +187,8 @@ pub fn follow(
     let mut tracker = Tracker::new(models, TrackOptions::default());
     let mut tracks: BTreeMap<u32, Clip> = BTreeMap::new();
     let mut held: Vec<u64> = Vec::new();
-    let (mut looked_at, mut broken, mut inconsistent) = (0, None, None);
+    let (mut looked_at, mut broken, mut inconsistent, mut stuck) = (0, None, None, 0);
+    let mut latest = f64::NEG_INFINITY;
     for frame in &mut file {
         let Frame { index, timestamp, image } = match frame {
             Ok(frame) => frame,
@@ -206,6 +215,11 @@ pub fn follow(
             continue;
         }
         looked_at += 1;
+        if timestamp <= latest || !timestamp.is_finite() {
+            stuck += 1;
+            continue;
+        }
+        latest = timestamp;
         let faces = tracker.push(&image, timestamp)?;
         if faces.is_empty() {
             continue;
@@ -258,7 +272,8 @@ pub fn follow(
         Sampling::Windows { length, .. } => Some((windows.len(), length)),
         _ => None,
     };
-    Ok(Followed { info, tracks, blake3: source.blake3, looked_at, windows, broken, inconsistent })
+    let stuck = (stuck > 0).then(|| format!("the time of {stuck} frames is not after that of the frame before"));
+    Ok(Followed { info, tracks, blake3: source.blake3, looked_at, windows, broken, inconsistent, stuck })
 }
 
 fn keep(

@@ -1,16 +1,15 @@
-//! Who is in which file: a folder's videos, an `identities.csv` beside them, near-duplicate files.
+//! Who is in which file: a folder's videos, an `identities.csv` beside them, files that show the same frames.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dubito_media::Tools;
-use image::imageops::FilterType;
-use rayon::prelude::*;
 
 use crate::error::DataError;
 use crate::finding::Finding;
 use crate::layouts::{Table, Tree, has_ending};
 use crate::manifest::{Row, Status};
+use crate::same_frames::same_frames;
 
 /// Endings of the files that are taken for videos or images.
 pub const MEDIA: [&str; 27] = [
@@ -20,6 +19,9 @@ pub const MEDIA: [&str; 27] = [
 
 /// Name of the table that says who is in which file.
 pub const IDENTITIES: &str = "identities.csv";
+
+/// Name of the folder, in a step's own, in which is kept which files show the same frames.
+pub const SAME_FRAMES: &str = "same_frames";
 
 /// One file and the person in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +55,20 @@ pub struct Folder {
     /// Its videos and images, by name.
     pub sources: Vec<Source>,
     /// Names that the table has and the folder has not.
-    pub missing: Vec<(String, String)>,
+    pub missing: Vec<Missing>,
     /// What the user should know about how the people were told apart.
     pub warnings: Vec<String>,
+}
+
+/// A name in the table that is no file's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The name.
+    pub name: String,
+    /// The person.
+    pub identity: String,
+    /// Why it is no file's, in words.
+    pub reason: String,
 }
 
 impl Source {
@@ -84,9 +97,9 @@ impl Folder {
             let reason = format!("shows the same frames as {}", source.duplicate_of.as_ref()?);
             Some(Row { status: Status::Duplicate, reason: Some(reason), ..source.row(dataset) })
         });
-        let missing = self.missing.iter().map(|(name, identity)| Row {
+        let missing = self.missing.iter().map(|Missing { name, identity, reason }| Row {
             status: Status::Missing,
-            reason: Some(format!("{IDENTITIES} names it, and it is not there")),
+            reason: Some(format!("{IDENTITIES} names it, and {reason}")),
             ..real_row(name.clone(), name, identity, dataset)
         });
         duplicates.chain(missing).collect()
@@ -106,22 +119,27 @@ fn real_row(path: String, name: &str, identity: &str, dataset: &str) -> Row {
 }
 
 /// Lists the videos and images below `folder` and the person in each: from `identities.csv`
-/// (columns `file,identity`, and `race`, `gender`, `skin_tone` where they are) where there is one. Without it each file is taken for one person, and
-/// files that show the same frames (see [`near_duplicates`]) for the same one.
-pub fn index(folder: &Path, tools: &Tools) -> Result<Folder, DataError> {
+/// (columns `file,identity`, and `race`, `gender`, `skin_tone` where they are) where there is one. Without it each file is
+/// taken for one person, and files that [show the same frames](crate::same_frames) for the same one. What systems leave
+/// beside files, and hidden files, are passed over and counted. What is seen of the frames is written into `kept`, where one
+/// is given, so that a run that is stopped goes on.
+///
+/// # Errors
+/// A folder or table that can't be read or has no video; a table that contradicts itself; `kept` can't be written to.
+pub fn index(folder: &Path, kept: Option<&Path>, tools: &Tools) -> Result<Folder, DataError> {
     let tree = Tree::read(folder)?;
-    let names: Vec<String> =
-        tree.files().iter().map(|f| f.path.clone()).filter(|path| has_ending(path, &MEDIA)).collect();
+    let names: Vec<String> = media(&tree);
     if names.is_empty() {
         return Err(DataError::NoMedia { path: folder.to_owned(), seen: tree.files().len() });
     }
     let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
     // Links that lead out and names that can't be written are in no row: say so.
-    let warnings = tree.findings.iter().map(Finding::line).collect();
+    let warnings = tree.findings.iter().chain(&tree.unfinished()).map(Finding::line).collect();
     let mut found = Folder { warnings, ..Folder::default() };
-    let table = folder.join(IDENTITIES);
-    if table.symlink_metadata().is_ok() {
-        let mut people = read_table(&table)?;
+    let is_there = || folder.join(IDENTITIES).symlink_metadata().is_ok();
+    if let Some(table) = tree.locate(IDENTITIES).or_else(|| is_there().then(|| IDENTITIES.to_owned())) {
+        let path = folder.join(&table);
+        let mut people = tree.adopt(&path, read_table(&path)?)?;
         for (path, name) in files.into_iter().zip(names) {
             let (identity, traits) = people.remove(&name).unwrap_or_else(|| {
                 found.warnings.push(format!("{IDENTITIES} does not name {name}: it is taken for a person of its own"));
@@ -129,16 +147,20 @@ pub fn index(folder: &Path, tools: &Tools) -> Result<Folder, DataError> {
             });
             found.sources.push(Source { path, name, identity, traits, duplicate_of: None });
         }
-        found.missing.extend(people.into_iter().map(|(name, (identity, _))| (name, identity)));
-        for (name, _) in &found.missing {
-            found.warnings.push(format!("{IDENTITIES} names {name}, which is not there"));
+        found.missing.extend(people.into_iter().map(|(name, (identity, _))| {
+            let reason = tree.why_missing(&name);
+            Missing { name, identity, reason }
+        }));
+        found.warnings.extend(tree.heard().iter().map(Finding::line));
+        for Missing { name, reason, .. } in &found.missing {
+            found.warnings.push(format!("{IDENTITIES} names {name}: {reason}"));
         }
     } else {
         found.warnings.push(format!(
             "no {IDENTITIES} beside the videos: each of the {} files is taken for another person",
             files.len()
         ));
-        let original = near_duplicates(&files, tools);
+        let original = same_frames(&files, kept, tools)?;
         for ((path, name), original) in files.into_iter().zip(&names).zip(&original) {
             let duplicate_of = original.map(|i| names[i].clone());
             if let Some(other) = &duplicate_of {
@@ -150,6 +172,18 @@ pub fn index(folder: &Path, tools: &Tools) -> Result<Folder, DataError> {
         }
     }
     Ok(found)
+}
+
+/// How many videos and images lie below `folder`.
+///
+/// # Errors
+/// A folder that can't be read.
+pub fn count(folder: &Path) -> Result<usize, DataError> {
+    Ok(media(&Tree::read(folder)?).len())
+}
+
+fn media(tree: &Tree) -> Vec<String> {
+    tree.files().iter().map(|f| f.path.clone()).filter(|path| has_ending(path, &MEDIA)).collect()
 }
 
 fn read_table(path: &Path) -> Result<BTreeMap<String, (String, Traits)>, DataError> {
@@ -178,56 +212,6 @@ fn read_table(path: &Path) -> Result<BTreeMap<String, (String, Traits)>, DataErr
     Ok(people)
 }
 
-/// Frames of a file that are compared with another file's.
-const HASHED_FRAMES: usize = 24;
-/// Bits of 64 in which the hashes of two frames of the same picture may differ.
-const SAME_PICTURE: u32 = 4;
-/// Share of the shorter file's frames that must be found in the other.
-const SAME_VIDEO: f64 = 0.75;
-
-/// For each file the first file before it that shows the same frames, if any: at least three
-/// quarters of the frames sampled from the one are found in the other, by a difference hash
-/// (8 x 8 gradients of the grey picture, equal in all but 4 of 64 bits), which survives another size
-/// or another compression. Files that can't be decoded are like no other.
-pub fn near_duplicates(files: &[PathBuf], tools: &Tools) -> Vec<Option<usize>> {
-    let hashes: Vec<Vec<u64>> = files.par_iter().map(|path| frame_hashes(path, tools)).collect();
-    let mut original: Vec<Option<usize>> = vec![None; files.len()];
-    for i in 1..files.len() {
-        original[i] = (0..i)
-            .find(|&j| original[j].is_none() && (shown_in(&hashes[i], &hashes[j]) || shown_in(&hashes[j], &hashes[i])));
-    }
-    original
-}
-
-fn shown_in(part: &[u64], whole: &[u64]) -> bool {
-    if part.is_empty() || whole.is_empty() {
-        return false;
-    }
-    let stride = part.len().div_ceil(HASHED_FRAMES);
-    let sampled: Vec<_> = part.iter().step_by(stride).collect();
-    let found = sampled.iter().filter(|a| whole.iter().any(|b| (**a ^ b).count_ones() <= SAME_PICTURE)).count();
-    found as f64 >= SAME_VIDEO * sampled.len() as f64
-}
-
-fn frame_hashes(path: &Path, tools: &Tools) -> Vec<u64> {
-    let Ok(video) = dubito_media::open(path, tools) else { return Vec::new() };
-    video
-        .map_while(Result::ok)
-        .step_by(2)
-        .map(|frame| {
-            let grey = image::imageops::grayscale(&image::imageops::thumbnail(&frame.image, 36, 32));
-            let small = image::imageops::resize(&grey, 9, 8, FilterType::Triangle);
-            let mut bits = 0_u64;
-            for y in 0..8 {
-                for x in 0..8 {
-                    bits = bits << 1 | u64::from(small.get_pixel(x, y)[0] < small.get_pixel(x + 1, y)[0]);
-                }
-            }
-            bits
-        })
-        .collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -254,15 +238,5 @@ mod tests {
             let message = read_table(&path).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
-    }
-
-    #[test]
-    fn a_file_is_found_in_a_longer_one() {
-        let whole: Vec<u64> = (0..100_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
-        let noisy: Vec<u64> = whole[20..60].iter().map(|h| h ^ 0b101).collect();
-        let other: Vec<u64> = (1000..1100_u64).map(|i| i.wrapping_mul(0xc2b2_ae3d_27d4_eb4f)).collect();
-        assert!(shown_in(&noisy, &whole));
-        assert!(!shown_in(&other, &whole));
-        assert!(!shown_in(&[], &whole));
     }
 }

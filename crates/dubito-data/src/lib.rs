@@ -15,6 +15,8 @@ pub mod identities;
 pub mod layouts;
 pub mod manifest;
 mod mapped;
+pub mod names;
+pub mod same_frames;
 pub mod shard;
 pub mod split;
 pub mod stats;
@@ -56,8 +58,26 @@ pub fn is_unseen(char: char) -> bool {
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(DataError::io(folder))?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(DataError::io(folder))?;
+    let mut temporary = dubito_media::temporary::file_in(folder).map_err(DataError::io(folder))?;
     temporary.write_all(bytes).map_err(DataError::io(path))?;
     temporary.persist(path).map_err(|e| DataError::Io { path: path.to_owned(), source: e.error })?;
     Ok(())
+}
+
+/// Removes what killed runs left unfinished in a step's folder, in those of its folders that are called so, and in those
+/// one below them; what a living process writes stays. To be called when a step begins.
+pub fn remove_unfinished(out: &Path, folders: impl Fn(&str) -> bool) {
+    let below = |folder: &Path| -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let is_folder = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        entries.filter(is_folder).map(|entry| entry.path()).collect()
+    };
+    let is_ours = |path: &std::path::PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(&folders);
+    dubito_media::temporary::sweep(out);
+    for folder in below(out).into_iter().filter(is_ours) {
+        dubito_media::temporary::sweep(&folder);
+        for folder in below(&folder) {
+            dubito_media::temporary::sweep(&folder);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The manifest: one row for every video (or face track) that was given, whatever became of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
@@ -252,7 +252,7 @@ fn table_error(path: &Path, row: Option<usize>, message: impl fmt::Display) -> D
 pub fn write(path: &Path, rows: &[Row], provenance: &str) -> Result<(), DataError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(DataError::io(folder))?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(DataError::io(folder))?;
+    let mut temporary = dubito_media::temporary::file_in(folder).map_err(DataError::io(folder))?;
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
         let mut writer = csv::Writer::from_writer(temporary.as_file_mut());
         for row in rows {
@@ -285,8 +285,15 @@ pub fn write(path: &Path, rows: &[Row], provenance: &str) -> Result<(), DataErro
 /// label the generator says it.
 ///
 /// # Errors
-/// A file that can't be read as a table; a cell that is not what its column holds, with its row; a video without a person.
+/// A file that can't be read as a table; a cell that is not what its column holds, with its row; a video without a person;
+/// rows that contradict themselves or each other, see [`check`].
 pub fn read(path: &Path) -> Result<Vec<Row>, DataError> {
+    let mut rows = read_rows(path)?;
+    check(path, &mut rows)?;
+    Ok(rows)
+}
+
+fn read_rows(path: &Path) -> Result<Vec<Row>, DataError> {
     let table = Table::open(path)?;
     check_columns(path, &table.names)?;
     let mut wanted = Vec::new();
@@ -462,6 +469,59 @@ impl Cells<'_> {
 /// The folder that the paths in a manifest are relative to: its own; of what comes through a pipe, the current one.
 pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|_| !dubito_table::is_stream(path)).unwrap_or(Path::new(""))
+}
+
+/// Refuses rows of which one contradicts itself or two each other: a real video with a generator, a fake of none, one file
+/// (in whatever spelling of its path) both real and fake, one name for two files. A generator `Real` becomes `real`.
+/// [`crate::names::refuse_two_labels`] looks at the files themselves, too.
+///
+/// # Errors
+/// [`DataError::Table`] with the rows, what was expected and what was found.
+pub fn check(path: &Path, rows: &mut [Row]) -> Result<(), DataError> {
+    let real = crate::classes::REAL;
+    // What is not used contradicts nothing.
+    for (i, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.status == Status::Ok) {
+        let wrong = |message: String| Err(table_error(path, Some(i + 1), message));
+        if row.path.trim().is_empty() {
+            return wrong("path: expected a file, found nothing".into());
+        }
+        if row.generator.trim().eq_ignore_ascii_case(real) {
+            row.generator = real.to_owned();
+        }
+        match row.label {
+            Label::Real if row.generator != real && !row.generator.is_empty() => {
+                let message =
+                    format!("generator: expected real, as the label is (or lacks), found {:?}", row.generator);
+                return wrong(message);
+            }
+            Label::Fake if row.generator == real => {
+                return wrong("generator: expected what made the fake, found \"real\" with the label fake".into());
+            }
+            _ => {}
+        }
+    }
+    let folder = path.parent().and_then(|folder| std::path::absolute(folder).ok()).unwrap_or_default();
+    let mut files: HashMap<String, usize> = HashMap::new();
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.status == Status::Ok) {
+        let file = crate::names::canonical(&folder.join(&row.path).to_string_lossy());
+        let first = *files.entry(file).or_insert(i);
+        if rows[first].label != row.label {
+            return Err(crate::names::two_labels_error(path, rows, first, i));
+        }
+        let named = *names.entry(row.video.as_str()).or_insert(first);
+        if !row.video.is_empty() && named != first {
+            let message = format!(
+                "video: {:?} is the name of {:?} here and of {:?} in row {}; expected another name for each file",
+                row.video,
+                row.path,
+                rows[named].path,
+                named + 1
+            );
+            return Err(table_error(path, Some(i + 1), message));
+        }
+    }
+    Ok(())
 }
 
 /// The rows with paths as a manifest in `folder` has them: relative to it where they lie below it, absolute otherwise.

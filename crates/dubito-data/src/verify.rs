@@ -11,6 +11,7 @@ use crate::error::DataError;
 use crate::finding::{Finding, Severity};
 use crate::layouts::LAYOUTS;
 use crate::manifest::{self, Row, Status};
+use crate::names;
 use crate::split;
 
 /// What is looked at.
@@ -311,7 +312,8 @@ fn images(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut images = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if crate::layouts::is_image(&path.to_string_lossy()) {
+        let is_data = path.file_name().is_some_and(|name| !names::is_passed_over(name));
+        if is_data && crate::layouts::is_image(&path.to_string_lossy()) {
             images.push(path);
         }
     }
@@ -361,11 +363,14 @@ fn counts(rows: &[Row], files: &[File]) -> Vec<Count> {
     counts
 }
 
-/// The rows of a manifest, and the folder that its paths are relative to.
+/// The rows of a manifest, the folder that its paths are relative to, and where a path is spelled otherwise than on disk
+/// (the rows have the path on disk).
 ///
 /// # Errors
-/// Those of [`manifest::read`].
-pub fn open(path: &Path) -> Result<(Vec<Row>, PathBuf), DataError> {
+/// Those of [`manifest::read`]; two rows that call one file real and fake, by whatever path.
+pub fn open(path: &Path) -> Result<(Vec<Row>, PathBuf, Vec<Finding>), DataError> {
     let root = Some(manifest::folder(path)).filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok((manifest::read(path)?, root.to_owned()))
+    let (rows, findings) = names::located(manifest::read(path)?, root);
+    names::refuse_two_labels(path, &rows, root)?;
+    Ok((rows, root.to_owned(), findings))
 }

@@ -91,6 +91,8 @@ pub struct Writer {
     sink: Sink,
     /// Removes the unfinished file when dropped.
     temporary: TempPath,
+    /// Says that this process writes it, until it is dropped.
+    _held: File,
     path: PathBuf,
     encoder: String,
     version: String,
@@ -144,7 +146,10 @@ impl Writer {
             (Codec::Raw, None) => "png",
         };
         let path = path.with_extension(extension);
-        let (file, temporary) = temporary_beside(&path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let io = |error| MediaError::io(folder, error);
+        let (file, temporary) = crate::temporary::file_in(folder).map_err(io)?.into_parts();
+        let held = file.try_clone().map_err(io)?;
         let (sink, encoder, version) = match (settings.codec, &tools.ffmpeg, &tools.embedded_worker) {
             (codec, Some(ffmpeg), _) => {
                 let mut command = ffmpeg_command(&ffmpeg.ffmpeg);
@@ -173,7 +178,7 @@ impl Writer {
                 });
             }
         };
-        Ok(Self { sink, temporary, path, encoder, version, width, height, stored, frames: 0 })
+        Ok(Self { sink, temporary, _held: held, path, encoder, version, width, height, stored, frames: 0 })
     }
 
     /// Appends a frame.
@@ -250,20 +255,6 @@ impl Writer {
         }
         MediaError::Encode { path: self.path.clone(), frames: self.frames, message }
     }
-}
-
-/// An empty file beside `path`, with the permissions that a new file has by default.
-fn temporary_beside(path: &Path) -> Result<(File, TempPath), MediaError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".dubito-").suffix(".part");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(|error| MediaError::io(folder, error))?;
-    Ok(file.into_parts())
 }
 
 fn file_url(path: &Path) -> Result<OsString, MediaError> {

@@ -22,6 +22,7 @@
 //! | `message` | what programs say, the same in every run |
 //! | `colour` | YUV 4:2:0 from and to RGB, for the embedded path |
 //! | `encode` | the [`Writer`] |
+//! | [`temporary`] | files until they are whole, and what is left of them after a kill |
 
 // A library says nothing by itself: it returns what there is to say.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -35,6 +36,7 @@ mod message;
 mod picture;
 mod probe;
 mod protocol;
+pub mod temporary;
 mod tools;
 mod video;
 mod worker;

@@ -84,13 +84,22 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), ReportErro
     Ok(())
 }
 
+/// A file that is being written, of the name that `dubito_media::temporary` knows such files by, and held by this process:
+/// what is left of it after a kill is removed by the next run.
+pub(crate) fn temporary_in(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let file = tempfile::Builder::new().prefix(".dubito-").suffix(".part").tempfile_in(folder)?;
+    // Without locks on this file system what is left goes after a day.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
 /// Write a file so that a reader sees all of it or what was there before.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), ReportError> {
     use std::io::Write;
     let error = |source| ReportError::Write { path: path.into(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|source| ReportError::Write { path: folder.into(), source })?;
-    let mut file = NamedTempFile::new_in(folder).map_err(error)?;
+    let mut file = temporary_in(folder).map_err(error)?;
     file.write_all(content).map_err(error)?;
     persist(file, path)
 }

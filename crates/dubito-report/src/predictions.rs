@@ -154,7 +154,7 @@ impl PredictionWriter {
         let format = Format::of(path)?;
         let io = |source| ReportError::Write { path: path.into(), source };
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".predictions-").tempfile_in(folder).map_err(io)?;
+        let file = crate::temporary_in(folder).map_err(io)?;
         let sink = match format {
             Format::Csv => {
                 let mut writer = csv::Writer::from_writer(BufWriter::new(file));

@@ -71,6 +71,7 @@ pub fn simulate(
 ) -> Result<(), StudyError> {
     options.check()?;
     std::fs::create_dir_all(out).map_err(StudyError::io(out))?;
+    dubito_data::remove_unfinished(out, |_| false);
     let key = format!("{REVISION} {}", serde_json::to_string(options).unwrap_or_default());
     let key = blake3::hash(key.as_bytes()).to_hex().to_string();
     let (done, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));

@@ -256,7 +256,10 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(fail)?;
+    // The name that `dubito_media::temporary` knows such files by, held by this process: the next run removes what is left
+    // of it after a kill.
+    let mut file = tempfile::Builder::new().prefix(".dubito-").suffix(".part").tempfile_in(dir).map_err(fail)?;
+    let _ = file.as_file().try_lock();
     file.write_all(bytes).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|e| fail(e.error))?;

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use dubito_data::classes::ClassList;
 use dubito_data::extract::{ExtractOptions, extract_each};
+use dubito_data::finding::Finding;
 use dubito_data::follow::{Quality, Sampling};
 use dubito_data::forge::{self, ForgeOptions, Generator, Traces};
-use dubito_data::identities;
+use dubito_data::identities::{self, SAME_FRAMES};
 use dubito_data::manifest::{self, Row};
-use dubito_data::shard;
+use dubito_data::{shard, verify};
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_nn::TrainConfig;
@@ -125,7 +126,10 @@ fn tools() -> Tools {
 }
 
 fn make_folder(common: &Common) -> Result<(), StudyError> {
-    std::fs::create_dir_all(&common.out).map_err(StudyError::io(&common.out))
+    std::fs::create_dir_all(&common.out).map_err(StudyError::io(&common.out))?;
+    // What killed runs left of a manifest, a report or a table.
+    dubito_data::remove_unfinished(&common.out, |_| false);
+    Ok(())
 }
 
 /// Rows by status, in words and for scripts.
@@ -206,7 +210,7 @@ fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     let Forge { faces, settings, common, .. } = arguments;
     let Some(faces) = faces else { return list_generators(settings, common) };
     let tools = tools();
-    let folder = identities::index(faces, &tools)?;
+    let folder = identities::index(faces, Some(&common.out.join(SAME_FRAMES)), &tools)?;
     warn(&folder.warnings);
     is_apart(&common.out, faces)?;
     make_folder(common)?;
@@ -264,13 +268,15 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
     let Extract { input, common, .. } = arguments;
     let tools = tools();
     let (rows, root) = if input.is_dir() {
-        let folder = identities::index(&std::path::absolute(input).map_err(StudyError::io(input))?, &tools)?;
+        let folder = std::path::absolute(input).map_err(StudyError::io(input))?;
+        let folder = identities::index(&folder, Some(&common.out.join(SAME_FRAMES)), &tools)?;
         warn(&folder.warnings);
         is_apart(&common.out, input)?;
         (folder.rows("folder"), PathBuf::new())
     } else {
-        let rows = manifest::read(input)?;
-        (rows, manifest::folder(input).to_owned())
+        let (rows, root, noticed) = verify::open(input)?;
+        warn(&noticed.iter().map(Finding::line).collect::<Vec<_>>());
+        (rows, root)
     };
     let sampling = Sampling::parse(&arguments.sampling, arguments.frames as usize)
         .map_err(|message| StudyError::Input { message, hint: "`dubito extract --help` explains --sampling".into() })?;

@@ -8,6 +8,7 @@ use dubito_data::classes::ClassList;
 use dubito_data::finding::{Finding, Severity};
 use dubito_data::layouts::{self, IndexOptions};
 use dubito_data::manifest::{self, Row};
+use dubito_data::names;
 use dubito_data::shard;
 use dubito_data::split::{self, Assigned, Scheme, SplitOptions};
 use dubito_data::verify::{self, VerifyOptions};
@@ -18,7 +19,7 @@ use dubito_study::audit::{self, AuditOptions};
 use dubito_study::provenance::{self, provenance};
 use serde_json::{Value, json};
 
-use crate::output::{self, say};
+use crate::output::{self, say, warn};
 use crate::progress::Display;
 
 /// `data`
@@ -238,7 +239,7 @@ fn open(input: &Path, options: &IndexOptions) -> Result<Opened, DataError> {
         return Ok(Opened { rows: index.rows, root: index.root, findings: index.findings, layout });
     }
     match verify::open(input) {
-        Ok((rows, root)) => Ok(Opened { rows, root, findings: Vec::new(), layout: None }),
+        Ok((rows, root, findings)) => Ok(Opened { rows, root, findings, layout: None }),
         Err(DataError::Table { path, row: None, message }) if is_csv && message.contains("is missing") => {
             let message = format!("{message}. A table that is no manifest is read with `--layout csv`");
             Err(DataError::Table { path, row: None, message })
@@ -308,7 +309,7 @@ fn run_index(arguments: &Index, tools: &Tools) -> Result<(), StudyError> {
 }
 
 fn run_split(arguments: &Split, tools: &Tools) -> Result<(), StudyError> {
-    let (rows, root) = verify::open(&arguments.manifest)?;
+    let (rows, root, noticed) = verify::open(&arguments.manifest)?;
     if arguments.check {
         return check_split(arguments, &rows);
     }
@@ -332,8 +333,11 @@ fn run_split(arguments: &Split, tools: &Tools) -> Result<(), StudyError> {
     manifest::write(out, &manifest::rebase(rows, &root, folder_of(out)), &how.to_string())?;
     provenance::write(out, "data split", &how)?;
     let meaning = "videos are in no split";
-    let findings: Vec<Finding> =
-        Finding::of("left_out", Severity::Note, meaning, left_out).into_iter().chain(leak_finding(&leaks)).collect();
+    let findings: Vec<Finding> = noticed
+        .into_iter()
+        .chain(Finding::of("left_out", Severity::Note, meaning, left_out))
+        .chain(leak_finding(&leaks))
+        .collect();
     if arguments.json {
         let object = json!({
             "manifest": out, "people": people, "units": units, "splits": counts, "findings": findings,
@@ -421,6 +425,7 @@ fn run_verify(arguments: &Verify, tools: &Tools) -> Result<(), StudyError> {
         let mut one = open(input, &options)?;
         if let Some(root) = arguments.root.as_ref().filter(|_| one.layout.is_none()) {
             one.root.clone_from(root);
+            (one.rows, one.findings) = names::located(one.rows, root);
         }
         let mut report = verify::verify(&one.rows, &one.root, look, tools);
         // What verify finds itself needs no second line.
@@ -492,7 +497,8 @@ fn run_audit(arguments: &Audit, tools: &Tools) -> Result<(), StudyError> {
         true => arguments.input.join("manifest.parquet"),
         false => arguments.input.clone(),
     };
-    let (rows, root) = verify::open(&input)?;
+    let (rows, root, noticed) = verify::open(&input)?;
+    warn(&noticed.iter().map(Finding::line).collect::<Vec<_>>());
     std::fs::create_dir_all(&arguments.out).map_err(StudyError::io(&arguments.out))?;
     let display = Display::new(arguments.quiet);
     let options = AuditOptions { seed: arguments.seed, videos: arguments.videos as usize };

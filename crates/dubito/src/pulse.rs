@@ -87,7 +87,8 @@ fn of_video(arguments: &Pulse, video: &std::path::Path, tools: &Tools) -> Result
 }
 
 fn of_manifest(arguments: &Pulse, manifest: &std::path::Path, tools: &Tools) -> Result<(), StudyError> {
-    let (rows, root) = dubito_data::verify::open(manifest)?;
+    let (rows, root, noticed) = dubito_data::verify::open(manifest)?;
+    crate::output::warn(&noticed.iter().map(dubito_data::finding::Finding::line).collect::<Vec<_>>());
     let display = Display::new(arguments.common.quiet);
     let models = FaceModels::cpu()?;
     let read = pulse::pulses(&rows, &root, tools, &models, arguments.method, &|p| display.show(p))?;

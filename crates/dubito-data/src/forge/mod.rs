@@ -121,12 +121,20 @@ pub fn forge(
         if stop.load(Ordering::Relaxed) { Err(DataError::Stopped) } else { Ok(()) }
     };
 
-    // Who is seen, and where. An estimate of the work serves until the cells are known.
+    crate::remove_unfinished(out, |name| ["videos", "masks", "tracks", "records"].contains(&name));
+    // Who is seen, and where: kept of each video as soon as it is known. An estimate of the work serves until the cells are.
     let estimate = usable.len() * (2 + options.generators.len() * (1 + options.donors));
-    let found: Vec<Result<(Clip, f64), Row>> = usable
+    let found: Vec<Result<(Clip, Option<Plane>), Row>> = usable
         .par_iter()
+        .with_max_len(1)
         .map(|source| {
-            let found = face_of(source, out, options, tools, models)?;
+            let found = match face_of(source, out, options, tools, models)? {
+                Ok(track) => {
+                    let look = appearance(source, &track, out, tools)?;
+                    Ok((track, look))
+                }
+                Err(row) => Err(row),
+            };
             advance(&source.name, estimate)?;
             Ok(found)
         })
@@ -134,16 +142,23 @@ pub fn forge(
 
     let mut rows: Vec<Row> = Vec::new();
     let mut targets: Vec<Target> = Vec::new();
+    let mut seen: Vec<Option<Plane>> = Vec::new();
     for ((source, stem), found) in usable.iter().zip(stems).zip(found) {
         match found {
-            Ok((track, frame_rate)) => targets.push(Target { source, stem, track, frame_rate, cell: None }),
+            Ok((track, look)) => {
+                let frame_rate = match track.timestamps.as_slice() {
+                    [first, .., last] if last > first => (track.len() - 1) as f64 / (last - first),
+                    _ => 25.0,
+                };
+                targets.push(Target { source, stem, track, frame_rate, cell: None });
+                seen.push(look);
+            }
             Err(row) => rows.push(row),
         }
     }
     rows.extend(folder.excluded(DATASET));
 
     let people: BTreeSet<String> = targets.iter().map(|t| t.source.identity.clone()).collect();
-    let seen: Vec<Option<Plane>> = targets.par_iter().map(|t| appearance(t, tools)).collect::<Result<_, _>>()?;
     let looks: BTreeMap<&str, &Plane> = targets
         .iter()
         .zip(&seen)
@@ -210,30 +225,50 @@ fn donors(i: usize, targets: &[Target], options: &ForgeOptions, unlike: &dyn Fn(
 }
 
 /// The first usable frame's face in the mean face's shape, small: to tell who looks like whom. `None` where the file
-/// gives no frame any more.
-fn appearance(target: &Target, tools: &Tools) -> Result<Option<Plane>, DataError> {
+/// gives no frame any more. Kept in `out/tracks`.
+fn appearance(source: &Source, track: &Clip, out: &Path, tools: &Tools) -> Result<Option<Plane>, DataError> {
     const SIDE: u32 = 24;
-    for frame in dubito_media::open(&target.source.path, tools)? {
+    let frames = serde_json::to_string(&track.frame_index).unwrap_or_default();
+    let kept = out.join("tracks").join(format!("{}.look.json", key(&["look", &track.meta.blake3, &frames])));
+    if let Some(pixels) = recall::<Vec<[f32; 3]>>(&kept)
+        && pixels.len() == (SIDE * SIDE) as usize
+    {
+        return Ok(Some(Plane { width: SIDE as usize, height: SIDE as usize, pixels }));
+    }
+    for frame in dubito_media::open(&source.path, tools)? {
         let frame = frame?;
-        let Ok(i) = target.track.frame_index.binary_search(&frame.index) else { continue };
+        let Ok(i) = track.frame_index.binary_search(&frame.index) else { continue };
         let frames = [frame.image];
-        let meshes = vec![target.track.points(i).unwrap_or_default().to_vec()];
-        let face = Face::new(&frames, meshes, &target.track.presence[i..=i]);
-        if face.unusable[0].is_none() || frame.index >= target.track.frame_index.last().copied().unwrap_or(0) {
-            return Ok(texture::textures(&face, SIDE).pop());
+        let meshes = vec![track.points(i).unwrap_or_default().to_vec()];
+        let face = Face::new(&frames, meshes, &track.presence[i..=i]);
+        if face.unusable[0].is_none() || frame.index >= track.frame_index.last().copied().unwrap_or(0) {
+            let look = texture::textures(&face, SIDE).pop();
+            if let Some(look) = &look {
+                remember(&kept, &look.pixels)?;
+            }
+            return Ok(look);
         }
     }
     Ok(None)
 }
 
-/// The main face track of a source, kept in `out/tracks`; a row with status and reason without one.
+/// What an earlier run wrote down; nothing where it did not, or not so that it can be read.
+fn recall<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn remember<T: Serialize>(path: &Path, value: &T) -> Result<(), DataError> {
+    crate::write_atomically(path, &serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// The main face track of a source, kept in `out/tracks`; a row with status and reason without one, kept there too.
 fn face_of(
     source: &Source,
     out: &Path,
     options: &ForgeOptions,
     tools: &Tools,
     models: &FaceModels,
-) -> Result<Result<(Clip, f64), Row>, DataError> {
+) -> Result<Result<Clip, Row>, DataError> {
     let failed = |status: Status, reason: String| Row { status, reason: Some(reason), ..source.row(DATASET) };
     let hash = match dubito_media::hash_file(&source.path) {
         Ok(hash) => hash,
@@ -241,33 +276,33 @@ fn face_of(
     };
     let name = key(&["track", &hash, &source.name, &options.frames.to_string(), &options.every.to_string()]);
     let kept = out.join("tracks").join(format!("{name}.safetensors"));
-    let rate = |track: &Clip| match track.timestamps.as_slice() {
-        [first, .., last] if last > first => (track.len() - 1) as f64 / (last - first),
-        _ => 25.0,
-    };
-    let (track, status) = if let Ok(track) = Clip::read(&kept) {
-        (Some(track), (Status::Ok, None))
-    } else {
-        let sampling = Sampling::Every { step: options.every, frames: options.frames };
-        match follow(&source.path, &source.name, tools, models, sampling, None) {
-            Err(DataError::Io { path, source }) => return Err(DataError::Io { path, source }),
-            Err(error) => return Ok(Err(failed(Status::Unreadable, error.reason()))),
-            Ok(followed) => {
-                let status = followed.status(0, options.min_frames);
-                if status.0 == Status::Ok {
-                    followed.tracks[0].write(&kept)?;
+    let without = out.join("tracks").join(format!("{}.json", key(&["none", &name, &options.min_frames.to_string()])));
+    if let Ok(track) = Clip::read(&kept) {
+        return Ok(Ok(track));
+    }
+    if let Some((status, reason)) = recall(&without) {
+        return Ok(Err(failed(status, reason)));
+    }
+    let sampling = Sampling::Every { step: options.every, frames: options.frames };
+    match follow(&source.path, &source.name, tools, models, sampling, None) {
+        Err(DataError::Io { path, source }) => Err(DataError::Io { path, source }),
+        // Not kept: it may be for want of a decoder.
+        Err(error) => Ok(Err(failed(Status::Unreadable, error.reason()))),
+        Ok(followed) => {
+            let (status, reason) = followed.status(0, followed.needed(options.min_frames));
+            match followed.tracks.into_iter().next() {
+                Some(track) if status == Status::Ok => {
+                    track.write(&kept)?;
+                    Ok(Ok(track))
                 }
-                (followed.tracks.into_iter().next(), status)
+                _ => {
+                    let reason = reason.unwrap_or_default();
+                    remember(&without, &(status, &reason))?;
+                    Ok(Err(failed(status, reason)))
+                }
             }
         }
-    };
-    Ok(match (track, status) {
-        (Some(track), (Status::Ok, _)) => {
-            let rate = rate(&track);
-            Ok((track, rate))
-        }
-        (_, (status, reason)) => Err(failed(status, reason.unwrap_or_default())),
-    })
+    }
 }
 
 fn key(parts: &[&str]) -> String {
@@ -398,8 +433,7 @@ fn forge_target(
             Forger::new(generator, &own, donor.as_ref(), strength, seed ^ options.seed)
         });
         let row = write_output(output, &name, target, own.frames, forger.as_ref(), out, options, tools)?;
-        let json = serde_json::to_vec(&row).unwrap_or_default();
-        crate::write_atomically(&record, &json)?;
+        remember(&record, &row)?;
         rows.push(row);
         advance(&name)?;
     }
@@ -412,7 +446,7 @@ fn meshes(target: &Target, frames: usize) -> Vec<Vec<[f32; 3]>> {
 }
 
 fn read_record(record: &Path, out: &Path) -> Option<Row> {
-    let row: Row = serde_json::from_slice(&std::fs::read(record).ok()?).ok()?;
+    let row: Row = recall(record)?;
     let whole = std::fs::metadata(out.join(&row.path)).ok()?.len() == row.bytes?;
     let mask = row.mask.as_ref().is_none_or(|m| out.join(m).exists());
     (whole && mask).then_some(row)

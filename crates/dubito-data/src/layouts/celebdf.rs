@@ -125,5 +125,5 @@ fn list(tree: &Tree) -> Result<BTreeMap<String, Label>, DataError> {
             return Err(error(format!("{name:?} is real in one line and fake in another")));
         }
     }
-    Ok(listed)
+    tree.adopt(&tree.root.join(LIST), listed)
 }

@@ -12,6 +12,7 @@ use super::{Layout, Read, Source, unclear};
 use crate::classes::REAL;
 use crate::error::DataError;
 use crate::manifest::{Label, Row};
+use crate::names;
 
 const NAME: &str = "csv";
 /// The columns that are read.
@@ -68,10 +69,19 @@ fn read(source: &Source) -> Result<Read, DataError> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     let mut read = Read::default();
     let (mut unnamed, mut twice, mut outside) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut finder, mut leftover) = (names::Finder::new(&source.tree.root), Vec::new());
     let root = std::fs::canonicalize(&source.tree.root).map_err(DataError::io(&source.tree.root))?;
     for (i, record) in table.rows().enumerate() {
         let said = |name: &str| column.get(name).map(|&c| record[c].to_owned()).filter(|text| !text.is_empty());
         let file = said("path").ok_or_else(|| table.error(Some(i), "the path is empty".into()))?;
+        if names::has_leftover(&file) {
+            leftover.push(file);
+            continue;
+        }
+        let file = finder.locate(&file);
+        // One file is one row, whatever path leads to it.
+        let plain = names::canonical(&file);
+        let file = if source.tree.root.join(&plain).exists() { plain } else { file };
         let dataset = said("dataset").unwrap_or_else(|| NAME.to_owned());
         let place = source.tree.root.join(&file);
         let metadata = std::fs::metadata(&place);
@@ -83,7 +93,10 @@ fn read(source: &Source) -> Result<Read, DataError> {
                 let row = source.row(&Item { path: file.clone(), bytes: m.len(), images: None }, &dataset);
                 Row { bytes: row.bytes.filter(|_| m.is_file()), ..row }
             }
-            Err(_) => source.missing(&file, &dataset, &name),
+            Err(_) => {
+                let reason = Some(format!("{name} names it, and {}", finder.heard.why_missing(&file)));
+                Row { reason, ..source.missing(&file, &dataset, &name) }
+            }
         };
         let generator = said("generator").map(|g| source.classes.canonical(&dataset, &g));
         let label = match said("label") {
@@ -130,6 +143,12 @@ fn read(source: &Source) -> Result<Read, DataError> {
         }
     }
     read.rows.extend(rows.into_values());
+    read.findings.extend(finder.heard.findings());
+    read.note(
+        "leftover",
+        "rows are of what macOS, Windows or a NAS leaves beside files, and were passed over",
+        leftover,
+    );
     read.note("listed_twice", "files are listed more than once, alike", twice);
     read.note("out_of_root", "files lie outside the table's folder", outside.into_iter().collect());
     read.note("own_identity", "files have no identity in the table: each is taken for a person", unnamed);

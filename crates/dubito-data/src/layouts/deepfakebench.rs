@@ -182,7 +182,7 @@ impl Resolver<'_> {
                 return Some(end);
             }
         }
-        None
+        (0..parts.len()).find_map(|skip| self.tree.locate(&parts[skip..].join("/")))
     }
 
     fn exists(&mut self, path: &str) -> bool {

@@ -20,6 +20,7 @@ use super::tree::{Item, Table, Tree};
 use super::{Layout, Published, Read, Source, unclear};
 use crate::error::DataError;
 use crate::manifest::{Label, Row};
+use crate::names::Names;
 
 const NAME: &str = "dfdc";
 const PAPER: &str = "Dolhansky et al., 2020";
@@ -72,7 +73,9 @@ fn read(source: &Source) -> Result<Read, DataError> {
         for item in tree.items(folder).into_iter().filter(|i| i.images.is_none() && super::tree::is_video(&i.path)) {
             videos.entry(super::tree::name(&item.path).to_owned()).or_default().push(item);
         }
+        let names = Names::new(videos.keys().cloned());
         for (name, entry) in entries(tree, &table.path)? {
+            let name = tree.meant(&name, &names).unwrap_or(name);
             let error = |message| DataError::Table { path: tree.root.join(&table.path), row: None, message };
             let label = match entry.label.as_str() {
                 "REAL" | "0" => Label::Real,

@@ -74,6 +74,7 @@ fn read(source: &Source) -> Result<Read, DataError> {
         let folder = &record[9];
         let folder = folder.strip_prefix("FakeAVCeleb/").unwrap_or(folder).trim_end_matches('/');
         let file = format!("{folder}/{}", field("path"));
+        let file = tree.locate(&file).unwrap_or(file);
         let Some((_, kind)) = CATEGORIES.iter().find(|(letter, _)| *letter == field("category")) else {
             return Err(table.error(Some(i), format!("category {:?} is none of A, B, C, D", field("category"))));
         };

@@ -95,10 +95,9 @@ fn read(source: &Source) -> Result<Read, DataError> {
 }
 
 fn people(tree: &Tree) -> Result<BTreeMap<String, Row>, DataError> {
-    if tree.file(IDENTITIES).is_none() {
-        return Ok(BTreeMap::new());
-    }
-    let table = Table::read(&tree.root.join(IDENTITIES))?;
+    let Some(name) = tree.locate(IDENTITIES) else { return Ok(BTreeMap::new()) };
+    let path = tree.root.join(&name);
+    let table = Table::read(&path)?;
     let (file, identity) = (table.column("file")?, table.column("identity")?);
     let [donor, race, gender, tone] = ["donor", "race", "gender", "skin_tone"].map(|name| table.optional(name));
     let mut people = BTreeMap::new();
@@ -119,5 +118,5 @@ fn people(tree: &Tree) -> Result<BTreeMap<String, Row>, DataError> {
             return Err(table.error(Some(i), format!("{} was said to be someone else above", &record[file])));
         }
     }
-    Ok(people)
+    tree.adopt(&path, people)
 }

@@ -61,7 +61,10 @@ fn read(source: &Source) -> Result<Read, DataError> {
                 let (name, label, class) = entry(line, list.contains("video_list")).map_err(error)?;
                 let kinds = if list.contains("video_list") { ["video", "videos"] } else { ["image", "images"] };
                 let mut places = kinds.iter().map(|k| format!("{part}/{k}/{name}")).chain([format!("{part}/{name}")]);
-                let found = places.find_map(|path| tree.file(&path).map(|f| (path, f.bytes)));
+                let found = places.find_map(|path| {
+                    let path = tree.locate(&path)?;
+                    tree.file(&path).map(|f| (path.clone(), f.bytes))
+                });
                 let row = match found {
                     Some((path, bytes)) => source.row(&Item { path, bytes, images: None }, NAME),
                     None => source.missing(&format!("{part}/{}/{name}", kinds[0]), NAME, list),

@@ -133,7 +133,7 @@ impl Source<'_> {
     fn missing(&self, path: &str, dataset: &str, table: &str) -> Row {
         Row {
             status: Status::Missing,
-            reason: Some(format!("{table} names it, and it is not there")),
+            reason: Some(format!("{table} names it, and {}", self.tree.why_missing(path))),
             ..self.named(path, dataset)
         }
     }
@@ -252,12 +252,11 @@ pub fn index(root: &Path, options: &IndexOptions) -> Result<Index, DataError> {
     let meaning = "generators are not in the class list, and a family of their own";
     let unknown = Finding::of("unknown_generator", Severity::Note, meaning, unknown.into_iter().collect());
     let findings = tree.findings.iter().cloned().chain(read.findings).chain(findings.into_iter().flatten());
-    let findings = findings.chain(unknown).chain(passed_over(&tree, &read.rows)).collect();
+    let findings = findings.chain(unknown).chain(tree.heard()).chain(passed_over(&tree, &read.rows)).collect();
     Ok(Index { layout, root: tree.root.clone(), rows: read.rows, findings })
 }
 
-/// Endings of files that a download has not finished, and of those that are still packed.
-const UNFINISHED: [&str; 6] = ["part", "partial", "crdownload", "download", "filepart", "aria2"];
+/// Endings of files that are still packed.
 const PACKED: [&str; 7] = ["zip", "tar", "gz", "tgz", "bz2", "7z", "rar"];
 
 /// What lies below the root and is in no row: videos and folders of images where the layout has no place for them,
@@ -277,12 +276,7 @@ fn passed_over(tree: &Tree, rows: &[Row]) -> Vec<Finding> {
         files.filter(|f| has_ending(f, endings) && !known.contains(f)).map(str::to_owned).collect()
     };
     [
-        Finding::of(
-            "unfinished_download",
-            Severity::Problem,
-            "files are what a download left unfinished",
-            ending_in(&UNFINISHED),
-        ),
+        tree.unfinished(),
         Finding::of("still_packed", Severity::Note, "archives are still packed; unpack them", ending_in(&PACKED)),
         Finding::of(
             "not_in_layout",

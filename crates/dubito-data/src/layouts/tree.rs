@@ -1,6 +1,7 @@
 //! What lies below a folder: every file once, in the order of the names, links that lead out not followed.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, Range};
 use std::path::{Path, PathBuf};
 
@@ -8,12 +9,16 @@ use dubito_table::Records;
 
 use crate::error::DataError;
 use crate::finding::{Finding, Severity};
+use crate::names::{Heard, Names, PassedOver, passed_over};
 
 /// Endings of files that are taken for videos.
 const VIDEOS: [&str; 16] =
     ["mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "ts", "flv", "3gp", "ogv", "mts", "m2ts", "gif"];
 /// Endings of files that are taken for images.
 const IMAGES: [&str; 11] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "avif", "heic", "heif", "jxl"];
+
+/// Endings of files that a download has not finished.
+const UNFINISHED: [&str; 8] = ["part", "partial", "crdownload", "download", "filepart", "aria2", "opdownload", "!ut"];
 
 /// A file below the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,16 +78,20 @@ pub(crate) fn is_image(path: &str) -> bool {
 }
 
 /// Everything below a folder.
+#[derive(Default)]
 pub(crate) struct Tree {
     pub root: PathBuf,
     files: Vec<File>,
     pub findings: Vec<Finding>,
+    /// Files and folders, to be found by the names that tables give them; made when one is first looked for.
+    names: OnceCell<Names>,
+    heard: Heard,
 }
 
 impl Tree {
     /// Reads the names and sizes below `root`. A link to a file below the root is taken for that file; one to a
-    /// folder, or out of the root, is not followed but counted; so are names that are not UTF-8 and folders that
-    /// can't be read.
+    /// folder, or out of the root, is not followed but counted; so are names that are not UTF-8, folders that can't be
+    /// read, what systems leave beside files, and what is hidden.
     pub fn read(root: &Path) -> Result<Self, DataError> {
         let canonical = std::fs::canonicalize(root).map_err(DataError::io(root))?;
         if !canonical.is_dir() {
@@ -92,7 +101,9 @@ impl Tree {
         let mut files = Vec::new();
         let (mut out, mut folders, mut dangling, mut not_utf8, mut closed) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for entry in walkdir::WalkDir::new(&canonical).min_depth(1) {
+        let (mut leftover, mut hidden) = (Vec::new(), Vec::new());
+        let mut walk = walkdir::WalkDir::new(&canonical).min_depth(1).into_iter();
+        while let Some(entry) = walk.next() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -101,7 +112,20 @@ impl Tree {
                     continue;
                 }
             };
-            if entry.file_type().is_dir() {
+            let is_folder = entry.file_type().is_dir();
+            if let Some(why) = passed_over(&entry.file_name().to_string_lossy()) {
+                let name = entry.path().strip_prefix(&canonical).unwrap_or(entry.path()).to_string_lossy();
+                let name = format!("{name}{}", if is_folder { "/" } else { "" });
+                match why {
+                    PassedOver::Leftover => leftover.push(name),
+                    PassedOver::Hidden => hidden.push(name),
+                }
+                if is_folder {
+                    walk.skip_current_dir();
+                }
+                continue;
+            }
+            if is_folder {
                 continue;
             }
             let below = entry.path().strip_prefix(&canonical).unwrap_or(entry.path());
@@ -148,20 +172,32 @@ impl Tree {
                 not_utf8,
             ),
             Finding::of("unreadable_folder", Problem, "folders or files may not be read", closed),
+            Finding::of(
+                "leftover",
+                Note,
+                "files and folders that macOS, Windows or a NAS leaves beside others were passed over",
+                leftover,
+            ),
+            Finding::of(
+                "hidden",
+                Note,
+                "files and folders are hidden (their names begin with a dot) and were passed over; rename what is meant",
+                hidden,
+            ),
         ];
-        Ok(Self { root: root.to_owned(), files, findings: findings.into_iter().flatten().collect() })
+        Ok(Self { root: root.to_owned(), files, findings: findings.into_iter().flatten().collect(), ..Self::default() })
     }
 
     /// A tree without files: for a table whose paths may lead anywhere.
     pub fn empty(root: &Path) -> Self {
-        Self { root: root.to_owned(), files: Vec::new(), findings: Vec::new() }
+        Self { root: root.to_owned(), ..Self::default() }
     }
 
     /// What lies below a folder, as a tree of its own.
     pub fn sub(&self, folder: &str) -> Self {
         let skip = folder.len() + 1;
         let files = self.below(folder).iter().map(|f| File { path: f.path[skip..].to_owned(), bytes: f.bytes });
-        Self { root: self.root.join(folder), files: files.collect(), findings: Vec::new() }
+        Self { root: self.root.join(folder), files: files.collect(), ..Self::default() }
     }
 
     /// All files, in the order of their paths.
@@ -193,6 +229,73 @@ impl Tree {
     /// The file at this path.
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.binary_search_by(|f| f.path.as_str().cmp(path)).ok().map(|i| &self.files[i])
+    }
+
+    /// The file or folder that a table calls `name`, see [`crate::names`]; in what other spelling is [heard](Self::heard).
+    pub fn locate(&self, name: &str) -> Option<String> {
+        if let Some(file) = self.file(name) {
+            return Some(file.path.clone());
+        }
+        let names = self.names.get_or_init(|| {
+            let folders: BTreeSet<&str> =
+                self.files.iter().flat_map(|f| f.path.match_indices('/').map(|(i, _)| &f.path[..i])).collect();
+            Names::new(folders.into_iter().chain(self.files.iter().map(|f| f.path.as_str())).map(str::to_owned))
+        });
+        let absolute = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
+        let canonical = std::fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
+        self.heard.note(name, names.find_path(name, &[&absolute, &canonical]))
+    }
+
+    /// Which of `names` a table means by `wanted`; in what other spelling is [heard](Self::heard).
+    pub fn meant(&self, wanted: &str, names: &Names) -> Option<String> {
+        self.heard.note(wanted, names.find(wanted))
+    }
+
+    /// What a table says, by the names on disk of the files it speaks of; by its own where there is no such file.
+    ///
+    /// # Errors
+    /// It says two different things of one file, under two spellings of its name.
+    pub fn adopt<V: PartialEq>(
+        &self,
+        table: &Path,
+        said: BTreeMap<String, V>,
+    ) -> Result<BTreeMap<String, V>, DataError> {
+        let mut adopted: BTreeMap<String, (String, V)> = BTreeMap::new();
+        for (name, value) in said {
+            let file = self.locate(&name).unwrap_or_else(|| name.clone());
+            match adopted.get(&file) {
+                Some((other, said)) if *said != value => {
+                    let message = format!(
+                        "{other:?} and {name:?} are one file, {file:?}, and two different things are said of it"
+                    );
+                    return Err(DataError::Table { path: table.to_owned(), row: None, message });
+                }
+                Some(_) => {}
+                None => drop(adopted.insert(file, (name, value))),
+            }
+        }
+        Ok(adopted.into_iter().map(|(file, (_, value))| (file, value)).collect())
+    }
+
+    /// Names in tables that were matched in another spelling, or fit several files.
+    pub fn heard(&self) -> Vec<Finding> {
+        self.heard.findings()
+    }
+
+    /// Why a name in a table is no file's.
+    pub fn why_missing(&self, name: &str) -> String {
+        self.heard.why_missing(name)
+    }
+
+    /// What a download left unfinished.
+    pub fn unfinished(&self) -> Option<Finding> {
+        let files = self.files.iter().filter(|f| has_ending(&f.path, &UNFINISHED)).map(|f| f.path.clone());
+        Finding::of(
+            "unfinished_download",
+            Severity::Problem,
+            "files are what a download left unfinished",
+            files.collect(),
+        )
     }
 
     /// The names of the folders right below a folder (those with a file in them).

@@ -455,7 +455,8 @@ fn network(
         class_names: vec!["real".into(), "fake".into()],
         ..TrainConfig::default()
     };
-    let folder = tempfile::tempdir_in(out).map_err(StudyError::io(out))?;
+    dubito_data::remove_unfinished(out, |_| false);
+    let (folder, _held) = dubito_media::temporary::folder_in(out).map_err(StudyError::io(out))?;
     let device = dubito_nn::device("cpu")?;
     let go_on = &mut |_| ControlFlow::Continue(());
     dubito_nn::train(&config, &set(&train)?, &set(&valid)?, None, folder.path(), &device, go_on)?;

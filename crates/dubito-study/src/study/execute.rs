@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use dubito_data::classes::ClassList;
 use dubito_data::extract::extract;
+use dubito_data::finding::Finding;
 use dubito_data::forge::forge;
-use dubito_data::identities;
+use dubito_data::identities::{self, SAME_FRAMES};
 use dubito_data::manifest::{self, Label, Row};
 use dubito_data::shard::Shard;
+use dubito_data::verify;
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_nn::Run;
@@ -203,6 +205,7 @@ impl Doing<'_> {
             tries += 1;
             let begun = Instant::now();
             std::fs::create_dir_all(&dir).map_err(StudyError::io(&dir))?;
+            dubito_data::remove_unfinished(&dir, |_| true);
             let caught = catch_unwind(AssertUnwindSafe(|| self.perform(plan, id, &dir, bar)));
             let crashed = caught.is_err();
             let result = caught.unwrap_or_else(|panic| {
@@ -263,15 +266,17 @@ impl Doing<'_> {
                     // Simulated people are the same everywhere: only what is built in is used.
                     None => (need(0), self.embedded()),
                 };
-                let folder = identities::index(&faces, &tools)?;
+                let folder = identities::index(&faces, Some(&dir.join(SAME_FRAMES)), &tools)?;
                 write_json(&dir.join(WARNINGS), &folder.warnings)?;
                 let rows = forge(&folder, dir, options, &tools, &FaceModels::cpu()?, &data_progress(bar, progress))?;
                 Ok(manifest::write(&dir.join("manifest.parquet"), &rows, &how().to_string())?)
             }
             Action::Extract { manifest: given, options } => {
                 let path = given.clone().unwrap_or_else(|| need(0).join("manifest.parquet"));
-                let rows = manifest::read(&path)?;
-                let root = manifest::folder(&path).to_owned();
+                let (rows, root, noticed) = verify::open(&path)?;
+                if !noticed.is_empty() {
+                    write_json(&dir.join(WARNINGS), &noticed.iter().map(Finding::line).collect::<Vec<_>>())?;
+                }
                 let told = data_progress(bar, progress);
                 let rows = extract(&rows, &root, dir, options, self.tools, &FaceModels::cpu()?, &told)?;
                 let rows = relative_to(rows, dir);

@@ -323,12 +323,7 @@ impl Planner<'_> {
             return Ok(None);
         }
         let (people, needs) = match (&faces, &simulate) {
-            (Some(faces), _) => {
-                let entries = std::fs::read_dir(faces).map_err(StudyError::io(faces))?;
-                let is_table = |name: &str| [".csv", ".md", ".txt", ".json"].iter().any(|end| name.ends_with(end));
-                let videos = entries.flatten().filter(|entry| !is_table(&entry.file_name().to_string_lossy()));
-                (videos.count(), Vec::new())
-            }
+            (Some(faces), _) => (dubito_data::identities::count(faces)?, Vec::new()),
             (None, simulate) => {
                 let s = simulate.clone().unwrap_or_default();
                 let options = SimulateOptions {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dubito_data::extract::ExtractOptions;
 use dubito_data::forge::ForgeOptions;
+use dubito_data::names::is_passed_over;
 use dubito_nn::{Boundary, Inference, TrainConfig};
 use serde::{Deserialize, Serialize};
 
@@ -283,6 +284,8 @@ fn add_to(hash: &mut blake3::Hasher, root: &Path, path: &Path) -> Result<(), Stu
     if path.is_dir() {
         let entries = std::fs::read_dir(path).map_err(error())?;
         let mut entries = entries.map(|e| Ok(e.map_err(error())?.path())).collect::<Result<Vec<_>, StudyError>>()?;
+        // What a system leaves beside files comes and goes, and is no data.
+        entries.retain(|path| path.file_name().is_none_or(|name| !is_passed_over(name)));
         entries.sort();
         return entries.iter().try_for_each(|entry| add_to(hash, root, entry));
     }
