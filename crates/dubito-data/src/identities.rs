@@ -118,6 +118,11 @@ fn real_row(path: String, name: &str, identity: &str, dataset: &str) -> Row {
     }
 }
 
+/// Whether a folder, or one in it, holds a file that [`index`] takes for a video or an image.
+pub fn holds_media(folder: &Path) -> bool {
+    Tree::read(folder).is_ok_and(|tree| tree.files().iter().any(|file| has_ending(&file.path, &MEDIA)))
+}
+
 /// Lists the videos and images below `folder` and the person in each: from `identities.csv`
 /// (columns `file,identity`, and `race`, `gender`, `skin_tone` where they are) where there is one. Without it each file is
 /// taken for one person, and files that [show the same frames](crate::same_frames) for the same one. What systems leave

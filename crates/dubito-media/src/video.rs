@@ -162,6 +162,10 @@ impl Iterator for Video {
                 self.ended = true;
                 let error = end.and_then(Result::err);
                 match self.seen.contradiction(&self.info) {
+                    // An edit list may hide all of them.
+                    None if error.is_none() && self.seen.frames == 0 => {
+                        Some(Err(MediaError::NoFrames { path: self.path.clone(), message: String::new() }))
+                    }
                     None => error.map(Err),
                     Some(message) => {
                         let why = error.and_then(|error| error.decoder_message());

@@ -456,7 +456,7 @@ impl Detector {
         path: &Path,
         device: &Device,
     ) -> Result<Self, NnError> {
-        Self::from_state(architecture, config, &read_state(path)?, device).map_err(NnError::in_file(path))
+        Self::from_state(architecture, config, &read_state(path)?, device)
     }
 
     /// Writes the weights as safetensors with the architecture's names, atomically.

@@ -119,7 +119,9 @@ pub enum NnError {
         reason: String,
     },
     /// The loss became infinite or not a number.
-    #[error("the loss is {loss} at step {step} of epoch {epoch}: training stopped, the last good checkpoint is kept")]
+    #[error(
+        "the loss is {loss} at step {step} of epoch {epoch}: training stopped, the last good checkpoint is kept; lower `learning_rate` or look for broken crops"
+    )]
     Diverged {
         /// Epoch, from 1.
         epoch: usize,
@@ -175,7 +177,7 @@ impl NnError {
             Self::Crop { .. } => {
                 "extract the clips again: `dubito extract` with the same options makes the broken ones anew"
             }
-            Self::Diverged { .. } => "lower `learning_rate`, or look for broken crops",
+            Self::Diverged { .. } => "a tenth of the learning rate is a good next try: `--learning-rate`",
             Self::Device { .. } => "`--device cpu` works everywhere; `dubito doctor` lists what there is",
             Self::Stopped { .. } => "run the same command again: it goes on from there",
         };

@@ -44,8 +44,8 @@ impl OptimiserConfig {
     /// Checks every field.
     pub(crate) fn check(&self) -> Result<(), NnError> {
         let Self { learning_rate, weight_decay, momentum, .. } = *self;
-        if !(learning_rate > 0.0 && learning_rate <= 100.0) {
-            return Err(NnError::setting("optimiser.learning_rate", "above 0, to 100", learning_rate));
+        if !(learning_rate > 0.0 && learning_rate.is_finite()) {
+            return Err(NnError::setting("optimiser.learning_rate", "above 0", learning_rate));
         }
         if !(0.0..=100.0).contains(&weight_decay) {
             return Err(NnError::setting("optimiser.weight_decay", "0 to 100", weight_decay));

@@ -163,7 +163,7 @@ impl Run {
     /// As [`Detector::load`].
     pub fn detector(&self, device: &Device) -> Result<Detector, NnError> {
         let path = self.dir.join("weights.safetensors");
-        Detector::load(self.config.detector, &self.config.network, &path, device)
+        Detector::load(self.config.detector, &self.config.network, &path, device).map_err(NnError::in_file(&path))
     }
 
     /// The posterior that the run was made for: that of [`RunConfig::inference`]; without it Monte Carlo dropout, or

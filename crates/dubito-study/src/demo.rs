@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use dubito_data::identities::holds_media;
 use dubito_data::manifest::{self, Row};
 use dubito_media::Tools;
 use dubito_report::evaluate::Options;
@@ -57,7 +58,8 @@ pub fn demo(options: &DemoOptions, tools: &Tools, made_by: Value, on_progress: O
             hint: "--faces names a folder of real face videos; without it people are simulated".into(),
         });
     }
-    if let Some(faces) = faces {
+    // What holds no video is said by the step that looks for them.
+    if let Some(faces) = faces.as_deref().filter(|faces| holds_media(faces)) {
         is_apart(out, faces)?;
     }
     // Simulated people are the same everywhere: only what is built in is used.

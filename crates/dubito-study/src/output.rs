@@ -14,7 +14,12 @@ const TRIED: usize = 1 << 16;
 /// # Errors
 /// It, or what it would be in, is a file; it can't be written to; the disk is full.
 pub fn writable_folder(out: &Path) -> Result<(), StudyError> {
-    let mut folder = if out.as_os_str().is_empty() { Path::new(".") } else { out };
+    writable(out, out)
+}
+
+/// [`writable_folder`] for the sake of `out`, which is the folder or in it.
+fn writable(folder: &Path, out: &Path) -> Result<(), StudyError> {
+    let mut folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     loop {
         match std::fs::metadata(folder) {
             Ok(found) if found.is_dir() => return try_in(folder, out),
@@ -52,7 +57,7 @@ pub fn writable_file(out: &Path) -> Result<(), StudyError> {
             hint: "give the name of a file by -o".into(),
         });
     }
-    writable_folder(out.parent().unwrap_or(Path::new("")))
+    writable(out.parent().unwrap_or(Path::new("")), out)
 }
 
 fn is_a_file(file: &Path, out: &Path) -> StudyError {
@@ -220,7 +225,7 @@ mod tests {
         }
         let read = at("in/a.pth");
         for written in same {
-            let error = overwrites_nothing(std::slice::from_ref(&written), &[&at("in/other"), &read]).unwrap_err();
+            let error = overwrites_nothing(std::slice::from_ref(&written), &[&at("other"), &read]).unwrap_err();
             let said = error.to_string();
             assert!(said.contains(&*read.to_string_lossy()) && said.contains(&*written.to_string_lossy()), "{said}");
         }

@@ -249,13 +249,10 @@ fn train_into(
         Err(error @ NnError::Diverged { epoch, .. }) => Err(StudyError::Input {
             message: format!("{}: {error}", dir.display()),
             hint: match epoch {
-                1 => {
-                    "lower `learning_rate`, or look for broken crops: no epoch was whole, so there is no checkpoint yet"
-                        .into()
-                }
+                1 => "no epoch was whole, so there is no checkpoint yet; other settings begin anew".into(),
                 epoch => format!(
-                    "lower `learning_rate`, or look for broken crops. {} is of epoch {}; the same command would end here \
-                     again, other settings begin anew: give another folder by -o to keep this one",
+                    "{} is of epoch {}; the same command would end here again, other settings begin anew: give another \
+                     folder by -o to keep this one",
                     dir.join("checkpoint.safetensors").display(),
                     epoch - 1
                 ),

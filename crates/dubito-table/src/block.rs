@@ -393,7 +393,7 @@ impl Fault {
         let (path, row) = (path.to_path_buf(), before + self.row as u64 + 1);
         match self.what {
             What::Cell { column, found, expected } => {
-                let (column, expected) = (column.into(), expected.into());
+                let (found, expected) = (found.into(), expected.into());
                 TableError::BadCell { path, row, line: line(row), column, found, expected }
             }
             What::Row(problem) => TableError::BadRow { path, row, line: line(row), problem },

@@ -59,9 +59,9 @@ pub enum TableError {
         /// The line of the file that the row begins in, from 1, of a text.
         line: Option<u64>,
         /// The column.
-        column: Box<str>,
+        column: String,
         /// What is there.
-        found: String,
+        found: Box<str>,
         /// What was expected.
         expected: Box<str>,
     },

@@ -39,7 +39,10 @@ impl WeightsError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            // What the system says has one explanation for all crates, that of the command line.
+            Self::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some(format!("check that {} exists", path.display()))
+            }
+            // What else the system says has one explanation for all crates, that of the command line.
             Self::Io { .. } => None,
             Self::Corrupt { hint: Some(hint), .. } => Some(hint.clone()),
             Self::Corrupt { hint: None, .. } => {

@@ -271,7 +271,6 @@ fn run_extract(arguments: &Extract) -> Result<(), StudyError> {
         let folder = std::path::absolute(input).map_err(StudyError::io(input))?;
         let folder = identities::index(&folder, Some(&common.out.join(SAME_FRAMES)), &tools)?;
         warn(&folder.warnings);
-        is_apart(&common.out, input)?;
         (folder.rows("folder"), PathBuf::new())
     } else {
         let (rows, root, noticed) = verify::open(input)?;

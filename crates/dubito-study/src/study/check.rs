@@ -165,7 +165,8 @@ fn of_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig)
     // Each value must suit one of the detectors: others are left out with the reason, as in any ablation.
     for (name, values) in &experiment.recipe {
         once(&at(&format!("recipe.{name}")), values)?;
-        for value in values {
+        // Whether a detector looks at signals at all, and at which, is asked when its step is planned.
+        for value in values.iter().filter(|_| !name.starts_with("signal.")) {
             let mut failed = None;
             let chosen = config
                 .detector

@@ -67,7 +67,7 @@ fn by_name(name: &str) -> Result<(AttackMethod, AttackObjective), String> {
 ///
 /// # Errors
 /// The first that can't, by its name.
-pub(crate) fn check(experiment: &crate::study::config::ExperimentConfig) -> Result<(), StudyError> {
+pub(crate) fn check(experiment: &ExperimentConfig) -> Result<(), StudyError> {
     let names = match experiment.attacks.as_slice() {
         [] => vec!["pgd".to_owned()],
         names => names.to_vec(),
