@@ -437,7 +437,7 @@ impl Spot<'_> {
                 false => format!("write {word} = and its value, text in quotation marks"),
             }
         } else {
-            what = format!("no `=` behind `{word}`");
+            what = format!("expected `=` behind `{word}`");
             format!("write {word} = {}", quoted(rest))
         };
         (what, Some(hint))
@@ -949,8 +949,8 @@ mod tests {
             ("// three", ["is no line of TOML", "comments begin with #", "line 1"]),
             ("frames", ["`frames` has no value", "write frames =", "line 1"]),
             ("frames = ", ["no value behind the `=`", "leave the key out", "line 1"]),
-            ("frames 3", ["no `=` behind `frames`", "write frames = 3", "line 1"]),
-            ("frames: 3", ["no `=` behind `frames`", "write frames = 3", "line 1"]),
+            ("frames 3", ["expected `=` behind `frames`", "write frames = 3", "line 1"]),
+            ("frames: 3", ["expected `=` behind `frames`", "write frames = 3", "line 1"]),
             ("my frames = 3", ["`my frames` is no key", "one word", "line 1"]),
             ("seeds = [1, 2", ["the list is not closed", "put a ]", "line 1"]),
             ("[data.x\nsize = 3", ["`[data.x` is not closed", "[table.name]", "line 1"]),

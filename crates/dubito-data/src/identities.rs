@@ -193,7 +193,9 @@ fn media(tree: &Tree) -> Vec<String> {
 
 fn read_table(path: &Path) -> Result<BTreeMap<String, (String, Traits)>, DataError> {
     let table = Table::read(path)?;
-    let (file, identity) = (table.column("file")?, table.column("identity")?);
+    let (Some(file), Some(identity)) = (table.optional("file"), table.optional("identity")) else {
+        return Err(table.error(None, format!("expected the columns file,identity; there are {}", table.names())));
+    };
     let [race, gender, skin_tone] = ["race", "gender", "skin_tone"].map(|name| table.optional(name));
     let mut people: BTreeMap<String, (String, Traits)> = BTreeMap::new();
     for (i, record) in table.rows().enumerate() {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema};
-use dubito_table::{Block, Fault, Format, Kind, Table, TableError, Wanted, cut};
+use dubito_table::{Block, Fault, Format, Kind, Table, TableError, Wanted, cut, is_missing};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -333,7 +333,7 @@ const COLUMNS: [(&str, Kind, &str); 31] = {
         ("dataset", Name, "a data set"),
         ("compression", Text, "a compression"),
         ("split", Name, "a split"),
-        ("status", Name, "a status"),
+        ("status", Text, "a status"), // of which one is `missing`
         ("reason", Text, "text"),
         ("video", Name, "the name of the video"),
         ("cell", Name, "a cell"),
@@ -421,7 +421,8 @@ impl Cells<'_> {
     fn row(&self) -> Result<Row, Fault> {
         let (label, generator) = self.made_by()?;
         let status = match self.text("status") {
-            "" => Status::default(),
+            // `missing` is a status, whatever else it is elsewhere.
+            text if text != Status::Missing.name() && is_missing(text) => Status::default(),
             text => text.parse().map_err(|problem: String| Fault::row(self.row, problem))?,
         };
         if self.text("path").is_empty() {

@@ -246,7 +246,14 @@ mod tests {
     use super::*;
 
     fn rows() -> Vec<Row> {
-        (0..50).map(|i| Row { video: format!("v{i}"), path: format!("{i}.mp4"), ..Row::default() }).collect()
+        (0..50)
+            .map(|i| Row {
+                video: format!("v{i}"),
+                path: format!("{i}.mp4"),
+                identity: format!("p{i}"),
+                ..Row::default()
+            })
+            .collect()
     }
 
     /// Each row twice, as if there were two tracks.

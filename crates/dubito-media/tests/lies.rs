@@ -257,6 +257,7 @@ fn real_videos_are_not_refused() {
     println!("{count} videos");
     let lie = shared.join("cases/hostile/lie_timescale0.mp4");
     if lie.is_file() {
-        assert_eq!(contradiction(&lie, &tools), "ends after 1 of 175 frames");
+        // FFmpeg's own words about the time scale stand behind it.
+        assert!(contradiction(&lie, &tools).starts_with("ends after 1 of 175 frames"));
     }
 }

@@ -26,7 +26,7 @@ pub fn file_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let alike = uses[&folded(readable)] > 1;
         let own = if alike || !is_usable(readable) || (!is_whole && readable.len() > LONGEST) {
             let hash = format!("{:016x}", hash(name));
-            let cut = readable[..readable.len().min(LONGEST - hash.len() - 1)].trim_end_matches(['.', '-', '_']);
+            let cut = readable[..readable.len().min(LONGEST - hash.len() - 1)].trim_matches(['.', '-', '_']);
             if cut.is_empty() { hash } else { format!("{cut}-{hash}") }
         } else {
             readable.clone()

@@ -486,6 +486,8 @@ impl Items {
             Doubt::Aleatoric => self.aleatoric()[i],
             Doubt::Epistemic => self.epistemic()[i],
             Doubt::MaxProbability => short_of_one(self.probs(i), self.predicted(i)),
+            // Differences of the probabilities as they are, so that ties stay ties; near 1 they have lost their digits.
+            Doubt::Margin if 1.0 - self.margin(i) >= NEAR_ONE => 1.0 - self.margin(i),
             Doubt::Margin => {
                 let (probs, best) = (self.probs(i), self.predicted(i));
                 let second = if probs.len() == 2 { short_of_one(probs, best) } else { second(probs, best) };

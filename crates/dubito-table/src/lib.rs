@@ -28,7 +28,7 @@ mod text;
 pub use block::{Block, Cells, Column, Fault, Kind, Numbers, Texts, Wanted};
 pub use error::TableError;
 pub use source::{Compression, Format, is_stream};
-pub use spelling::cut;
+pub use spelling::{cut, is_missing};
 pub use table::{Records, Table};
 
 /// The most columns that a file may have.

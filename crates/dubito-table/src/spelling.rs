@@ -13,7 +13,7 @@ pub(crate) fn tidy(cell: &str) -> &str {
 
 /// Whether a cell says that there is nothing, as pandas, NumPy, R, SQL and Excel write it.
 #[inline]
-pub(crate) fn is_missing(cell: &str) -> bool {
+pub fn is_missing(cell: &str) -> bool {
     const LONGEST: usize = 9;
     let Some(first) = cell.as_bytes().first() else { return true };
     if cell.len() > LONGEST

@@ -27,8 +27,7 @@ fn put(folder: &Path, name: &str, content: &str) -> String {
 }
 
 const SCORES: &str = "item,label,p_fake\na,real,0.1\nb,fake,0.8\nc,real,0.3\nd,fake,0.6\n";
-const STUDY: &str =
-    "title = \"T\"\n[data.a]\nfaces = \"faces\"\n[detector.d]\nrecipe = \"demo\"\n[experiment.binary]\n";
+const STUDY: &str = "title = \"T\"\n[data.a]\nsimulate = { subjects = 6, frames = 8, frame_rate = 6.0, width = 320, height = 240 }\n[detector.d]\nrecipe = \"demo\"\n[experiment.binary]\n";
 
 /// The program with nobody at the other end of standard output, and of standard error.
 fn unheard(arguments: &[&str], both: bool) -> (Option<i32>, String) {

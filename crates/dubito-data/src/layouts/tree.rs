@@ -399,10 +399,13 @@ impl Table {
     /// # Errors
     /// The column is not there; the error names those that are.
     pub fn column(&self, name: &str) -> Result<usize, DataError> {
-        self.optional(name).ok_or_else(|| {
-            let there = self.headers.join(",");
-            self.error(None, format!("column {name:?} is missing; there are {there}"))
-        })
+        self.optional(name)
+            .ok_or_else(|| self.error(None, format!("column {name:?} is missing; there are {}", self.names())))
+    }
+
+    /// The names of its columns, with commas between them.
+    pub fn names(&self) -> String {
+        self.headers.join(",")
     }
 
     /// The place of a column that need not be there.
