@@ -146,6 +146,8 @@ pub fn extract_each(
     models: &FaceModels,
     on_progress: OnProgress,
 ) -> Result<Vec<Vec<Row>>, DataError> {
+    // Clips lie in folders of two digits, records in such below theirs.
+    crate::remove_unfinished(store, |name| name == "records" || name.len() == 2);
     let (done, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let out: Mutex<BTreeMap<usize, Vec<Row>>> = Mutex::default();
     let work = || {

@@ -663,6 +663,7 @@ fn explained(said: &str, path: &[&str], places: &[Place], document: &DeTable) ->
         let near = nearest(name, &known);
         let hint = match (near.is_empty(), belongs.is_empty()) {
             (true, false) => format!("`{name}` belongs {}", belongs.join(", or ")),
+            (false, false) => format!("`{name}` belongs {}; or {}", belongs.join(", or "), near.trim_end()),
             (_, true) if known.is_empty() => "it takes no key".into(),
             _ => format!("{near}the keys here are {}", known.join(", ")),
         };

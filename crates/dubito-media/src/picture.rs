@@ -430,9 +430,11 @@ fn skip(file: &mut impl Read, count: u64) -> io::Result<()> {
 /// A JPEG, or several of one size in a row: a video (motion JPEG) without a container.
 fn jpeg(bytes: &[u8], limits: Limits, output: &mut impl Output) -> Result<(), Stop> {
     let end = jpeg_end(bytes);
-    let first = read_still(Cursor::new(bytes), ImageFormat::Jpeg, limits)?;
     // What is missing would be grey.
-    let end = end.ok_or_else(|| Failure::NotMedia("the JPEG data end before the picture does".to_owned()))?;
+    let cut_short = || Failure::NotMedia("the JPEG data end before the picture does".to_owned());
+    let first = read_still(Cursor::new(bytes), ImageFormat::Jpeg, limits);
+    let end = end.ok_or_else(cut_short)?;
+    let first = first?;
     let size = first.dimensions();
     // A block of 64 samples takes a bit at the very least; what is missing would be grey here too.
     if 8 * end as u64 * 64 < u64::from(size.0) * u64::from(size.1) {

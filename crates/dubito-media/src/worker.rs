@@ -82,8 +82,9 @@ pub fn worker_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            // Nobody may listen any more.
-            dubito_process::last_words(message);
+            if !message.is_empty() {
+                dubito_process::last_words(message);
+            }
             ExitCode::FAILURE
         }
     }
@@ -113,9 +114,14 @@ fn end(mut output: impl Write, result: Result<(), Stop>) -> Result<(), String> {
     let failure = match result {
         Ok(()) => None,
         Err(Stop::Failure(failure)) => Some(failure),
-        Err(Stop::Output(error)) => return Err(error.to_string()),
+        Err(Stop::Output(error)) => return unread(error),
     };
-    write_end(&mut output, failure).map_err(|error| error.to_string())
+    write_end(&mut output, failure).or_else(unread)
+}
+
+/// What is said of output that could not be written: nothing where its reader has gone away.
+fn unread(error: io::Error) -> Result<(), String> {
+    Err(if error.kind() == io::ErrorKind::BrokenPipe { String::new() } else { error.to_string() })
 }
 
 impl<W: Write> picture::Output for W {

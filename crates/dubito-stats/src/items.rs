@@ -437,7 +437,8 @@ impl Items {
             }
             return (scores, is_of);
         }
-        ((0..self.len()).map(|i| near_one(self.probs(i), class)).collect(), is_of)
+        let score = |i: usize| finer_near_one(self.probs(i)[class], short_of_one(self.probs(i), class));
+        ((0..self.len()).map(score).collect(), is_of)
     }
 
     /// What ranks items as their largest probability does, finer near 1; [`confidence_of`](Self::confidence_of) gives
@@ -479,6 +480,11 @@ impl Items {
         margin(self.probs(i))
     }
 
+    /// What ranks items as their margin does, finer near 1.
+    pub(crate) fn margin_rank(&self, i: usize) -> f64 {
+        finer_near_one(self.margin(i), self.doubt(i, Doubt::Margin))
+    }
+
     /// One measure of doubt of item `i`; panics where there is no such item.
     pub fn doubt(&self, i: usize, doubt: Doubt) -> f64 {
         match doubt {
@@ -486,8 +492,6 @@ impl Items {
             Doubt::Aleatoric => self.aleatoric()[i],
             Doubt::Epistemic => self.epistemic()[i],
             Doubt::MaxProbability => short_of_one(self.probs(i), self.predicted(i)),
-            // Differences of the probabilities as they are, so that ties stay ties; near 1 they have lost their digits.
-            Doubt::Margin if 1.0 - self.margin(i) >= NEAR_ONE => 1.0 - self.margin(i),
             Doubt::Margin => {
                 let (probs, best) = (self.probs(i), self.predicted(i));
                 let second = if probs.len() == 2 { short_of_one(probs, best) } else { second(probs, best) };
@@ -503,15 +507,15 @@ pub fn log_odds(event: f64, rest: f64) -> f64 {
     log(event) - log(rest)
 }
 
-/// A class' probability or, where it is very near to 1, a number above 1: ranks as it does, and tells apart what as a
-/// probability is all 1.
-fn near_one(probs: &[f64], class: usize) -> f64 {
+/// A number of 0 to 1 or, where what it is short of 1 by is very little, a number above 1: ranks as it does, ties stay ties,
+/// and what is all 1 when rounded is told apart.
+fn finer_near_one(value: f64, short: f64) -> f64 {
     /// Bits of a number are in the order of the numbers; a halving is this many.
     const HALVING: f64 = 4_503_599_627_370_496.0; // 2^52
-    if 1.0 - probs[class] >= NEAR_ONE {
-        return probs[class];
+    if short >= NEAR_ONE {
+        return value;
     }
-    let halvings = NEAR_ONE.to_bits().saturating_sub(short_of_one(probs, class).to_bits()) as f64 / HALVING;
+    let halvings = NEAR_ONE.to_bits().saturating_sub(short.to_bits()) as f64 / HALVING;
     1.0 + halvings / 64.0
 }
 

@@ -684,7 +684,7 @@ fn doubt(items: &Items, doubt: Doubt, errors: Arc<Vec<bool>>) -> Family<'_> {
         // Small probabilities are doubtful, large entropies.
         let (scores, order): (Cow<[f64]>, Order) = match doubt {
             Doubt::MaxProbability => (Cow::Owned(each(Items::confidence)), Order::Rising),
-            Doubt::Margin => (Cow::Owned(each(|items, i| items.doubt(i, Doubt::Margin))), Order::Falling),
+            Doubt::Margin => (Cow::Owned(each(Items::margin_rank)), Order::Rising),
             Doubt::Total => (items.total().into(), Order::Falling),
             Doubt::Aleatoric => (items.aleatoric().into(), Order::Falling),
             Doubt::Epistemic => (items.epistemic().into(), Order::Falling),

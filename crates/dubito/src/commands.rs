@@ -127,8 +127,8 @@ fn tools() -> Tools {
 
 fn make_folder(common: &Common) -> Result<(), StudyError> {
     std::fs::create_dir_all(&common.out).map_err(StudyError::io(&common.out))?;
-    // What killed runs left of a manifest, a report or a table.
-    dubito_data::remove_unfinished(&common.out, |_| false);
+    // What killed runs left of a manifest, a report, a table or samples.
+    dubito_data::remove_unfinished(&common.out, |name| name == "samples");
     Ok(())
 }
 

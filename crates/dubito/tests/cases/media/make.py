@@ -43,7 +43,7 @@ patch("one_shown.mp4", good, ("moov/trak/edts/elst", 16, 1))
 patch("no_steps.mp4", good, (tables + "stts", 20, 0))
 patch("outside.mp4", good, (tables + "stco", 16, 0x7FFFFFFF))
 data = find(good, "mdat")
-open("cut_long_before.mp4", "wb").write(good[: data + (len(good) - data) // 4])
+open("cut_long_before.mp4", "wb").write(good[: data + (len(good) - data) * 4 // 10])
 open("cut_at_the_end.mp4", "wb").write(good[: data + (len(good) - data) * 9 // 10])
 patch("one_consistent.mp4", good, (tables + "stsz", 16, 1), (tables + "stts", 16, 1), (clock, 24, 512), ("moov/mvhd", 24, 40), ("moov/trak/edts/elst", 16, 40))
 
