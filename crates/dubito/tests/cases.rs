@@ -194,10 +194,9 @@ fn faults(case: &Case, inputs: &Path) -> Vec<String> {
     faults
 }
 
-#[test]
-fn every_case_ends_as_it_should() {
+/// All cases, each with its name (`TABLE/ID`) and the folder of its inputs.
+fn all() -> Vec<(String, PathBuf, Case)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let only = std::env::var("CASE").ok(); // one of them, while working on it
     let mut cases: Vec<(String, PathBuf, Case)> = Vec::new();
     let mut tables: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     tables.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
@@ -209,12 +208,39 @@ fn every_case_ends_as_it_should() {
         let mut ids = BTreeSet::new();
         for case in read.case {
             assert!(ids.insert(case.id.clone()), "{name}.toml has {} twice", case.id);
-            let id = format!("{name}/{}", case.id);
-            if only.as_ref().is_none_or(|only| id.contains(only.as_str())) {
-                cases.push((id, table.with_extension(""), case));
-            }
+            cases.push((format!("{name}/{}", case.id), table.with_extension(""), case));
         }
     }
+    cases
+}
+
+/// The list of docs/INPUTS.md is that of the cases; `DUBITO_UPDATE=1` writes it.
+#[test]
+fn the_list_in_the_documentation_is_this_one() {
+    const BEGIN: &str = "<!-- cases: written by crates/dubito/tests/cases.rs -->\n";
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/INPUTS.md");
+    let text = fs::read_to_string(&page).unwrap();
+    let mut list = String::from("| case | input | exit code | what is said, or found |\n|---|---|---|---|\n");
+    for (id, _, case) in all() {
+        let values = case.values.iter().map(|(pointer, value)| format!("{pointer} = {value}"));
+        let said: Vec<String> = case.stderr.iter().chain(&case.stdout).cloned().chain(values).collect();
+        let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ").replace('<', "&lt;");
+        let said: Vec<String> = said.iter().filter(|said| *said != "hint:").map(|said| cell(said)).collect();
+        list.push_str(&format!("| {id} | {} | {} | {} |\n", cell(&case.what), case.exit, said.join("; ")));
+    }
+    let (before, found) = text.split_once(BEGIN).unwrap();
+    if std::env::var_os("DUBITO_UPDATE").is_some() {
+        fs::write(&page, format!("{before}{BEGIN}{list}")).unwrap();
+    } else {
+        assert!(found == list, "docs/INPUTS.md is behind: DUBITO_UPDATE=1 cargo test -p dubito --test cases");
+    }
+}
+
+#[test]
+fn every_case_ends_as_it_should() {
+    let only = std::env::var("CASE").ok(); // some of them, while working on them
+    let mut cases = all();
+    cases.retain(|(id, ..)| only.as_ref().is_none_or(|only| id.contains(only.as_str())));
     let (next, failed) = (Mutex::new(cases.iter()), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
