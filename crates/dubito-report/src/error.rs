@@ -225,6 +225,12 @@ impl From<TableError> for ReportError {
     }
 }
 
+/// Whether what was found where a probability is expected is a number, or the sum of several.
+fn may_be_logit(found: &str, expected: &str) -> bool {
+    let number = found.trim_start_matches("a sum of ");
+    expected.contains("--logits") && number.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
 impl ReportError {
     /// What the user of the command line can do about it.
     pub fn hint(&self) -> Option<String> {
@@ -240,9 +246,10 @@ impl ReportError {
             Self::MissingColumn { path, .. } | Self::Layout { path, .. } | Self::Conflict { path, .. } => {
                 return Some(explain(path));
             }
-            Self::BadValue { path, column, .. } | Self::Table(TableError::BadCell { path, column, .. })
-                if column.starts_with('p') =>
-            {
+            Self::BadValue { path, found, expected, .. } if may_be_logit(found, expected) => {
+                return Some(format!("if {} holds logits, add --logits", path.display()));
+            }
+            Self::Table(TableError::BadCell { path, found, expected, .. }) if may_be_logit(found, expected) => {
                 return Some(format!("if {} holds logits, add --logits", path.display()));
             }
             Self::BadValue { path, .. }

@@ -1,6 +1,6 @@
 //! Names of detectors, as they came, to names of files that every file system takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest name of a file that a name becomes, in bytes: with what stands before and behind it, below the 255 that file
 /// systems take.
@@ -19,7 +19,7 @@ pub fn file_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let folded = |name: &str| name.to_ascii_lowercase();
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     readable.iter().for_each(|name| *uses.entry(folded(name)).or_default() += 1);
-    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     let mut made = Vec::with_capacity(names.len());
     for (name, readable) in names.iter().zip(&readable) {
         let is_whole = readable == name && readable.len() <= LONGEST;
@@ -27,14 +27,20 @@ pub fn file_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let own = if alike || !is_usable(readable) || (!is_whole && readable.len() > LONGEST) {
             let hash = format!("{:016x}", hash(name));
             let cut = readable[..readable.len().min(LONGEST - hash.len() - 1)].trim_matches(['.', '-', '_']);
+            // Behind a point it would be the ending, and `con` still a device.
+            let cut = cut.replace('.', "_");
             if cut.is_empty() { hash } else { format!("{cut}-{hash}") }
         } else {
             readable.clone()
         };
         // The same name twice, or one that looks like another's hash.
-        let times = taken.entry(folded(&own)).or_default();
-        *times += 1;
-        made.push(if *times == 1 { own } else { format!("{own}-{times}") });
+        let mut times = 1;
+        let mut candidate = own.clone();
+        while !taken.insert(folded(&candidate)) {
+            times += 1;
+            candidate = format!("{own}-{times}");
+        }
+        made.push(candidate);
     }
     made
 }
@@ -142,6 +148,9 @@ mod tests {
         let made = file_names(["a b", "a_b"]);
         let third = made[0].clone();
         let all = file_names(["a b", "a_b", &third, "a b"]);
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4, "{all:?}");
+        let again = format!("{third}-2");
+        let all = file_names(["a b", "a_b", &third, &again]);
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4, "{all:?}");
     }
 }

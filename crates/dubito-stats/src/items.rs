@@ -63,6 +63,9 @@ pub enum Scale {
     LogOdds,
 }
 
+/// The largest log-odds, in size, that a fit sees.
+pub(crate) const MOST_FITTED: f64 = 1e6;
+
 /// The largest log-odds, in size, that two probabilities can have: those of 1 and of the smallest `f64`. A probability
 /// of 0 counts as that.
 const MOST_LOG_ODDS: f64 = 744.440_071_921_381_2;
@@ -220,7 +223,8 @@ impl Items {
         let Some(class) = self.task.positive else { return };
         let is_hidden = |probs: &[f64]| probs[class] == 1.0 && probs[1 - class] > 0.0;
         if self.scale() == Scale::Probability && self.probs.chunks_exact(2).any(is_hidden) {
-            self.log_odds = (0..self.len()).map(|i| self.log_odds(i)).collect();
+            // A probability of 0 ranks below all others, and no lower: a fit would follow it.
+            self.log_odds = self.floored_log_odds(self.probability_floor() / 2.0);
         }
     }
 
@@ -395,13 +399,21 @@ impl Items {
 
     /// [`log_odds`](Self::log_odds) for costs and fits. Where they are not given, probabilities of 0 and 1 count as
     /// [`POSTERIOR_FLOOR`](crate::forensic::POSTERIOR_FLOOR) away from themselves, or as the smallest probability that
-    /// any item gives a class, where that is less.
+    /// any item gives a class, where that is less. Those that are given saturate at a million, which only nonsense passes.
     pub fn bounded_log_odds(&self) -> Vec<f64> {
         if self.scale() == Scale::LogOdds {
-            return self.log_odds.clone();
+            return self.log_odds.iter().map(|given| given.clamp(-MOST_FITTED, MOST_FITTED)).collect();
         }
+        self.floored_log_odds(self.probability_floor())
+    }
+
+    /// The smallest probability above 0 that any item gives a class, or the floor of posteriors where that is less.
+    fn probability_floor(&self) -> f64 {
         let above_0 = self.probs.iter().copied().filter(|&p| p > 0.0);
-        let floor = above_0.fold(crate::forensic::POSTERIOR_FLOOR, f64::min);
+        above_0.fold(crate::forensic::POSTERIOR_FLOOR, f64::min)
+    }
+
+    fn floored_log_odds(&self, floor: f64) -> Vec<f64> {
         let class = self.positive();
         let of = |i: usize| {
             let p = self.probs(i);

@@ -13,15 +13,15 @@
 //! a map of its own against the rest, and the results are divided by their sum (Zadrozny and Elkan 2002).
 //! They may change the most probable class.
 //!
-//! Probabilities below [`NLL_FLOOR`] count as it in logarithms; log-odds that were given are taken as they are, whatever
-//! their size. Recalibrated items are ranked by their new log-odds, which no floor and no rounding to 1 cuts off. Every
+//! Probabilities below [`NLL_FLOOR`] count as it in logarithms; log-odds that were given are taken as they are, in fits up to
+//! a million. Recalibrated items are ranked by their new log-odds, which no floor and no rounding to 1 cuts off. Every
 //! sum is exact, so the order of the items changes no bit of what is fitted.
 
 use serde::{Deserialize, Serialize};
 
 use crate::StatsError;
 use crate::calibration::{NLL_FLOOR, equal_width};
-use crate::items::{Items, Scale, log_odds};
+use crate::items::{Items, MOST_FITTED, Scale, log_odds};
 use crate::probability::{SignedSum, argmax, entropy, normalise};
 use crate::ranking::{Order, Ranking};
 
@@ -248,6 +248,11 @@ fn logs(scale: Scale, score: f64) -> [f64; 2] {
     }
 }
 
+/// [`logs`] for a fit, whose sums have an end.
+fn fitted_logs(scale: Scale, score: f64) -> [f64; 2] {
+    logs(scale, if scale == Scale::LogOdds { score.clamp(-MOST_FITTED, MOST_FITTED) } else { score })
+}
+
 /// The logarithm of each class' probability, of two classes from the log-odds of class 1 where they are given.
 fn log_probs(probs: &[f64], given: Option<f64>) -> Vec<f64> {
     match given {
@@ -287,6 +292,7 @@ fn temperature(items: &Items) -> Result<f64, StatsError> {
         for i in 0..items.len() {
             let probs = items.probs(i);
             let given = (items.scale() == Scale::LogOdds).then(|| items.event_score(Scale::LogOdds, 1, i));
+            let given = given.map(|given| given.clamp(-MOST_FITTED, MOST_FITTED));
             let logs = log_probs(probs, given);
             let top = logs[argmax(probs)];
             let (mut sum, mut mean, mut square) = (0.0, 0.0, 0.0);
@@ -360,7 +366,7 @@ fn map(method: Method, items: &Items, class: usize) -> Result<Map, StatsError> {
             let (hits, others) = (curve.hits as f64, curve.others as f64);
             let targets = [(hits + 1.0) / (hits + 2.0), 1.0 / (others + 2.0)];
             let features = |score: f64| {
-                let [log, other] = logs(scale, score);
+                let [log, other] = fitted_logs(scale, score);
                 [log - other, 0.0, 1.0]
             };
             let w = logistic(&points, features, [true, false, true], targets)
@@ -416,7 +422,7 @@ fn histogram(points: &[(f64, u64, u64)]) -> Map {
 
 fn beta(points: &[(f64, u64, u64)], scale: Scale) -> Option<Map> {
     let features = |score: f64| {
-        let [log, other] = logs(scale, score);
+        let [log, other] = fitted_logs(scale, score);
         [log, -other, 1.0]
     };
     let is_best = |w: &[f64; 3]| {

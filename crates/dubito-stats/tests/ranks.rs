@@ -105,6 +105,33 @@ fn recalibration_keeps_the_ranks() {
 }
 
 #[test]
+fn nonsense_does_not_end_a_sum() {
+    // Masked scores (the least `f32` there is) among others: what is fitted is that of a very low score.
+    let with_masked = |masked: f64| {
+        let mut all = scores(-3.0, 0.1);
+        all.extend([(masked, 1), (masked, 1), (masked, 0)]);
+        items(&all, true)
+    };
+    let masked = with_masked(f64::from(f32::MIN));
+    for method in [Method::Temperature, Method::Platt, Method::Beta] {
+        let (found, expected) = (recalibrate::fit(method, &masked), recalibrate::fit(method, &with_masked(-1e6)));
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{method:?}"),
+            (found, expected) => assert_eq!(found.is_err(), expected.is_err(), "{method:?}"),
+        }
+    }
+    assert!(masked.bounded_log_odds().iter().all(|x| x.abs() <= 1e6));
+    // A probability of 0 beside one that hides its rank in 1: the last of all, and no further off than others are.
+    let mut both = Items::new(&Task::binary()).unwrap();
+    for (i, p) in [[1e-30, 1.0], [1.0, 0.0], [0.5, 0.5]].into_iter().enumerate() {
+        both.push_parts(i % 2, &p, [0.0; 4], i as u32).unwrap();
+    }
+    both.uncover_ranks();
+    let found: Vec<f64> = (0..3).map(|i| both.log_odds(i)).collect();
+    assert!(found[0] > 69.0 && found[2] == 0.0 && (-71.0..-69.0).contains(&found[1]), "{found:?}");
+}
+
+#[test]
 fn likelihood_ratios_tell_logits_of_98_apart() {
     let given = items(&scores(98.0, 0.11), true);
     let fake: Vec<bool> = given.labels().iter().map(|&label| label == 1).collect();

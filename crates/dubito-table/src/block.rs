@@ -7,7 +7,7 @@ use rayon::iter::ParallelIterator;
 use rayon::slice::ParallelSlice;
 
 use crate::error::TableError;
-use crate::spelling::{self, advice, as_whole, cut, number, tidy, whole};
+use crate::spelling::{self, EXACT, advice, as_whole, cut, number, tidy, whole};
 
 /// What a column is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +268,7 @@ impl Block {
         let cell = tidy(cell);
         let is_read = match &mut self.columns[slot] {
             Column::Text(texts) => {
-                texts.push(if wanted.kind == Kind::Name { spelling::name(cell) } else { cell });
+                texts.push(if wanted.kind == Kind::Name { spelling::name(cell, decimal_comma) } else { cell });
                 true
             }
             Column::Number(values) => number(cell, decimal_comma).map(|value| values.push(value)).is_some(),
@@ -277,7 +277,7 @@ impl Block {
         if is_read {
             return Ok(());
         }
-        let expected = format!("{}{}", wanted.expected, advice(cell, decimal_comma));
+        let expected = format!("{}{}", wanted.expected, advice(cell, decimal_comma, wanted.kind));
         Err(Fault::cell(self.rows, &wanted.name, format!("\"{}\"", cut(cell)), expected))
     }
 
@@ -290,10 +290,17 @@ impl Block {
         }
     }
 
-    /// Add a number to a column. A text column gets it in digits.
+    /// Add a number to a column. A text column gets it in digits, where they are all there.
     pub(crate) fn put_number(&mut self, slot: usize, value: f64, wanted: &Wanted) -> Result<(), Fault> {
         match &mut self.columns[slot] {
-            Column::Text(texts) => texts.push(&value.to_string()),
+            Column::Text(_) if value.fract() == 0.0 && value.abs() > EXACT => {
+                let problem = "text: a number of so many digits is rounded (write it in quotation marks)";
+                return Err(Fault::cell(self.rows, &wanted.name, value.to_string(), problem));
+            }
+            Column::Text(texts) => {
+                let text = value.to_string();
+                texts.push(if wanted.kind == Kind::Name { spelling::name(&text, false) } else { &text });
+            }
             Column::Number(values) => values.push(Some(value)),
             Column::Whole(values) => match as_whole(value) {
                 Some(whole) => values.push(Some(whole)),

@@ -13,7 +13,7 @@ use crate::block::{Block, Fault, Kind, Wanted};
 use crate::error::TableError;
 use crate::source::Source;
 use crate::spelling::{is_missing, number, tidy};
-use crate::text::{Chunks, as_text};
+use crate::text::{Chunks, as_text, not_utf8};
 
 /// The delimiters that are looked for. A space only where there is no other.
 const DELIMITERS: [u8; 5] = [b',', b'\t', b';', b'|', b' '];
@@ -56,7 +56,7 @@ impl<'a> Cut<'a> {
         let (mut records, mut end) = (Vec::new(), 0);
         while records.len() <= SAMPLE {
             match splitter.next() {
-                Some(Ok(_)) if splitter.is_nothing() => {}
+                Some(Ok(_)) if splitter.is_no_row(2) => {}
                 Some(Ok(record)) => {
                     if records.is_empty() {
                         end = record.end;
@@ -129,6 +129,7 @@ pub(crate) fn header(source: &Source) -> Result<Header, TableError> {
     // What is no text among the rows is an error of its row.
     let valid = std::str::from_utf8(&head).map_or_else(|error| error.valid_up_to(), str::len);
     let text = std::str::from_utf8(&head[..valid]).unwrap_or_default();
+    let foreign = || format!("the header {}", not_utf8(&head[valid..]));
     let line_at = |at: usize| lines(&text[..at]) + 1;
     let (mut start, mut comment, mut forced, mut remarks) = (0, None, None, Vec::new());
     loop {
@@ -149,7 +150,7 @@ pub(crate) fn header(source: &Source) -> Result<Header, TableError> {
     let rest = &text[start..];
     if rest.is_empty() {
         return match comment {
-            _ if valid < head.len() => Err(bad(1, "the header is not UTF-8: save the file as UTF-8 text".into())),
+            _ if valid < head.len() => Err(bad(1, foreign())),
             Some(_) if is_whole => {
                 Err(bad(line_at(start), "holds comments alone, expected the names of the columns".into()))
             }
@@ -179,14 +180,12 @@ pub(crate) fn header(source: &Source) -> Result<Header, TableError> {
         }
     };
     let mut names: Vec<String> = names;
-    let has_end = is_whole || rest.contains(['\n', '\r']);
+    let has_end = (is_whole && valid == head.len()) || rest.contains(['\n', '\r']);
     if names.is_empty() || !has_end {
         let mut splitter = Splitter::new(rest, cut.delimiter);
         return Err(match splitter.next() {
             Some(Err(broken)) if has_end && valid == head.len() => bad(line_at(start), broken.in_words(&splitter, &[])),
-            _ if valid < head.len() => {
-                bad(line_at(start), "the header is not UTF-8: save the file as UTF-8 text".into())
-            }
+            _ if valid < head.len() => bad(line_at(start), foreign()),
             _ => bad(line_at(start), too_long()),
         });
     }
@@ -286,7 +285,7 @@ fn chosen<'c, 'a>(cuts: &'c [Cut<'a>]) -> Result<&'c Cut<'a>, String> {
 }
 
 /// Whether the numbers of some rows have a decimal comma: one that can't be a mark between thousands is there, and no
-/// column has both a comma and a point.
+/// column of numbers has a point.
 fn has_decimal_commas(rows: &[Vec<Cow<str>>]) -> bool {
     let mut proven = false;
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -358,7 +357,7 @@ pub(crate) fn slots(columns: usize, wanted: &[Wanted]) -> Vec<Option<usize>> {
 /// The rows of a chunk.
 pub(crate) fn parse(chunk: &[u8], header: &Header, slots: &[Option<usize>], wanted: &[Wanted]) -> Result<Block, Fault> {
     let delimiter = header.delimiter;
-    let text = as_text(chunk, |before| whole_records(before, delimiter))?;
+    let text = as_text(chunk, |before| whole_records(before, delimiter, slots.len()))?;
     let has_lone_cr = || memchr::memchr_iter(b'\r', chunk).any(|at| chunk.get(at + 1) != Some(&b'\n'));
     if memchr::memchr(b'"', chunk).is_some() || has_lone_cr() {
         return parse_quoted(text, header, slots, wanted);
@@ -400,7 +399,7 @@ fn parse_quoted(text: &str, header: &Header, slots: &[Option<usize>], wanted: &[
     let mut splitter = Splitter::new(text, header.delimiter);
     while let Some(record) = splitter.next() {
         let record = record.map_err(|broken| Fault::row(block.rows, broken.in_words(&splitter, &header.names)))?;
-        if splitter.cells.len() == 1 && !splitter.is_quoted && is_no_row(&splitter.cells[0], slots.len()) {
+        if splitter.is_no_row(slots.len()) {
             continue;
         }
         if record.is_long
@@ -429,9 +428,10 @@ fn parse_quoted(text: &str, header: &Header, slots: &[Option<usize>], wanted: &[
 /// How many lines a record has, where they are rows of their own: a mark that was left open, and closed by a later one.
 /// All lines have as many cells as the header; or one inside has, and numbers where numbers are wanted.
 fn swallowed(record: &str, header: &Header, slots: &[Option<usize>], wanted: &[Wanted]) -> Option<usize> {
+    let record = record.replace("\r\n", "\n");
     let lines: Vec<Vec<&str>> = record
         .trim_end_matches(['\r', '\n'])
-        .split('\n')
+        .split(['\n', '\r'])
         .map(|line| line.split(char::from(header.delimiter)).collect())
         .collect();
     let is_wide = |line: &Vec<&str>| line.len() == slots.len();
@@ -462,12 +462,12 @@ fn ragged(row: usize, found: usize, header: &Header, is_cut: bool) -> Fault {
 }
 
 /// Whole records of a text that is cut somewhere.
-fn whole_records(text: &str, delimiter: u8) -> usize {
+fn whole_records(text: &str, delimiter: u8, columns: usize) -> usize {
     let mut splitter = Splitter::new(text, delimiter);
     let mut count = 0;
     while let Some(Ok(record)) = splitter.next() {
-        count +=
-            usize::from(record.end < text.len() || text.ends_with(['\n', '\r'])) * usize::from(!splitter.is_nothing());
+        let is_whole = record.end < text.len() || text.ends_with(['\n', '\r']);
+        count += usize::from(is_whole && !splitter.is_no_row(columns));
     }
     count
 }
@@ -476,7 +476,12 @@ fn whole_records(text: &str, delimiter: u8) -> usize {
 pub(crate) fn line_of(source: &Source, header: &Header, row: u64) -> Option<u64> {
     let mut chunks = chunks(source, header).ok()?;
     let (mut line, mut left) = (header.lines + 1, row);
-    while let Some(chunk) = chunks.next(|chunk| last_end(chunk, header.delimiter)).ok()? {
+    loop {
+        let chunk = match chunks.next(|chunk| last_end(chunk, header.delimiter)) {
+            Ok(chunk) => chunk?,
+            // A row that is too long to be one.
+            Err(_) => return (left == 1).then_some(line),
+        };
         let valid = std::str::from_utf8(&chunk).map_or_else(|error| error.valid_up_to(), str::len);
         let text = std::str::from_utf8(&chunk[..valid]).unwrap_or_default();
         let mut splitter = Splitter::new(text, header.delimiter);
@@ -484,7 +489,7 @@ pub(crate) fn line_of(source: &Source, header: &Header, row: u64) -> Option<u64>
             let start = splitter.at;
             match splitter.next() {
                 None => break,
-                Some(Ok(_)) if splitter.is_nothing() => {}
+                Some(Ok(_)) if splitter.is_no_row(header.names.len()) => {}
                 found => {
                     left -= 1;
                     if left == 0 {
@@ -500,7 +505,6 @@ pub(crate) fn line_of(source: &Source, header: &Header, row: u64) -> Option<u64>
         }
         line += lines(text);
     }
-    None
 }
 
 /// A record's place in the text.
@@ -552,9 +556,9 @@ impl<'a> Splitter<'a> {
         Self { text, at: 0, delimiter, cells: Vec::new(), is_quoted: false }
     }
 
-    /// Whether the last record is an empty line or a comment.
-    fn is_nothing(&self) -> bool {
-        !self.is_quoted && matches!(self.cells.as_slice(), [cell] if is_no_row(cell, 2))
+    /// Whether the last record is an empty line, or a comment in a table of so many columns.
+    fn is_no_row(&self, columns: usize) -> bool {
+        !self.is_quoted && matches!(self.cells.as_slice(), [cell] if is_no_row(cell, columns))
     }
 
     fn next(&mut self) -> Option<Result<Record, Broken>> {

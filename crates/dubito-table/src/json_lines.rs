@@ -55,7 +55,12 @@ fn whole_records(text: &str) -> usize {
 pub(crate) fn line_of(source: &Source, row: u64) -> Option<u64> {
     let mut chunks = if source.is_array { None } else { chunks(source).ok() }?;
     let (mut line, mut left) = (0, row);
-    while let Some(chunk) = chunks.next(last_end).ok()? {
+    loop {
+        let chunk = match chunks.next(last_end) {
+            Ok(chunk) => chunk?,
+            // A line that is too long to be one.
+            Err(_) => return (left == 1).then_some(line + 1),
+        };
         for text in chunk.split_inclusive(|&byte| byte == b'\n') {
             line += 1;
             left -= u64::from(!text.trim_ascii().is_empty());
@@ -64,7 +69,6 @@ pub(crate) fn line_of(source: &Source, row: u64) -> Option<u64> {
             }
         }
     }
-    None
 }
 
 /// The place behind the last line end. JSON writes line ends inside texts as `\n`.
@@ -120,7 +124,13 @@ fn in_words(line: &str, error: &serde_json::Error) -> String {
     } else {
         ""
     };
-    format!("is no JSON object: {error}{hint}")
+    // Its line is always 1.
+    let said = error.to_string();
+    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+    match error.is_data() {
+        true => said.to_owned(),
+        false => format!("is no JSON object: {said}, byte {} of the line{hint}", error.column()),
+    }
 }
 
 /// One value of an object.

@@ -22,6 +22,7 @@ mod npz;
 mod parquet;
 mod source;
 mod spelling;
+mod spreadsheet;
 mod table;
 mod text;
 
@@ -29,6 +30,7 @@ pub use block::{Block, Cells, Column, Fault, Kind, Numbers, Texts, Wanted};
 pub use error::TableError;
 pub use source::{Compression, Format, is_stream};
 pub use spelling::{cut, is_missing};
+pub use spreadsheet::spreadsheet_safe;
 pub use table::{Records, Table};
 
 /// The most columns that a file may have.

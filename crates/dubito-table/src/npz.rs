@@ -7,6 +7,7 @@
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -22,8 +23,8 @@ const LONGEST_HEADER: usize = 1 << 16;
 /// The most bytes that one element may take.
 const LARGEST_ELEMENT: usize = 1 << 16;
 
-/// Bytes read from one array at once, and the most rows.
-const CHUNK: usize = 1 << 20;
+/// Bytes read from all arrays at once, and the most rows.
+const CHUNK: usize = 4 << 20;
 const MOST_ROWS: usize = 32_768;
 
 /// How an element is written.
@@ -51,7 +52,9 @@ impl Element {
 
 /// One array of the archive, open behind its header.
 struct Open {
-    reader: Box<dyn Read + Send>,
+    reader: CrcReader<Box<dyn Read + Send>>,
+    /// The checksum of the whole array, as the archive has it.
+    checksum: u32,
     element: Element,
     big_endian: bool,
     rows: u64,
@@ -119,7 +122,7 @@ impl Arrays {
         for w in wanted {
             let entry = archive.by_index_raw(w.column).map_err(|e| corrupt(path, e))?;
             let start = entry.data_start().ok_or_else(|| corrupt(path, "an entry has no place in the file"))?;
-            let (size, method) = (entry.compressed_size(), entry.compression());
+            let (size, method, checksum) = (entry.compressed_size(), entry.compression(), entry.crc32());
             let mut place = source.handle()?;
             place.at = start;
             let packed = BufReader::with_capacity(1 << 16, place).take(size);
@@ -131,9 +134,10 @@ impl Arrays {
                     return Err(corrupt(path, problem));
                 }
             };
-            let array = header(reader).map_err(|problem| corrupt(path, format!("array {}: {problem}", w.name)))?;
+            let array =
+                header(reader, checksum).map_err(|problem| corrupt(path, format!("array {}: {problem}", w.name)))?;
             // What is declared is judged before it is unpacked: deflate makes at most 1032 bytes of one.
-            let bytes = u128::from(array.rows) * array.element.size() as u128;
+            let bytes = u128::from(array.rows) * array.element.size().max(1) as u128;
             if bytes > 1032 * u128::from(size) + 1032 {
                 let problem = format!(
                     "array {} is cut off or corrupt: {} rows of {} bytes are declared, more than {size} packed bytes hold",
@@ -148,7 +152,8 @@ impl Arrays {
             open.push(array);
         }
         if unpacked_bytes > BOMB_BYTES.into() && unpacked_bytes / packed_bytes.max(1) > BOMB_RATIO.into() {
-            let widest = wanted.iter().zip(&open).max_by_key(|(_, array)| array.rows).map_or("", |(w, _)| &w.name);
+            let widest =
+                wanted.iter().zip(&open).max_by_key(|(_, array)| array.element.size()).map_or("", |(w, _)| &w.name);
             let problem = format!(
                 "array {widest} and the others unpack from {packed_bytes} bytes to {unpacked_bytes}, more than \
                  {BOMB_RATIO} times as many: no scores do (numpy.savez writes arrays without packing them)"
@@ -163,13 +168,14 @@ impl Arrays {
             );
             return Err(corrupt(path, problem));
         }
-        let widest = open.iter().map(|array| array.element.size()).max().unwrap_or(1).max(1);
-        Ok(Self { open, left: rows, rows_at_once: (CHUNK / widest).clamp(1, MOST_ROWS) })
+        let row: usize = open.iter().map(|array| array.element.size()).sum();
+        Ok(Self { open, left: rows, rows_at_once: (CHUNK / row.max(1)).clamp(1, MOST_ROWS) })
     }
 
     pub fn next(&mut self, path: &Path, wanted: &[Wanted]) -> Result<Option<Raw>, TableError> {
         let rows = self.left.min(self.rows_at_once as u64) as usize;
         if rows == 0 {
+            self.check_ends(path, wanted)?;
             return Ok(None);
         }
         self.left -= rows as u64;
@@ -183,6 +189,20 @@ impl Arrays {
             arrays.push(bytes);
         }
         Ok(Some(Raw { rows, arrays }))
+    }
+
+    /// Whether each array ends where its header says, and its bytes are those that were packed.
+    fn check_ends(&mut self, path: &Path, wanted: &[Wanted]) -> Result<(), TableError> {
+        for (array, w) in self.open.iter_mut().zip(wanted) {
+            let problem = match array.reader.read(&mut [0]) {
+                Ok(0) if array.reader.crc().sum() == array.checksum => continue,
+                Ok(0) => "is corrupt: its checksum is another one".to_string(),
+                Ok(_) => "is longer than its header says".to_string(),
+                Err(error) => format!("is cut off or corrupt: {error}"),
+            };
+            return Err(corrupt(path, format!("array {} {problem}", w.name)));
+        }
+        Ok(())
     }
 
     /// How to decode each array.
@@ -265,7 +285,8 @@ fn half(bits: u16) -> f64 {
 }
 
 /// Read an array's header.
-fn header(mut reader: Box<dyn Read + Send>) -> Result<Open, String> {
+fn header(reader: Box<dyn Read + Send>, checksum: u32) -> Result<Open, String> {
+    let mut reader = CrcReader::new(reader);
     let mut exact = |bytes: &mut [u8]| reader.read_exact(bytes).map_err(|e| format!("is cut off or corrupt: {e}"));
     let mut magic = [0; 8];
     exact(&mut magic)?;
@@ -321,5 +342,5 @@ fn header(mut reader: Box<dyn Read + Send>) -> Result<Open, String> {
         (b'S', _) if size <= LARGEST_ELEMENT => Element::Bytes(size),
         _ => return Err(unknown()),
     };
-    Ok(Open { reader, element, big_endian: order == b'>', rows })
+    Ok(Open { reader, checksum, element, big_endian: order == b'>', rows })
 }

@@ -2,12 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt64Array};
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 
 use crate::block::{Block, Cells, Column, Fault, Kind, Numbers, Wanted};
 use crate::error::TableError;
@@ -15,6 +18,10 @@ use crate::source::{BOMB_RATIO, Handle, Source};
 
 /// Rows decoded at once: few enough that their columns stay in the cache, and are made anew in the same memory.
 const BATCH: usize = 8_192;
+
+/// Bytes that the texts of one column may take in a batch: a long text that a dictionary holds once is many times as long
+/// where each row has it.
+const MOST_TEXT: usize = 64 << 20;
 
 /// So many rows may take no room at all.
 const MOST_ROWS_OF_NOTHING: i64 = 100_000_000;
@@ -62,6 +69,7 @@ impl Batches {
         columns.dedup();
         let places = wanted.iter().map(|w| columns.iter().position(|&c| c == w.column).unwrap_or(0)).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
+        let builder = with_views(source, &builder)?;
         let reader = guarded(path, || builder.with_batch_size(BATCH).with_projection(mask).build())?;
         Ok(Self { reader, places })
     }
@@ -75,20 +83,49 @@ impl Batches {
     }
 }
 
+/// The same, but that texts are read as views of what the file holds, once however often rows repeat it.
+fn with_views(
+    source: &Source,
+    builder: &ParquetRecordBatchReaderBuilder<Handle>,
+) -> Result<ParquetRecordBatchReaderBuilder<Handle>, TableError> {
+    let with_view = |field: &Arc<Field>| match text_type(field.data_type()) {
+        Some(view) => Arc::new(field.as_ref().clone().with_data_type(view)),
+        None => field.clone(),
+    };
+    let schema = builder.schema();
+    let fields: Vec<Arc<Field>> = schema.fields().iter().map(with_view).collect();
+    let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    let metadata = guarded(&source.path, || ArrowReaderMetadata::try_new(builder.metadata().clone(), options))?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(source.handle()?, metadata))
+}
+
 /// The rows of a batch, each column cast to what it is read as.
 pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: &[Wanted]) -> Result<Block, Fault> {
     let mut block = Block { rows: batch.num_rows(), columns: Vec::with_capacity(wanted.len()) };
     for (wanted, &place) in wanted.iter().zip(places) {
         let schema = batch.schema();
         let (array, field) = (batch.column(place), schema.field(place));
+        let kind = value_type(field.data_type());
         block.columns.push(match wanted.kind {
             // Digits are written without a text of each number in between.
-            Kind::Text | Kind::Name if field.data_type().is_integer() && *field.data_type() != DataType::UInt64 => {
+            Kind::Text | Kind::Name if kind.is_integer() && *kind != DataType::UInt64 => {
                 Column::Text(in_digits(&cast(path, array, field)?))
             }
             // Texts are read as those of a CSV, whatever is wanted of them.
-            kind if matches!(kind, Kind::Text | Kind::Name) || is_text(field.data_type()) => {
-                let texts: StringArray = cast(path, array, field)?;
+            wanted_kind if matches!(wanted_kind, Kind::Text | Kind::Name) || text_type(kind).is_some() => {
+                let texts: StringViewArray = cast(path, array, field)?;
+                // The lower half of a view is the length of its text.
+                let bytes: usize = texts.views().iter().map(|view| *view as u32 as usize).sum();
+                if bytes > MOST_TEXT {
+                    let problem = format!(
+                        "column {} holds {} MiB of text in {} rows, expected names of at most some hundred bytes",
+                        field.name(),
+                        bytes >> 20,
+                        batch.num_rows()
+                    );
+                    return Err(TableError::Parquet { path: path.into(), problem }.into());
+                }
                 let mut column = Block::new(std::slice::from_ref(wanted));
                 for text in &texts {
                     column.put(0, text.unwrap_or_default(), wanted, false)?;
@@ -103,7 +140,7 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
                     _ => numbers.iter().collect(),
                 })
             }
-            Kind::Whole if field.data_type().is_floating() || is_decimal(field.data_type()) => {
+            Kind::Whole if kind.is_floating() || is_decimal(kind) => {
                 let numbers: Float64Array = cast(path, array, field)?;
                 let mut column = Block::new(std::slice::from_ref(wanted));
                 for number in &numbers {
@@ -115,7 +152,7 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
                 }
                 column.columns.remove(0)
             }
-            Kind::Whole if *field.data_type() == DataType::UInt64 => {
+            Kind::Whole if *kind == DataType::UInt64 => {
                 let wholes: UInt64Array = cast(path, array, field)?;
                 Column::Whole(wholes.iter().collect())
             }
@@ -138,13 +175,20 @@ pub(crate) fn parse(path: &Path, batch: &RecordBatch, places: &[usize], wanted: 
     Ok(block)
 }
 
-/// Whether cells are texts: as they are, or by a dictionary.
-fn is_text(kind: &DataType) -> bool {
+/// The type of the cells: that of the values, where a dictionary holds them.
+fn value_type(kind: &DataType) -> &DataType {
     match kind {
-        DataType::Dictionary(_, value) => is_text(value),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
-        _ => false,
+        DataType::Dictionary(_, value) => value_type(value),
+        kind => kind,
+    }
+}
+
+/// The type as which texts, also those in a dictionary, are read; `None` where cells are no texts.
+fn text_type(kind: &DataType) -> Option<DataType> {
+    match value_type(kind) {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8View),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Some(DataType::BinaryView),
+        _ => None,
     }
 }
 
@@ -179,8 +223,8 @@ trait ReadAs: Array + Clone + 'static {
     const WORDS: &'static str;
 }
 
-impl ReadAs for StringArray {
-    const TYPE: DataType = DataType::Utf8;
+impl ReadAs for StringViewArray {
+    const TYPE: DataType = DataType::Utf8View;
     const WORDS: &'static str = "text";
 }
 impl ReadAs for UInt64Array {
@@ -200,13 +244,7 @@ fn cast<A: ReadAs>(path: &Path, array: &dyn Array, field: &Field) -> Result<A, T
     let options = CastOptions { safe: false, ..Default::default() };
     let bad = |why: String| TableError::Parquet {
         path: path.into(),
-        problem: format!(
-            "column {} is of type {}, expected {} ({why}): write it as {}",
-            field.name(),
-            field.data_type(),
-            A::WORDS,
-            A::TYPE
-        ),
+        problem: format!("column {} is of type {}, expected {} ({why})", field.name(), field.data_type(), A::WORDS),
     };
     let array =
         guarded(path, || cast_with_options(array, &A::TYPE, &options)).map_err(|error| bad(error.to_string()))?;

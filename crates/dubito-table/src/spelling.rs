@@ -1,5 +1,7 @@
 //! How cells are spelled: numbers, what is missing, names.
 
+use crate::block::Kind;
+
 /// A cell without the spaces around it, those that only other scripts have too.
 #[inline]
 pub(crate) fn tidy(cell: &str) -> &str {
@@ -31,11 +33,11 @@ pub fn is_missing(cell: &str) -> bool {
 
 /// A name: nothing where it says that there is none, and a whole number as such, however a float column wrote it.
 #[inline]
-pub(crate) fn name(cell: &str) -> &str {
+pub(crate) fn name(cell: &str, decimal_comma: bool) -> &str {
     if is_missing(cell) {
         return "";
     }
-    match cell.strip_suffix(".0") {
+    match cell.strip_suffix(if decimal_comma { ",0" } else { ".0" }) {
         Some(whole) if !whole.is_empty() && whole.bytes().all(|b| b.is_ascii_digit()) => whole,
         _ => cell,
     }
@@ -74,20 +76,22 @@ pub(crate) fn whole(cell: &str, decimal_comma: bool) -> Option<Option<u64>> {
     }
 }
 
+/// Up to here a float holds every whole number: 2^53.
+pub(crate) const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A float that is a whole number, 0 or more, and exact.
 pub(crate) fn as_whole(value: f64) -> Option<u64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     ((0.0..=EXACT).contains(&value) && value.fract() == 0.0).then_some(value as u64)
 }
 
 /// What to do about a cell that is no number, in brackets; nothing where that is not known.
-pub(crate) fn advice(cell: &str, decimal_comma: bool) -> &'static str {
+pub(crate) fn advice(cell: &str, decimal_comma: bool, kind: Kind) -> &'static str {
     let is_number = |text: &str| text.trim().parse::<f64>().is_ok();
     if cell.strip_suffix('%').is_some_and(|rest| is_number(&rest.replace(',', "."))) {
         " (write percentages as fractions: 0.98 for 98%)"
     } else if decimal_comma && cell.contains('.') {
         " (the other numbers have decimal commas: write all in one way)"
-    } else if cell.contains(',') && is_number(&cell.replace(',', ".")) {
+    } else if kind != Kind::Whole && cell.contains(',') && is_number(&cell.replace(',', ".")) {
         " (write the decimal comma as a point)"
     } else if cell.contains([',', '\'', ' ', '_', '\u{a0}', '\u{202f}'])
         && is_number(&cell.replace([',', '\'', ' ', '_', '\u{a0}', '\u{202f}'], ""))
@@ -128,11 +132,11 @@ mod tests {
             "-1.#IND",
         ] {
             assert_eq!((number(cell, false), number(cell, true)), (Some(None), Some(None)), "{cell}");
-            assert_eq!(name(cell), "", "{cell}");
+            assert_eq!(name(cell, false), "", "{cell}");
         }
         for cell in ["nan", "NaN", "-nan", "NAN"] {
             assert!(number(cell, false).unwrap().unwrap().is_nan() && whole(cell, false) == Some(None), "{cell}");
-            assert_eq!(name(cell), "");
+            assert_eq!(name(cell, false), "");
         }
         for cell in ["98%", "1,234.5", "0,5", "x", "1 000", "#DIV/0!", "0.5x", "0x10", "real"] {
             assert_eq!((number(cell, false), whole(cell, false)), (None, None), "{cell}");
@@ -153,9 +157,10 @@ mod tests {
             ("#REF!", "formula"),
             ("x", ""),
         ] {
-            assert!(advice(cell, false).contains(says), "{cell}");
+            assert!(advice(cell, false, Kind::Number).contains(says), "{cell}");
         }
-        assert!(advice("0.5", true).contains("one way"));
+        assert!(advice("0.5", true, Kind::Number).contains("one way"));
+        assert!(advice("1,234", false, Kind::Whole).contains("thousands"));
     }
 
     #[test]
@@ -170,8 +175,9 @@ mod tests {
             ("-1", "-1"),
             ("n/a", ""),
         ] {
-            assert_eq!(name(cell), expected);
+            assert_eq!(name(cell, false), expected);
         }
+        assert_eq!((name("5,0", true), name("5,0", false)), ("5", "5,0"));
         assert_eq!(tidy("\u{a0} REAL \u{a0}"), "REAL");
     }
 }

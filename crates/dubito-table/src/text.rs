@@ -57,17 +57,19 @@ impl Chunks {
     }
 }
 
+/// In words, of bytes of which the first is no text.
+pub(crate) fn not_utf8(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().take(2).map(|byte| format!("{byte:02X}")).collect();
+    format!("is not UTF-8 (bytes {}; Windows-1252 or Latin-1?): save the file as UTF-8 text", bytes.join(" "))
+}
+
 /// A chunk as text. `records` counts the whole records of a text, for the error's row.
 pub(crate) fn as_text(chunk: &[u8], records: impl Fn(&str) -> usize) -> Result<&str, Fault> {
     let (place, problem) = match (std::str::from_utf8(chunk), memchr::memchr(0, chunk)) {
         (Ok(text), None) => return Ok(text),
         (Err(error), zero) if zero.is_none_or(|zero| zero > error.valid_up_to()) => {
             let at = error.valid_up_to();
-            let bytes: Vec<String> = chunk[at..].iter().take(2).map(|byte| format!("{byte:02X}")).collect();
-            let bytes = bytes.join(" ");
-            let problem =
-                format!("is not UTF-8 (bytes {bytes}; Windows-1252 or Latin-1?): save the file as UTF-8 text");
-            (at, problem)
+            (at, not_utf8(&chunk[at..]))
         }
         (_, zero) => {
             (zero.unwrap_or(0), "holds a NUL byte, which no text does: copy or write the file again".to_string())

@@ -126,7 +126,14 @@ fn no_row_is_lost_in_silence() {
         assert!(message.contains(expected), "{middle}: {message}");
         let packed = error("r.csv.gz", &gzip(table(middle).as_bytes()));
         assert!(packed.contains(expected), "{middle}: {packed}");
+        let of_old_macs = error("r.csv", table(middle).replace('\n', "\r").as_bytes());
+        assert!(of_old_macs.contains(expected), "{middle}: {of_old_macs}");
     }
+    // A record that never ends, behind some that do.
+    let endless = format!("{}v20,real,0.5,\"{}", table("v4,real,0.5,ok\n"), "x".repeat(3 << 20));
+    assert!(error("e.csv", endless.as_bytes()).contains("line 22, row 21: is longer than 1 MiB"));
+    let endless = format!("{{\"label\": \"real\", \"p_fake\": 0.5}}\n{{\"label\": \"{}", "x".repeat(3 << 20));
+    assert!(error("e.jsonl", endless.as_bytes()).contains("line 2, row 2: is longer than 1 MiB"));
     // A quoted cell of several lines that are no rows is one cell, and lines are counted as the file has them.
     let long = table("v4,real,0.5,\"a\nb, c\nd\"\n");
     assert_eq!(read("l.csv", long.as_bytes()).unwrap().len(), 20);
@@ -188,6 +195,10 @@ fn what_is_not_read_is_named() {
         (b"label  p_fake\nreal   0.25\n".to_vec(), "several spaces"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), "Excel"),
         (b"label,label,p_fake\na,b,0\n".to_vec(), "label is there twice"),
+        (b"Pr\xfcfwert;label;p_fake\n0,5;real;0,25\n".to_vec(), "line 1, row 0: the header is not UTF-8 (bytes FC "),
+        (b"label;p_fake;Pr\xfcfwert\nreal;0,25;0,5\n".to_vec(), "line 1, row 0: the header is not UTF-8 (bytes FC "),
+        (b"{\"label\": \"real\", \"p_fake\": 0.5, \"label\": \"fake\"}\n".to_vec(), "is there twice"),
+        (b"{\"label\": 123456789012345678901, \"p_fake\": 0.5}\n".to_vec(), "so many digits is rounded"),
         (b"# nothing but this\n".to_vec(), "comments alone"),
         (b"\n\n".to_vec(), "holds no rows"),
         (b"label,p_fake\n".to_vec(), "holds no rows"),
@@ -207,6 +218,41 @@ fn what_is_not_read_is_named() {
         assert!(scores(&socket).unwrap_err().to_string().contains("is a socket"));
         assert!(scores(Path::new("/dev/zero")).unwrap_err().to_string().contains("is a device"));
     }
+}
+
+/// The bytes of an NPZ of two arrays that are not packed.
+fn npz(arrays: [(&str, &str, u64, Vec<u8>); 2]) -> Vec<u8> {
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, kind, rows, data) in arrays {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({rows},), }}\n");
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(b"\x93NUMPY\x01\x00").unwrap();
+        archive.write_all(&(header.len() as u16).to_le_bytes()).unwrap();
+        archive.write_all(header.as_bytes()).unwrap();
+        archive.write_all(&data).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn arrays_are_whole_or_refused() {
+    let numbers = |values: &[f64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let of = |p: &[f64]| npz([("label", "|S4", 2, b"realfake".to_vec()), ("p_fake", "<f8", 2, numbers(p))]);
+    assert_rows("npz", &of(&[0.25, 0.5]), &ROWS);
+    let mut flipped = of(&[0.25, 0.5]);
+    let at = flipped.windows(8).position(|bytes| bytes == 0.25_f64.to_le_bytes()).unwrap();
+    flipped[at + 6] ^= 1;
+    assert!(error("f.npz", &flipped).contains("array p_fake is corrupt: its checksum is another one"));
+    assert!(error("l.npz", &of(&[0.25, 0.5, 0.75])).contains("array p_fake is longer than its header says"));
+    let of_nothing = npz([("label", "<U0", 10_u64.pow(15), Vec::new()), ("p_fake", "<U0", 10_u64.pow(15), Vec::new())]);
+    assert!(error("n.npz", &of_nothing).contains("rows of 0 bytes are declared"));
+    // A person without a name is nobody.
+    let folder = tempfile::tempdir().unwrap();
+    let people = npz([("identity", "<f8", 2, numbers(&[f64::NAN, 5.0])), ("p_fake", "<f8", 2, numbers(&[0.0, 1.0]))]);
+    let table = Table::open(&put(folder.path(), "p.npz", &people)).unwrap();
+    let (column, records) = (table.column("identity").unwrap(), table.records().unwrap());
+    assert_eq!([records.get(0, column), records.get(1, column)], ["", "5"]);
 }
 
 /// A pipe is read once, however often the table is.

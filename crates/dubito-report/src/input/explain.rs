@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dubito_table::{Block, Compression, Format, TableError, cut};
+use dubito_table::{Block, Compression, Fault, Format, cut};
 use serde::Serialize;
 
 use super::layout::{Layout, Request, Scoring, Use};
@@ -183,10 +183,11 @@ impl Explanation {
             raw: layout.has_samples(ensemble),
         };
         let mut splits = BTreeMap::new();
+        let mut is_told = false;
         let read: Result<(), ReportError> = table.read(
             &layout.wanted,
-            |block| Ok((fold(&block, layout, &context).err().map(|fault| table.error(fault, 0)), block)),
-            |(problem, block): (Option<TableError>, Block), before| {
+            |block| Ok((fold(&block, layout, &context).err(), block)),
+            |(fault, block): (Option<Fault>, Block), before| {
                 let rows = block.rows.min(LOOKED_AT - self.rows_looked_at);
                 for row in 0..rows {
                     count(&mut self.labels, block.text(Some(layout.label), row));
@@ -194,9 +195,9 @@ impl Explanation {
                     count(&mut splits, block.text(layout.split(), row));
                 }
                 self.rows_looked_at += rows;
-                // Rows of a later block would be counted from its own first one.
-                if let (0, Some(problem)) = (before, problem) {
-                    self.problems.push(problem.to_string());
+                if let (Some(fault), false) = (fault, is_told) {
+                    self.problems.push(table.error(fault, before).to_string());
+                    is_told = true;
                 }
                 Ok(self.rows_looked_at < LOOKED_AT)
             },

@@ -264,8 +264,8 @@ pub(crate) fn member(name: &str, sample: u64) -> u64 {
     name.bytes().fold(mixed(sample), |hash, byte| mixed(hash ^ u64::from(byte)))
 }
 
-/// The class that a label names: by name, in a binary task in any case or as `false` and `true`, or by
-/// index.
+/// The class that a label names: by name, in a binary task in any case or as `false` and `true`, or, where not all are
+/// named by numbers, by index.
 pub(crate) fn class_of(label: &str, task: &Task) -> Option<usize> {
     if let Some(class) = task.classes.iter().position(|class| class == label) {
         return Some(class);
@@ -280,7 +280,14 @@ pub(crate) fn class_of(label: &str, task: &Task) -> Option<usize> {
     }
     // 1.0 is how a column of whole numbers with gaps is often written, 1.000000000000000000e+00 how NumPy writes all.
     let index: f64 = label.parse().or_else(|_| label.replace(',', ".").parse()).ok()?;
-    (index.fract() == 0.0 && (0.0..task.classes.len() as f64).contains(&index)).then_some(index as usize)
+    let index = (index.fract() == 0.0 && index >= 0.0).then_some(index as usize)?;
+    // Where all classes are named by numbers, it is a name: whether they were counted from 0 is not known.
+    let name = index.to_string();
+    let is_numbered = task.classes.iter().all(|class| class.parse::<usize>().is_ok());
+    match task.classes.iter().position(|class| *class == name) {
+        Some(class) => Some(class),
+        None => (!is_numbered && index < task.classes.len()).then_some(index),
+    }
 }
 
 /// What a label may be, for an error.
@@ -849,4 +856,32 @@ pub(crate) fn wanted_row(block: &Block, layout: &Layout, request: &Request, row:
     let fits = |wanted: &Option<String>, slot| wanted.as_deref().is_none_or(|wanted| wanted == block.text(slot, row));
     let is_wide = matches!(layout.scoring, Scoring::Wide(_));
     (is_wide || fits(&request.detector, layout.detector)) && fits(&request.split, layout.split())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::class_of;
+    use dubito_stats::Task;
+
+    #[test]
+    fn labels_name_classes() {
+        let task = |classes: &[&str]| Task {
+            classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+            ..Task::binary()
+        };
+        let named = task(&["real", "wav2lip", "fsgan"]);
+        for (label, class) in
+            [("fsgan", Some(2)), ("2", Some(2)), ("2.0", Some(2)), ("3", None), ("1.5", None), ("-1", None)]
+        {
+            assert_eq!(class_of(label, &named), class, "{label}");
+        }
+        // Classes that are numbers are named, never counted.
+        let numbered = task(&["1", "2", "3"]);
+        for (label, class) in
+            [("1", Some(0)), ("1.0", Some(0)), ("3.0", Some(2)), ("3,0", Some(2)), ("0", None), ("0.0", None)]
+        {
+            assert_eq!(class_of(label, &numbered), class, "{label}");
+        }
+    }
 }
