@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dubito_data::DataError;
 use dubito_data::same_frames::{SAME_FRAME, distances};
 use dubito_media::Tools;
 
@@ -24,12 +25,13 @@ fn quantiles(mut values: Vec<f32>) -> String {
     format!("{:>6} pairs  {line}  {within} at most {SAME_FRAME}", values.len())
 }
 
-fn main() -> Result<(), dubito_data::DataError> {
+fn main() -> Result<(), DataError> {
     let folders: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let files: Vec<PathBuf> = folders.iter().flat_map(|folder| videos(folder)).collect();
     let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let original = |path: &Path| stem(path).split('@').next().unwrap_or_default().to_owned();
-    let found = distances(&files, None, &Tools::discover())?;
+    let parts = tempfile::tempdir().map_err(DataError::io("a temporary folder"))?;
+    let found = distances(&files, Some(parts.path()), &Tools::discover())?;
     let mut copies: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let mut others: Vec<(f32, String)> = Vec::new();
     let mut far = 0;

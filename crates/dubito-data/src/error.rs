@@ -16,12 +16,14 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A folder holds no video and no image.
-    #[error("{path}: no video or image in this folder ({seen} other files)")]
+    #[error("{path}: no video or image in this folder ({seen} other files{})", .passed_over.iter().map(|line| format!("; {line}")).collect::<String>())]
     NoMedia {
         /// The folder.
         path: PathBuf,
         /// Files of other kinds that were seen there.
         seen: usize,
+        /// Links, folders and names that were not followed or read, a line each.
+        passed_over: Vec<String>,
     },
     /// A table (manifest, identities) is not what it should be.
     #[error("{path}{}: {message}", .row.map(|r| format!(", row {r}")).unwrap_or_default())]
@@ -167,15 +169,53 @@ impl DataError {
 
     /// Why a file can't be used, for its row or answer: without the file's path, which stands beside it, and with what to do.
     pub fn reason(&self) -> String {
-        match self {
-            Self::Media(error) => error.reason(),
-            other => other.to_string(),
-        }
+        let text = self.to_string();
+        let path = match self {
+            Self::Media(error) => return error.reason(),
+            Self::Io { path, .. }
+            | Self::NoMedia { path, .. }
+            | Self::Table { path, .. }
+            | Self::Written { path, .. }
+            | Self::Layout { path, .. }
+            | Self::Clip { path, .. }
+            | Self::Shards { path, .. } => path.as_path(),
+            Self::Foreign(error) => error.path(),
+            _ => Path::new(""),
+        };
+        let without = text.strip_prefix(&path.display().to_string()).unwrap_or(&text);
+        let without = without.trim_start_matches([':', ',', ' ']);
+        self.hint().map_or(without.to_owned(), |hint| format!("{without}; {hint}"))
     }
 
     /// Wraps an input/output error with the path it happened at.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io { path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_holds_no_path() {
+        let path = PathBuf::from("/data/set/a.csv");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let table = DataError::Table { path: path.clone(), row: Some(2), message: "no label".into() };
+        assert!(table.reason().starts_with("row 2: no label; "), "{}", table.reason());
+        for error in [
+            DataError::Io { path: path.clone(), source: full },
+            DataError::NoMedia { path: path.clone(), seen: 3, passed_over: Vec::new() },
+            DataError::Written { path: path.clone(), message: "line 1".into(), hint: "mend it".into() },
+            DataError::Clip { path: path.clone(), message: "cut".into() },
+            DataError::Foreign(TableError::Empty { path: path.clone() }),
+            DataError::Media(dubito_media::MediaError::Empty { path }),
+        ] {
+            let reason = error.reason();
+            assert!(!reason.contains("/data") && !reason.starts_with([':', ' ']), "{reason}");
+        }
+        let people = DataError::TooFewPeople { found: 2, needed: 5 };
+        assert!(people.reason().starts_with("2 people, but"), "{}", people.reason());
     }
 }

@@ -71,7 +71,7 @@ pub struct Followed {
     pub windows: Option<(usize, usize)>,
     /// Why the video ended early, if it did (a truncated file): what was read before is kept.
     pub broken: Option<String>,
-    /// What was left out because its time does not rise, in words.
+    /// What was left out because its time is not later than the latest one seen before it, in words.
     pub stuck: Option<String>,
     /// What the container declares and the frames contradict, if they do: no answer can rest on them.
     pub inconsistent: Option<String>,
@@ -141,6 +141,13 @@ fn place_windows(frames: u64, windows: usize, length: usize) -> Vec<Range<u64>> 
     (0..count).map(|k| begin(k)..begin(k) + length).collect()
 }
 
+/// Frames that the container declares; `None` where it doesn't, or declares many more than it has time to show: an edit list
+/// hides the others.
+fn declared(info: &VideoInfo) -> Option<u64> {
+    let shown = info.duration.zip(info.frame_rate).map(|(seconds, rate)| seconds * rate);
+    info.frames.filter(|&frames| shown.is_none_or(|shown| frames as f64 <= 1.25 * shown + 2.0))
+}
+
 /// Frames of a video, by decoding it.
 fn count(path: &Path, tools: &Tools) -> Result<u64, DataError> {
     Ok(dubito_media::open(path, tools)?.filter(Result::is_ok).count() as u64)
@@ -172,11 +179,11 @@ pub fn follow(
     let (wanted, mut step) = match sampling {
         Sampling::Uniform { frames } => {
             let frames = frames.max(1);
-            (frames, info.frames.map_or(1, |n| (n / (2 * frames as u64)).max(1)))
+            (frames, declared(&info).map_or(1, |n| (n / (2 * frames as u64)).max(1)))
         }
         Sampling::Every { step, frames } => (frames.max(1), step.max(1) as u64),
         Sampling::Windows { windows: most, length } => {
-            let frames = info.frames.map_or_else(|| count(path, tools), Ok)?;
+            let frames = declared(&info).map_or_else(|| count(path, tools), Ok)?;
             windows = place_windows(frames, most, length);
             (usize::MAX, (info.frame_rate.unwrap_or(25.0) / 2.0).clamp(1.0, 60.0) as u64)
         }
@@ -205,8 +212,8 @@ pub fn follow(
         };
         if last.is_some_and(|last| index >= last) {
             // The windows lie in the frames that the container declares.
-            if info.frames.is_some_and(|declared| index >= declared) {
-                broken = info.frames.map(|declared| format!("there are more frames than the {declared} declared"));
+            if declared(&info).is_some_and(|declared| index >= declared) {
+                broken = declared(&info).map(|declared| format!("there are more frames than the {declared} declared"));
             }
             break;
         }
@@ -272,7 +279,7 @@ pub fn follow(
         Sampling::Windows { length, .. } => Some((windows.len(), length)),
         _ => None,
     };
-    let stuck = (stuck > 0).then(|| format!("the time of {stuck} frames is not after that of the frame before"));
+    let stuck = (stuck > 0).then(|| format!("the time of {stuck} frames is not after that of a frame before"));
     Ok(Followed { info, tracks, blake3: source.blake3, looked_at, windows, broken, inconsistent, stuck })
 }
 
@@ -375,6 +382,29 @@ mod tests {
             assert!(windows.windows(2).all(|w| w[0].end <= w[1].start), "{windows:?}");
             assert!(windows.iter().all(|w| w.end - w.start == length as u64 && w.end <= frames));
         }
+    }
+
+    #[test]
+    fn frames_that_are_counted_and_not_shown_are_not_relied_on() {
+        let info = |frames, duration, frame_rate| VideoInfo {
+            kind: MediaKind::Video,
+            width: 4,
+            height: 4,
+            codec: String::new(),
+            pixel_format: String::new(),
+            container: String::new(),
+            frame_rate,
+            frames,
+            duration,
+            bit_rate: None,
+            rotation: 0,
+            sample_aspect: (1, 1),
+            size_bytes: 0,
+        };
+        assert_eq!(declared(&info(Some(238), Some(1.52), Some(25.0))), None);
+        assert_eq!(declared(&info(Some(40), Some(1.52), Some(25.0))), Some(40));
+        assert_eq!(declared(&info(Some(238), None, Some(25.0))), Some(238));
+        assert_eq!(declared(&info(None, Some(1.52), Some(25.0))), None);
     }
 
     #[test]

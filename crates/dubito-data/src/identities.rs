@@ -7,15 +7,9 @@ use dubito_media::Tools;
 
 use crate::error::DataError;
 use crate::finding::Finding;
-use crate::layouts::{Table, Tree, has_ending};
+use crate::layouts::{Table, Tree, is_media};
 use crate::manifest::{Row, Status};
 use crate::same_frames::same_frames;
-
-/// Endings of the files that are taken for videos or images.
-pub const MEDIA: [&str; 27] = [
-    "mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "wmv", "flv", "3gp", "ogv", "mts", "m2ts", "gif",
-    "png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "avif", "heic", "heif", "jxl",
-];
 
 /// Name of the table that says who is in which file.
 pub const IDENTITIES: &str = "identities.csv";
@@ -34,7 +28,7 @@ pub struct Source {
     pub identity: String,
     /// What else the table says of the person.
     pub traits: Traits,
-    /// Where the file is another one's near duplicate: that one's name.
+    /// Where the file [shows the same frames](crate::same_frames) as another one, directly or over others: that one's name.
     pub duplicate_of: Option<String>,
 }
 
@@ -86,15 +80,15 @@ impl Folder {
         self.usable().map(|source| source.row(dataset)).chain(self.excluded(dataset)).collect()
     }
 
-    /// The files that are nobody's near duplicate.
+    /// The files that show the same frames as no file before them.
     pub fn usable(&self) -> impl Iterator<Item = &Source> {
         self.sources.iter().filter(|source| source.duplicate_of.is_none())
     }
 
-    /// The rows of what is not used, each with the reason: near duplicates, and names without a file.
+    /// The rows of what is not used, each with the reason: files that show the same frames as another, and names without a file.
     pub fn excluded(&self, dataset: &str) -> Vec<Row> {
         let duplicates = self.sources.iter().filter_map(|source| {
-            let reason = format!("shows the same frames as {}", source.duplicate_of.as_ref()?);
+            let reason = same_frames_as(source.duplicate_of.as_ref()?);
             Some(Row { status: Status::Duplicate, reason: Some(reason), ..source.row(dataset) })
         });
         let missing = self.missing.iter().map(|Missing { name, identity, reason }| Row {
@@ -120,7 +114,7 @@ fn real_row(path: String, name: &str, identity: &str, dataset: &str) -> Row {
 
 /// Whether a folder, or one in it, holds a file that [`index`] takes for a video or an image.
 pub fn holds_media(folder: &Path) -> bool {
-    Tree::read(folder).is_ok_and(|tree| tree.files().iter().any(|file| has_ending(&file.path, &MEDIA)))
+    Tree::read(folder).is_ok_and(|tree| tree.files().iter().any(|file| is_media(&file.path)))
 }
 
 /// Lists the videos and images below `folder` and the person in each: from `identities.csv`
@@ -134,12 +128,16 @@ pub fn holds_media(folder: &Path) -> bool {
 pub fn index(folder: &Path, kept: Option<&Path>, tools: &Tools) -> Result<Folder, DataError> {
     let tree = Tree::read(folder)?;
     let names: Vec<String> = media(&tree);
+    // Links that lead out and names that can't be written are in no row: say so.
+    let warnings: Vec<String> = tree.findings.iter().chain(&tree.unfinished()).map(Finding::line).collect();
     if names.is_empty() {
-        return Err(DataError::NoMedia { path: folder.to_owned(), seen: tree.files().len() });
+        return Err(DataError::NoMedia {
+            path: folder.to_owned(),
+            seen: tree.files().len(),
+            passed_over: warnings,
+        });
     }
     let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
-    // Links that lead out and names that can't be written are in no row: say so.
-    let warnings = tree.findings.iter().chain(&tree.unfinished()).map(Finding::line).collect();
     let mut found = Folder { warnings, ..Folder::default() };
     let is_there = || folder.join(IDENTITIES).symlink_metadata().is_ok();
     if let Some(table) = tree.locate(IDENTITIES).or_else(|| is_there().then(|| IDENTITIES.to_owned())) {
@@ -169,7 +167,7 @@ pub fn index(folder: &Path, kept: Option<&Path>, tools: &Tools) -> Result<Folder
         for ((path, name), original) in files.into_iter().zip(&names).zip(&original) {
             let duplicate_of = original.map(|i| names[i].clone());
             if let Some(other) = &duplicate_of {
-                found.warnings.push(format!("{name} shows the same frames as {other}: taken for the same person"));
+                found.warnings.push(format!("{name} {}: taken for the same person", same_frames_as(other)));
             }
             let identity = duplicate_of.clone().unwrap_or_else(|| name.clone());
             let traits = Traits::default();
@@ -177,6 +175,10 @@ pub fn index(folder: &Path, kept: Option<&Path>, tools: &Tools) -> Result<Folder
         }
     }
     Ok(found)
+}
+
+fn same_frames_as(other: &str) -> String {
+    format!("shows the same frames as {other}, directly or over other files")
 }
 
 /// How many videos and images lie below `folder`.
@@ -188,7 +190,7 @@ pub fn count(folder: &Path) -> Result<usize, DataError> {
 }
 
 fn media(tree: &Tree) -> Vec<String> {
-    tree.files().iter().map(|f| f.path.clone()).filter(|path| has_ending(path, &MEDIA)).collect()
+    tree.files().iter().map(|f| f.path.clone()).filter(|path| is_media(path)).collect()
 }
 
 fn read_table(path: &Path) -> Result<BTreeMap<String, (String, Traits)>, DataError> {

@@ -501,7 +501,8 @@ pub fn check(path: &Path, rows: &mut [Row]) -> Result<(), DataError> {
             _ => {}
         }
     }
-    let folder = path.parent().and_then(|folder| std::path::absolute(folder).ok()).unwrap_or_default();
+    // Of a path without a folder the current one.
+    let folder = std::path::absolute(folder(path).join(".")).unwrap_or_default();
     let mut files: HashMap<String, usize> = HashMap::new();
     let mut names: HashMap<&str, usize> = HashMap::new();
     for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.status == Status::Ok) {

@@ -4,7 +4,8 @@
 //! one letter), Windows writes backslashes, and neither tells capitals from small letters. So a name is looked for as it
 //! stands, then in another spelling of the same name (Unicode normal form, backslashes, `./`, blanks at its ends, the
 //! root in front of it), then in other capitals, and last, where it is an absolute path that is not here, by its end.
-//! Whatever was found in another spelling is said; what fits several files is never chosen among.
+//! Whatever was found in another spelling is said; what fits several files is never chosen among, and of several paths that end
+//! like one file none is taken for it.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -99,9 +100,9 @@ pub(crate) fn has_leftover(path: &str) -> bool {
     path.split(['/', '\\']).any(|part| passed_over(part) == Some(PassedOver::Leftover))
 }
 
-/// A path with `/` between its parts, in Unicode's composed form, without `.`, `..`, empty parts and blanks at its ends.
-pub(crate) fn canonical(path: &str) -> String {
-    let path: String = path.trim().nfc().collect();
+/// A path with `/` between its parts, without `.`, `..`, empty parts and blanks at its ends.
+fn plain(path: &str) -> String {
+    let path = path.trim();
     let rooted = path.starts_with(['/', '\\']);
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split(['/', '\\']) {
@@ -112,6 +113,11 @@ pub(crate) fn canonical(path: &str) -> String {
         }
     }
     format!("{}{}", if rooted { "/" } else { "" }, parts.join("/"))
+}
+
+/// A [`plain`] path in Unicode's composed form.
+pub(crate) fn canonical(path: &str) -> String {
+    plain(path).nfc().collect()
 }
 
 /// A [`canonical`] path without capitals.
@@ -185,41 +191,81 @@ impl Names {
         }
     }
 
-    /// As [`Names::find`], of a path that may be an absolute one: below one of `roots`, or of another machine.
-    pub fn find_path(&self, wanted: &str, roots: &[&Path]) -> Found {
-        let found = self.find(wanted);
-        if found != Found::Nothing {
-            return found;
+    /// As [`Names::find`], of a path that may be an absolute one: below one of the [`roots`], or of another machine.
+    pub fn find_path(&self, wanted: &str, roots: &[String]) -> Found {
+        if self.all.contains(wanted) {
+            return Found::One(wanted.to_owned(), Spelling::Same);
         }
-        let form = canonical(wanted);
-        if !is_absolute(&form) {
-            return Found::Nothing;
-        }
-        let below = roots.iter().find_map(|root| {
-            let root = canonical(&root.to_string_lossy());
-            form.strip_prefix(&root)?.strip_prefix('/').map(str::to_owned)
-        });
-        match below {
-            Some(below) => match self.find(&below) {
-                Found::One(name, Spelling::Same) => Found::One(name, Spelling::Other),
-                found => found,
-            },
-            // It is somewhere else.
-            None if Path::new(wanted).exists() => Found::Nothing,
-            None => ends(&form).map(|end| self.find(end)).find(|found| *found != Found::Nothing).map_or(
-                Found::Nothing,
-                |found| match found {
-                    Found::One(name, _) => Found::One(name, Spelling::End),
-                    found => found,
-                },
-            ),
-        }
+        find_below(wanted, roots, |path| self.find(path))
     }
+}
+
+/// The paths that lead to a folder, as [`find_below`] takes them.
+pub(crate) fn roots(folder: &Path) -> Vec<String> {
+    let paths = [std::path::absolute(folder), std::fs::canonicalize(folder)];
+    let mut roots: Vec<String> = paths.into_iter().flatten().map(|path| plain(&path.to_string_lossy())).collect();
+    roots.dedup();
+    roots
+}
+
+/// What a path is that may be absolute, by what `find` finds below one of `roots`: a path below one of them, or, where it is of
+/// another machine, the longest of its ends that is anything.
+fn find_below(wanted: &str, roots: &[String], mut find: impl FnMut(&str) -> Found) -> Found {
+    let path = plain(wanted);
+    let below = match is_absolute(&path) {
+        _ if path.is_empty() => return Found::Nothing,
+        false => Some(path.as_str()),
+        true => roots.iter().find_map(|root| strip_root(&path, root)),
+    };
+    match below {
+        Some(below) => match find(below) {
+            Found::One(name, Spelling::Same) if name != wanted => Found::One(name, Spelling::Other),
+            found => found,
+        },
+        // It is somewhere else.
+        None if Path::new(wanted).exists() => Found::Nothing,
+        None => match ends(&path).map(find).find(|found| *found != Found::Nothing) {
+            Some(Found::One(name, _)) => Found::One(name, Spelling::End),
+            found => found.unwrap_or(Found::Nothing),
+        },
+    }
+}
+
+/// The path below a root, whatever normal form the root is in.
+fn strip_root<'a>(path: &'a str, root: &str) -> Option<&'a str> {
+    root.trim_end_matches('/').split('/').try_fold(path, |rest, part| {
+        let (first, after) = rest.split_once('/')?;
+        first.nfc().eq(part.nfc()).then_some(after)
+    })
 }
 
 /// The ends of an absolute path, the longest first.
 fn ends(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(i, _)| &path[i + 1..]).filter(|end| !end.is_empty())
+}
+
+/// What each of the names in a table is, by `find`. Of different paths of another machine that end like one file none is it.
+pub(crate) fn find_each<'a>(
+    wanted: impl IntoIterator<Item = &'a str>,
+    mut find: impl FnMut(&str) -> Found,
+) -> BTreeMap<&'a str, Found> {
+    let mut found: BTreeMap<&str, Found> = wanted.into_iter().map(|name| (name, Found::Nothing)).collect();
+    // By the file, then by what is one path in any spelling.
+    let mut by_end: HashMap<String, BTreeMap<String, &str>> = HashMap::new();
+    for (name, found) in &mut found {
+        *found = find(name);
+        if let Found::One(file, Spelling::End) = found {
+            by_end.entry(file.clone()).or_default().entry(folded(name)).or_insert(name);
+        }
+    }
+    for (name, found) in &mut found {
+        let Found::One(file, Spelling::End) = found else { continue };
+        let form = folded(name);
+        if let Some((_, other)) = by_end[file.as_str()].iter().find(|(other, _)| **other != form) {
+            *found = Found::Several(vec![format!("{file}, which {other} fits, too")]);
+        }
+    }
+    found
 }
 
 /// What was found in another spelling, and what could not be told apart: what the user should know of it.
@@ -307,43 +353,33 @@ impl Heard {
 /// first not found as it stands.
 pub(crate) struct Finder {
     root: PathBuf,
+    /// The paths that lead to it.
+    roots: Vec<String>,
     folders: HashMap<PathBuf, Names>,
     pub heard: Heard,
 }
 
 impl Finder {
     pub fn new(root: &Path) -> Self {
+        let roots = roots(root);
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-        Self { root, folders: HashMap::new(), heard: Heard::default() }
+        Self { root, roots, folders: HashMap::new(), heard: Heard::default() }
     }
 
-    /// The path, below the root or absolute as it was given, as it is on disk; as it was given where nothing is there.
-    pub fn locate(&mut self, path: &str) -> String {
-        if path.is_empty() || self.root.join(path).symlink_metadata().is_ok() {
-            return path.to_owned();
-        }
-        let found = self.find(path);
-        self.heard.note(path, found).unwrap_or_else(|| path.to_owned())
+    /// The paths, below the root or absolute as they were given, as they are on disk; none of those to nothing.
+    pub fn locate<'a>(&mut self, paths: impl IntoIterator<Item = &'a str>) -> BTreeMap<&'a str, String> {
+        let found = find_each(paths, |path| self.find(path));
+        found.into_iter().filter_map(|(path, found)| Some((path, self.heard.note(path, found)?))).collect()
     }
 
     fn find(&mut self, path: &str) -> Found {
-        let form = canonical(path);
-        if !is_absolute(&form) {
-            return self.walk(&form);
+        if path.is_empty() || self.root.join(path).symlink_metadata().is_ok() {
+            return Found::One(path.to_owned(), Spelling::Same);
         }
-        let root = canonical(&self.root.to_string_lossy());
-        if let Some(below) = form.strip_prefix(&root).and_then(|below| below.strip_prefix('/')) {
-            return self.walk(below);
-        }
-        let ends: Vec<&str> = ends(&form).collect();
-        for end in ends {
-            match self.walk(end) {
-                Found::One(name, _) => return Found::One(name, Spelling::End),
-                Found::Several(names) => return Found::Several(names),
-                Found::Nothing => {}
-            }
-        }
-        Found::Nothing
+        let roots = std::mem::take(&mut self.roots);
+        let found = find_below(path, &roots, |below| self.walk(below));
+        self.roots = roots;
+        found
     }
 
     /// Looks for a path part by part.
@@ -382,10 +418,15 @@ impl Finder {
 /// it. A path to nothing stays as it is.
 pub fn located(mut rows: Vec<Row>, root: &Path) -> (Vec<Row>, Vec<Finding>) {
     let mut finder = Finder::new(root);
-    for row in &mut rows {
-        row.path = finder.locate(&row.path);
-        for path in [&mut row.mask, &mut row.clip].into_iter().flatten() {
-            *path = finder.locate(path);
+    let columns: [fn(&mut Row) -> Option<&mut String>; 3] =
+        [|row| Some(&mut row.path), |row| row.mask.as_mut(), |row| row.clip.as_mut()];
+    for column in columns {
+        let given: Vec<String> = rows.iter_mut().filter_map(column).map(|path| path.clone()).collect();
+        let found = finder.locate(given.iter().map(String::as_str));
+        for path in rows.iter_mut().filter_map(column) {
+            if let Some(there) = found.get(path.as_str()) {
+                path.clone_from(there);
+            }
         }
     }
     (rows, finder.heard.findings())
@@ -482,8 +523,8 @@ mod tests {
     fn a_name_is_found_however_it_is_spelled() {
         let names =
             names(&["real/caf\u{e9}.mp4", "real/Ben.MP4", "fake/x/Jose\u{301}.mp4", "a.mp4", "A.mp4", "b c.mp4"]);
-        let root = Path::new("/data/set");
-        let find = |name: &str| names.find_path(name, &[root]);
+        let roots = ["/data/set".to_owned()];
+        let find = |name: &str| names.find_path(name, &roots);
         let one = |name: &str, how| Found::One(name.to_owned(), how);
         use Spelling::{Capitals, End, Other, Same};
         assert_eq!(find("real/caf\u{e9}.mp4"), one("real/caf\u{e9}.mp4", Same));
@@ -500,6 +541,38 @@ mod tests {
         assert_eq!(find("A.MP4"), Found::Several(vec!["A.mp4".into(), "a.mp4".into()]));
         assert_eq!(find("real/nobody.mp4"), Found::Nothing);
         assert_eq!(find(""), Found::Nothing);
+    }
+
+    #[test]
+    fn of_two_normal_forms_on_disk_each_path_means_its_own() {
+        let (composed, apart) = ("Jos\u{e9}.mp4", "Jose\u{301}.mp4");
+        let both = names(&[composed, apart]);
+        let roots = ["/data/caf\u{e9}".to_owned()];
+        for name in [composed, apart] {
+            for wanted in [format!("./{name}"), format!("/data/caf\u{e9}/{name}"), format!("/data/cafe\u{301}/{name}")]
+            {
+                let found = both.find_path(&wanted, &roots);
+                assert_eq!(found, Found::One(name.to_owned(), Spelling::Other), "{wanted:?}");
+            }
+        }
+        assert_eq!(strip_root("/a.mp4", "/"), Some("a.mp4"));
+        assert_eq!(strip_root("/data/settled/a.mp4", "/data/set"), None);
+    }
+
+    #[test]
+    fn two_paths_of_another_machine_that_end_alike_are_not_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("real")).unwrap();
+        std::fs::write(folder.path().join("real/001.mp4"), "x").unwrap();
+        let paths = ["/old/train/real/001.mp4", "/old/test/real/001.mp4", "/old/train//real/001.mp4"];
+        let row = |path: &str| Row { path: path.into(), ..Row::default() };
+        let (rows, findings) = located(paths.map(row).into(), folder.path());
+        assert_eq!(rows.iter().map(|row| row.path.as_str()).collect::<Vec<_>>(), paths);
+        assert_eq!(findings.iter().map(|f| (f.what, f.count)).collect::<Vec<_>>(), [("fits_several", 3)]);
+        assert!(findings[0].examples[0].contains("real/001.mp4, which /old/t"), "{:?}", findings[0].examples);
+        // Two spellings of one path are no two paths.
+        let (rows, _) = located(vec![row(paths[0]), row(paths[2])], folder.path());
+        assert!(rows.iter().all(|row| row.path == "real/001.mp4"));
     }
 
     #[test]

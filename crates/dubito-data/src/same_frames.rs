@@ -4,20 +4,23 @@
 //! A face swap shows what its original shows, but for the face; two talking heads made from one portrait differ in nothing
 //! but what they do; portraits in front of one wall are alike to any coarse hash. So frames are compared pixel by pixel, at
 //! 96 x 96 pixels of luma, and what counts is the place where they differ most, measured by how much they differ
-//! elsewhere: compression changes a picture everywhere a little, a forgery one place much. See [`difference`].
+//! elsewhere: compression changes a picture a little everywhere, a forgery rather one place. See [`difference`]; how far copies
+//! and other pairs of files were found to be apart is in docs/DATA.md.
 //!
-//! Cheap for many files: each is decoded once for its hash, its key frames and a coarse signature; only files of which a
-//! frame has the signature of another's key frame are decoded once more, to be compared with that file's key frames.
+//! Cheap for many files: each is decoded once, for its hash, its key frames and the ranges of its coarse signatures, which is
+//! about one kilobyte. Only files of which a frame may have the signature of another's key frame are decoded once more, to be
+//! compared with that file's key frames, whose pictures are kept on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use dubito_media::{MediaKind, RgbImage, Tools, Video};
+use dubito_media::{MediaError, MediaKind, RgbImage, Tools};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
@@ -29,44 +32,32 @@ const NEAR: usize = 9;
 const KEYS: usize = 8;
 /// Cells to a side of the coarse signature.
 const CELLS: usize = 4;
+/// Runs of frames whose signatures are held together: as many up to twice so many.
+const RUNS: usize = 8;
 /// How far two signatures of one frame may be apart in a cell, in levels of 255.
-const ALIKE: i16 = 8;
+const ALIKE: u8 = 8;
 /// Largest [`difference`] of two frames that are one.
 pub const SAME_FRAME: f32 = 0.9;
 /// Most that one frame may differ from itself in one place, in levels of 255, averaged over [`NEAR`] x [`NEAR`] pixels. What
-/// compression spoils more than that (CRF 35 at half the size) can't be told from another fake of the same picture.
+/// compression spoils more than that is not told from another fake of the same picture.
 const SPOILED: f32 = 4.0;
 /// Share of a file's key frames that must be found in the other, in their order and at their distances.
 const SAME_VIDEO: f32 = 0.75;
 /// How far, in seconds, a frame may be from where the others say that it is: three frames of 25 a second.
 const APART: f64 = 0.12;
 
-/// The revision of the measure: what was kept of another one is looked at again.
-const REVISION: u32 = 1;
+/// Files that one file is compared with at a time: the pictures of so many are in memory.
+const AT_ONCE: usize = 64;
+
+/// The revision of the measure and of what is kept: what was kept of another one is looked at again.
+const REVISION: u32 = 2;
 
 /// A frame without colour and black bars, at one size.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq)]
 struct Small(Vec<u8>);
 
 /// The mean of each cell of a frame.
-type Signature = [i16; CELLS * CELLS];
-
-// As hexadecimal text: two letters a pixel.
-impl Serialize for Small {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.0.iter().map(|v| format!("{v:02x}")).collect::<String>())
-    }
-}
-
-impl<'de> Deserialize<'de> for Small {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let bytes = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
-        let bytes: Option<Vec<u8>> = bytes.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect();
-        let bytes = bytes.filter(|bytes| bytes.len() == SIDE * SIDE);
-        bytes.map(Self).ok_or_else(|| serde::de::Error::custom("no picture of this size"))
-    }
-}
+type Signature = [u8; CELLS * CELLS];
 
 impl Small {
     fn of(image: &RgbImage) -> Option<Self> {
@@ -98,13 +89,13 @@ impl Small {
             sums[y * CELLS / SIDE * CELLS + x * CELLS / SIDE] += u32::from(value);
         }
         let cell = (SIDE / CELLS).pow(2) as u32;
-        sums.map(|sum| (sum / cell) as i16)
+        sums.map(|sum| (sum / cell) as u8)
     }
 }
 
 /// Whether two frames may be one.
 fn alike(a: &Signature, b: &Signature) -> bool {
-    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= ALIKE)
+    a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= ALIKE)
 }
 
 /// How much two frames differ, as compression does not: the largest difference of luma averaged over 9 x 9 of 96 x 96 pixels,
@@ -154,126 +145,173 @@ fn peak(apart: &[f32]) -> f32 {
     (largest / (NEAR * NEAR) as f64) as f32
 }
 
-/// A frame by which a file is known.
-#[derive(Serialize, Deserialize)]
+/// The least and the largest signature, cell by cell, of some frames.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Range {
+    least: Signature,
+    most: Signature,
+}
+
+impl Range {
+    fn of(signature: Signature) -> Self {
+        Self { least: signature, most: signature }
+    }
+
+    fn with(self, other: Self) -> Self {
+        let each = |f: fn(u8, u8) -> u8, a: Signature, b: Signature| std::array::from_fn(|i| f(a[i], b[i]));
+        Self { least: each(u8::min, self.least, other.least), most: each(u8::max, self.most, other.most) }
+    }
+
+    /// The signatures that are [`alike`] to one in it are in this one.
+    fn widened(self) -> Self {
+        Self { least: self.least.map(|v| v.saturating_sub(ALIKE)), most: self.most.map(|v| v.saturating_add(ALIKE)) }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        (0..CELLS * CELLS).all(|i| self.least[i] <= other.most[i] && other.least[i] <= self.most[i])
+    }
+}
+
+/// The signatures of all frames of a file, in [`RUNS`] to twice as many runs of equal length.
+struct Runs {
+    ranges: Vec<Range>,
+    length: usize,
+    frames: usize,
+}
+
+impl Runs {
+    fn new() -> Self {
+        Self { ranges: Vec::new(), length: 1, frames: 0 }
+    }
+
+    fn push(&mut self, signature: Signature) {
+        let range = Range::of(signature);
+        if self.frames.is_multiple_of(self.length) {
+            if self.ranges.len() == 2 * RUNS {
+                self.ranges = self.ranges.chunks(2).map(|pair| pair[0].with(pair[1])).collect();
+                self.length *= 2;
+            }
+            self.ranges.push(range);
+        } else if let Some(last) = self.ranges.last_mut() {
+            *last = last.with(range);
+        }
+        self.frames += 1;
+    }
+}
+
+/// Key frames by their signatures: a tree, each node of which is halved by the cell in which its signatures differ most.
+struct Index {
+    keys: Vec<(Signature, usize)>,
+    /// The range of each node: of node n those of its halves are at 2n and 2n + 1.
+    ranges: Vec<Option<Range>>,
+}
+
+impl Index {
+    /// Keys of a node that is not halved.
+    const LEAF: usize = 16;
+
+    /// Of signatures, each with the place of its file.
+    fn new(mut keys: Vec<(Signature, usize)>) -> Self {
+        let mut ranges = Vec::new();
+        Self::halve(&mut keys, 1, &mut ranges);
+        Self { keys, ranges }
+    }
+
+    fn halve(keys: &mut [(Signature, usize)], node: usize, ranges: &mut Vec<Option<Range>>) {
+        let Some(range) = keys.iter().map(|(signature, _)| Range::of(*signature)).reduce(Range::with) else { return };
+        ranges.resize(ranges.len().max(node + 1), None);
+        ranges[node] = Some(range);
+        if keys.len() <= Self::LEAF {
+            return;
+        }
+        let cell = (0..CELLS * CELLS).max_by_key(|&i| range.most[i] - range.least[i]).unwrap_or(0);
+        let middle = keys.len() / 2;
+        keys.select_nth_unstable_by_key(middle, |(signature, _)| signature[cell]);
+        let (below, above) = keys.split_at_mut(middle);
+        Self::halve(below, 2 * node, ranges);
+        Self::halve(above, 2 * node + 1, ranges);
+    }
+
+    /// Adds to `found` the files of which a key frame is in `range`.
+    fn find(&self, range: &Range, found: &mut BTreeSet<usize>) {
+        self.find_in(range, 1, &self.keys, found);
+    }
+
+    fn find_in(&self, range: &Range, node: usize, keys: &[(Signature, usize)], found: &mut BTreeSet<usize>) {
+        if !self.ranges.get(node).copied().flatten().is_some_and(|own| own.meets(range)) {
+            return;
+        }
+        if keys.len() <= Self::LEAF {
+            let there = keys.iter().filter(|(signature, _)| Range::of(*signature).meets(range));
+            found.extend(there.map(|(_, file)| *file));
+            return;
+        }
+        let (below, above) = keys.split_at(keys.len() / 2);
+        self.find_in(range, 2 * node, below, found);
+        self.find_in(range, 2 * node + 1, above, found);
+    }
+}
+
+/// A frame by which a file is known; its picture is kept on disk.
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Key {
     time: f64,
-    small: Small,
     signature: Signature,
 }
 
-/// What is kept of a file.
+/// What is held of a file.
 #[derive(Serialize, Deserialize)]
 struct Sketch {
     blake3: String,
     is_picture: bool,
     keys: Vec<Key>,
-    /// Of its frames, one of a few.
-    signatures: Vec<Signature>,
+    /// The signatures of its [`Runs`].
+    ranges: Vec<Range>,
 }
 
-/// Frames between two of which the signature is kept.
-const STRIDE: usize = 3;
-
-/// A video's frames, small, with their times, until it ends or breaks.
-fn frames(video: Video) -> impl Iterator<Item = (f64, Small)> {
-    video.map_while(Result::ok).filter_map(|frame| Some((frame.timestamp, Small::of(&frame.image)?)))
+/// How unlike the key frames of some files are in another one.
+#[derive(Serialize, Deserialize)]
+struct Compared {
+    /// Which files: the hash of their stamps.
+    with: String,
+    /// In their order; none where they are not there.
+    found: Vec<Option<f32>>,
 }
 
-/// What is known of a file; nothing where it can't be decoded.
-fn sketch(path: &Path, tools: &Tools) -> Option<Sketch> {
-    let video = dubito_media::open(path, tools).ok()?;
-    let blake3 = video.provenance().blake3.clone();
-    let is_picture = video.info().kind == MediaKind::Picture;
-    let (mut keys, mut signatures, mut step) = (Vec::new(), Vec::new(), 1);
-    for (i, (time, small)) in frames(video).enumerate() {
-        let signature = small.signature();
-        if i % STRIDE == 0 {
-            signatures.push(signature);
-        }
-        if i % step == 0 {
-            keys.push(Key { time, small, signature });
-            if keys.len() == 2 * KEYS {
-                step *= 2;
-                let mut k = 0;
-                keys.retain(|_| {
-                    k += 1;
-                    k % 2 == 1
-                });
-            }
-        }
-    }
-    (!keys.is_empty()).then_some(Sketch { blake3, is_picture, keys, signatures })
-}
-
-/// For each file the first file before it that shows the same frames, if any: the same bytes, or three quarters of the key
+/// For each file the first file that shows the same frames, if that is another one: the same bytes, or three quarters of the key
 /// frames of the one are in the other (a [`difference`] of at most [`SAME_FRAME`]), in their order and at their distances
-/// in time, which may all be longer or shorter. A picture and a video are never the same. Files that can't be decoded are
-/// like no other.
+/// in time, which may all be longer or shorter; or both show the same frames as a third file does. A picture and a video are
+/// never the same. Files that can't be decoded are like no other.
 ///
 /// What is seen of each file is written into the folder `kept`, so that a run that is stopped goes on; at the end only the
-/// answer is left there, for the same files (by name, length and time of change).
+/// answer is left there, for the same files (by name, length and time of change) and the same decoder. Where a decoder was
+/// missing or was stopped, there is no answer to keep: what was seen stays, and the next run looks at the rest again. Several
+/// runs may work in one folder.
 ///
 /// # Errors
 /// `kept` can't be written to.
 pub fn same_frames(files: &[PathBuf], kept: Option<&Path>, tools: &Tools) -> Result<Vec<Option<usize>>, DataError> {
-    let Some(kept) = kept else { return Ok(originals(files.len(), distances(files, None, tools)?)) };
-    let all: Vec<String> = files.iter().map(|path| stamp(path)).collect();
-    let answer = kept.join(format!("{}.json", &blake3::hash(all.join("\n").as_bytes()).to_hex()[..32]));
+    let Some(kept) = kept else { return Ok(originals(files.len(), &distances(files, None, tools)?)) };
+    let parts = kept.join("parts");
+    let work = Work::new(files, Some(&parts), tools);
+    let answer = kept.join(format!("{}.json", short_hash(&work.stamps.join("\n"))));
     let known = std::fs::read(&answer).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     if let Some(known) = known.filter(|known: &Vec<Option<usize>>| known.len() == files.len()) {
         return Ok(known);
     }
-    let parts = kept.join("parts");
     dubito_media::temporary::sweep(&parts);
-    let found = originals(files.len(), distances(files, Some(&parts), tools)?);
-    crate::write_atomically(&answer, &serde_json::to_vec(&found).unwrap_or_default())?;
-    // Another process may be at it, too.
-    let _ = std::fs::remove_dir_all(&parts);
+    let found = originals(files.len(), &work.distances()?);
+    if !work.is_unsure.load(Ordering::Relaxed) {
+        crate::write_atomically(&answer, &serde_json::to_vec(&found).unwrap_or_default())?;
+        work.remove_parts();
+    }
     Ok(found)
 }
 
-/// What tells whether a file has changed.
-fn stamp(path: &Path) -> String {
-    let metadata = std::fs::metadata(path).ok();
-    let changed = metadata.as_ref().and_then(|m| m.modified().ok());
-    let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).map(|time| time.as_nanos());
-    format!("{REVISION} {} {:?} {changed:?}", path.display(), metadata.map(|m| m.len()))
-}
-
-/// What `make` gives, kept at `parts/NAME-KIND` by the hash of `of`; made once.
-fn once<T: Serialize + DeserializeOwned>(
-    parts: Option<&Path>,
-    kind: &str,
-    of: &str,
-    make: impl FnOnce() -> T,
-) -> Result<T, DataError> {
-    let Some(parts) = parts else { return Ok(make()) };
-    let path = parts.join(format!("{}-{kind}.json", &blake3::hash(of.as_bytes()).to_hex()[..32]));
-    if let Some(known) = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-        return Ok(known);
-    }
-    let made = make();
-    crate::write_atomically(&path, &serde_json::to_vec(&made).unwrap_or_default())?;
-    Ok(made)
-}
-
-/// The first file that each is a copy of, by the distances of pairs.
-fn originals(count: usize, distances: BTreeMap<(usize, usize), f32>) -> Vec<Option<usize>> {
-    let mut original: Vec<Option<usize>> = vec![None; count];
-    for ((a, b), distance) in distances {
-        // In the order of the first of both: whether that is itself a copy is known before it is looked at.
-        if distance <= SAME_FRAME && original[a].is_none() && original[b].is_none() {
-            original[b] = Some(a);
-        }
-    }
-    original
-}
-
-/// How far two files are from showing the same frames, for all pairs (by their places, the smaller one first) that are
-/// worth a look: the smallest [`difference`] with which three quarters of the key frames of either are found in the
-/// other, in their order and at their distances; 0 for equal bytes, infinite where there is none. `parts` is where what
-/// was seen is kept.
+/// How far two files are from showing the same frames, for all pairs (by their places, the smaller one first) of which it
+/// is finite: the smallest [`difference`] with which three quarters of the key frames of either are found in the
+/// other, in their order and at their distances; 0 for equal bytes. `parts` is a folder where what was seen is kept; without
+/// one files are decoded again whenever they are compared.
 ///
 /// # Errors
 /// `parts` can't be written to.
@@ -282,111 +320,317 @@ pub fn distances(
     parts: Option<&Path>,
     tools: &Tools,
 ) -> Result<BTreeMap<(usize, usize), f32>, DataError> {
-    let sketches: Vec<Option<Sketch>> = files
-        .par_iter()
-        .with_max_len(1)
-        .map(|path| once(parts, "seen", &stamp(path), || sketch(path, tools)))
-        .collect::<Result<_, DataError>>()?;
-    let pairs = candidates(&sketches);
-    let mut distances: BTreeMap<(usize, usize), f32> = BTreeMap::new();
-    for (pair, distance) in pairs.iter().zip(compare(files, &sketches, &pairs, parts, tools)?) {
-        let least = distances.entry((pair.0.min(pair.1), pair.0.max(pair.1))).or_insert(f32::INFINITY);
-        *least = least.min(distance);
+    Work::new(files, parts, tools).distances()
+}
+
+/// The first file that each is joined with, directly or over others, by the distances of pairs.
+fn originals(count: usize, distances: &BTreeMap<(usize, usize), f32>) -> Vec<Option<usize>> {
+    fn first_of(first: &mut [usize], mut i: usize) -> usize {
+        while first[i] != i {
+            first[i] = first[first[i]];
+            i = first[i];
+        }
+        i
     }
-    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
-    for (i, sketch) in sketches.iter().enumerate().filter_map(|(i, s)| Some((i, s.as_ref()?))) {
-        let twin = *first.entry(&sketch.blake3).or_insert(i);
-        if twin != i {
-            distances.insert((twin, i), 0.0);
+    let mut first: Vec<usize> = (0..count).collect();
+    for ((a, b), _) in distances.iter().filter(|(_, distance)| **distance <= SAME_FRAME) {
+        let (a, b) = (first_of(&mut first, *a), first_of(&mut first, *b));
+        first[a.max(b)] = a.min(b);
+    }
+    (0..count).map(|i| Some(first_of(&mut first, i)).filter(|original| *original != i)).collect()
+}
+
+fn short_hash(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+}
+
+/// Whether an error comes of the file itself: any run with this decoder would end with it.
+fn is_of_the_file(error: &MediaError) -> bool {
+    match error {
+        MediaError::Unsupported { decoder, .. } => decoder == "image",
+        MediaError::ToolMissing { .. }
+        | MediaError::Tool { .. }
+        | MediaError::Killed { .. }
+        | MediaError::Timeout { .. }
+        | MediaError::NotFound { .. }
+        | MediaError::NoPermission { .. }
+        | MediaError::Io { .. } => false,
+        _ => true,
+    }
+}
+
+/// Files that are compared, and where what is seen of them is kept.
+struct Work<'a> {
+    files: &'a [PathBuf],
+    /// What tells whether a file, or what decodes it, has changed: the hash of it.
+    stamps: Vec<String>,
+    parts: Option<&'a Path>,
+    tools: &'a Tools,
+    /// Whether a decoder was missing or was stopped, so that another run may see more.
+    is_unsure: AtomicBool,
+}
+
+impl<'a> Work<'a> {
+    fn new(files: &'a [PathBuf], parts: Option<&'a Path>, tools: &'a Tools) -> Self {
+        let decoder = tools.decoder();
+        let stamp = |path: &PathBuf| {
+            let metadata = std::fs::metadata(path).ok();
+            let changed = metadata.as_ref().and_then(|m| m.modified().ok());
+            let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            let changed = changed.map(|time| time.as_nanos());
+            short_hash(&format!("{REVISION} {decoder} {} {:?} {changed:?}", path.display(), metadata.map(|m| m.len())))
+        };
+        Self { files, stamps: files.iter().map(stamp).collect(), parts, tools, is_unsure: AtomicBool::new(false) }
+    }
+
+    /// Where a part of what was seen of a file is kept.
+    fn part(&self, file: usize, kind: &str) -> Option<PathBuf> {
+        Some(self.parts?.join(format!("{}-{kind}", self.stamps[file])))
+    }
+
+    fn recall<T: DeserializeOwned>(&self, file: usize, kind: &str) -> Option<T> {
+        serde_json::from_slice(&std::fs::read(self.part(file, kind)?).ok()?).ok()
+    }
+
+    fn keep(&self, file: usize, kind: &str, bytes: &[u8]) -> Result<(), DataError> {
+        self.part(file, kind).map_or(Ok(()), |path| crate::write_atomically(&path, bytes))
+    }
+
+    /// Removes what this run has kept. Another one may be at it, too: what it misses it makes again, and what it writes stays.
+    fn remove_parts(&self) {
+        for file in 0..self.files.len() {
+            for kind in [SEEN, PICTURES, COMPARED] {
+                self.part(file, kind).map(std::fs::remove_file);
+            }
+        }
+        // Only where nothing is left in it.
+        self.parts.map(std::fs::remove_dir);
+    }
+
+    fn distances(&self) -> Result<BTreeMap<(usize, usize), f32>, DataError> {
+        let all = 0..self.files.len();
+        let mut sketches: Vec<Option<Sketch>> = all
+            .clone()
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|file| self.sketch(file))
+            .collect::<Result<_, DataError>>()?;
+        let mut distances: BTreeMap<(usize, usize), f32> = BTreeMap::new();
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for (i, sketch) in sketches.iter_mut().enumerate() {
+            let Some(blake3) = sketch.as_ref().map(|sketch| sketch.blake3.clone()) else { continue };
+            let twin = *first.entry(blake3).or_insert(i);
+            if twin != i {
+                distances.insert((twin, i), 0.0);
+                // What is like the one is like the other.
+                *sketch = None;
+            }
+        }
+        drop(first);
+        let keys = |(i, sketch): (usize, &Option<Sketch>)| {
+            sketch.iter().flat_map(|sketch| &sketch.keys).map(move |key| (key.signature, i)).collect::<Vec<_>>()
+        };
+        let index = Index::new(sketches.iter().enumerate().flat_map(keys).collect());
+        let found: Vec<Vec<(usize, f32)>> = all
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|file| self.compare(file, &sketches, &index))
+            .collect::<Result<_, DataError>>()?;
+        for (file, found) in found.into_iter().enumerate() {
+            for (other, distance) in found {
+                let least = distances.entry((file.min(other), file.max(other))).or_insert(f32::INFINITY);
+                *least = least.min(distance);
+            }
+        }
+        Ok(distances)
+    }
+
+    /// Gives the frames of a file, small, with their times, to `take`, until it ends or breaks. Returns its hash and whether it
+    /// is a picture, if it can be opened, and whether the file alone is the reason why there are no more frames.
+    fn decode(&self, file: usize, mut take: impl FnMut(f64, Small)) -> (Option<(String, bool)>, bool) {
+        let mut known = None;
+        let error = match dubito_media::open(&self.files[file], self.tools) {
+            Ok(mut video) => {
+                known = Some((video.provenance().blake3.clone(), video.info().kind == MediaKind::Picture));
+                video.find_map(|frame| match frame {
+                    Ok(frame) => {
+                        if let Some(small) = Small::of(&frame.image) {
+                            take(frame.timestamp, small);
+                        }
+                        None
+                    }
+                    Err(error) => Some(error),
+                })
+            }
+            Err(error) => Some(error),
+        };
+        let is_all = error.as_ref().is_none_or(is_of_the_file);
+        if !is_all {
+            self.is_unsure.store(true, Ordering::Relaxed);
+        }
+        (known, is_all)
+    }
+
+    /// What is known of a file, with the pictures of its key frames, and whether the file alone is the reason why it is not
+    /// more; nothing where not one frame is decoded.
+    fn look_at(&self, file: usize) -> Option<(Sketch, Vec<Small>, bool)> {
+        let (mut keys, mut runs) = (Vec::<(Key, Small)>::new(), Runs::new());
+        let (mut frames, mut step) = (0_usize, 1);
+        let (known, is_all) = self.decode(file, |time, small| {
+            let signature = small.signature();
+            runs.push(signature);
+            if frames.is_multiple_of(step) {
+                keys.push((Key { time, signature }, small));
+                if keys.len() == 2 * KEYS {
+                    step *= 2;
+                    let mut k = 0;
+                    keys.retain(|_| {
+                        k += 1;
+                        k % 2 == 1
+                    });
+                }
+            }
+            frames += 1;
+        });
+        let (blake3, is_picture) = known.filter(|_| !keys.is_empty())?;
+        let (keys, pictures) = keys.into_iter().unzip();
+        Some((Sketch { blake3, is_picture, keys, ranges: runs.ranges }, pictures, is_all))
+    }
+
+    /// What is known of a file: what was kept, else what is seen, which is kept then.
+    fn sketch(&self, file: usize) -> Result<Option<Sketch>, DataError> {
+        if let Some(known) = self.recall(file, SEEN) {
+            return Ok(Some(known));
+        }
+        let Some((sketch, pictures, is_all)) = self.look_at(file) else { return Ok(None) };
+        if is_all {
+            self.keep_pictures(file, &pictures)?;
+            self.keep(file, SEEN, &serde_json::to_vec(&sketch).unwrap_or_default())?;
+        }
+        Ok(Some(sketch))
+    }
+
+    fn keep_pictures(&self, file: usize, pictures: &[Small]) -> Result<(), DataError> {
+        let bytes: Vec<u8> = pictures.iter().flat_map(|small| &small.0).copied().collect();
+        self.keep(file, PICTURES, &bytes)
+    }
+
+    /// The pictures of a file's key frames, of which there are `count`: those kept, else by another look at it. None where
+    /// the file is no longer what it was.
+    fn pictures(&self, file: usize, count: usize) -> Result<Vec<Small>, DataError> {
+        let kept = self.part(file, PICTURES).and_then(|path| std::fs::read(path).ok());
+        if let Some(bytes) = kept.filter(|bytes| bytes.len() == count * SIDE * SIDE) {
+            return Ok(bytes.chunks_exact(SIDE * SIDE).map(|small| Small(small.to_vec())).collect());
+        }
+        match self.look_at(file) {
+            Some((_, pictures, is_all)) if pictures.len() == count => {
+                if is_all {
+                    self.keep_pictures(file, &pictures)?;
+                }
+                Ok(pictures)
+            }
+            _ => Ok(Vec::new()),
         }
     }
-    Ok(distances)
-}
 
-/// Pairs of files (by their places), sorted: of the first a frame looks like a key frame of the second.
-fn candidates(sketches: &[Option<Sketch>]) -> Vec<(usize, usize)> {
-    // Frames in the order of their mean, near which alone a key frame can have its like.
-    let mean = |s: &Signature| s.iter().sum::<i16>();
-    let mut all: Vec<(i16, usize, &Signature)> = Vec::new();
-    for (i, sketch) in sketches.iter().enumerate() {
-        all.extend(sketch.iter().flat_map(|s| &s.signatures).map(|s| (mean(s), i, s)));
-    }
-    all.sort_unstable();
-    let reach = ALIKE * (CELLS * CELLS) as i16;
-    let mut pairs: Vec<(usize, usize)> = sketches
-        .par_iter()
-        .enumerate()
-        .flat_map_iter(|(a, sketch)| {
-            let mut like = std::collections::BTreeSet::new();
-            for key in sketch.iter().flat_map(|s| &s.keys) {
-                let from = all.partition_point(|(m, ..)| *m < mean(&key.signature) - reach);
-                let near = all[from..].iter().take_while(|(m, ..)| *m <= mean(&key.signature) + reach);
-                like.extend(near.filter(|(_, b, s)| *b != a && alike(&key.signature, s)).map(|(_, b, _)| *b));
+    /// The files of which a key frame may be in this one, with the smallest difference with which enough of them are, see
+    /// [`fit`]; without those of which not enough are.
+    fn compare(&self, file: usize, sketches: &[Option<Sketch>], index: &Index) -> Result<Vec<(usize, f32)>, DataError> {
+        let Some(own) = &sketches[file] else { return Ok(Vec::new()) };
+        let mut others = BTreeSet::new();
+        own.ranges.iter().for_each(|range| index.find(&range.widened(), &mut others));
+        let is_like = |other: usize| sketches[other].as_ref().is_some_and(|other| other.is_picture == own.is_picture);
+        others.retain(|other| *other != file && is_like(*other));
+        let others: Vec<usize> = others.into_iter().collect();
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let with = short_hash(&others.iter().map(|other| self.stamps[*other].as_str()).collect::<Vec<_>>().join("\n"));
+        let known: Option<Compared> = self.recall(file, COMPARED);
+        let found = match known.filter(|known| known.with == with && known.found.len() == others.len()) {
+            Some(known) => known.found,
+            None => {
+                let (mut found, mut is_all) = (Vec::new(), true);
+                for others in others.chunks(AT_ONCE) {
+                    let (some, all) = self.look_for(others, file, sketches)?;
+                    found.extend(some);
+                    is_all &= all;
+                }
+                let compared = Compared { with, found };
+                if is_all {
+                    self.keep(file, COMPARED, &serde_json::to_vec(&compared).unwrap_or_default())?;
+                }
+                compared.found
             }
-            let kind = |i: usize| sketches[i].as_ref().map(|s| s.is_picture);
-            like.into_iter().filter(move |&b| kind(b) == kind(a)).map(move |b| (b, a))
-        })
-        .collect();
-    pairs.sort_unstable();
-    pairs
-}
+        };
+        Ok(others.into_iter().zip(found).filter_map(|(other, distance)| Some((other, distance?))).collect())
+    }
 
-/// For each pair the smallest difference with which enough key frames of the second are in the first, see [`fit`].
-/// `pairs` are sorted, so that each file is decoded once.
-fn compare(
-    files: &[PathBuf],
-    sketches: &[Option<Sketch>],
-    pairs: &[(usize, usize)],
-    parts: Option<&Path>,
-    tools: &Tools,
-) -> Result<Vec<f32>, DataError> {
-    let groups: Vec<&[(usize, usize)]> = pairs.chunk_by(|x, y| x.0 == y.0).collect();
-    let compared: Vec<Vec<Option<f32>>> = groups
-        .par_iter()
-        .with_max_len(1)
-        .map(|group| {
-            let stamps: Vec<String> = group.iter().flat_map(|(b, a)| [stamp(&files[*b]), stamp(&files[*a])]).collect();
-            once(parts, "compared", &stamps.join("\n"), || look_for(group, files, sketches, tools))
-        })
-        .collect::<Result<_, DataError>>()?;
-    Ok(compared.into_iter().flatten().map(|found| found.unwrap_or(f32::INFINITY)).collect())
-}
-
-/// Of pairs with one first file: how unlike the second's key frames are in it, if they are there at all.
-fn look_for(
-    group: &[(usize, usize)],
-    files: &[PathBuf],
-    sketches: &[Option<Sketch>],
-    tools: &Tools,
-) -> Vec<Option<f32>> {
-    let keys: Vec<&[Key]> = group.iter().map(|(_, a)| sketches[*a].as_ref().map_or(&[][..], |s| &s.keys)).collect();
-    // Of each key frame of each file: when it was seen, and how unlike.
-    let mut seen: Vec<Vec<Vec<(f64, f32)>>> = keys.iter().map(|keys| vec![Vec::new(); keys.len()]).collect();
-    let mut look = |time: f64, small: &Small| {
-        let signature = small.signature();
-        for (keys, seen) in keys.iter().zip(&mut seen) {
-            for (key, seen) in keys.iter().zip(seen) {
-                if alike(&key.signature, &signature) {
-                    let difference = difference(&key.small, small);
+    /// How unlike the key frames of `others` are in `file`, where enough of them are there; and whether the files alone are
+    /// the reason why there are no more.
+    fn look_for(
+        &self,
+        others: &[usize],
+        file: usize,
+        sketches: &[Option<Sketch>],
+    ) -> Result<(Vec<Option<f32>>, bool), DataError> {
+        /// A file that is looked for: its key frames, their pictures once one is needed, and of each when it was seen, and how
+        /// unlike.
+        struct Wanted<'a> {
+            file: usize,
+            keys: &'a [Key],
+            pictures: Option<Vec<Small>>,
+            seen: Vec<Vec<(f64, f32)>>,
+        }
+        let keys_of = |file: usize| sketches[file].as_ref().map_or(&[][..], |sketch| &sketch.keys);
+        let wanted = |&file: &usize| {
+            let keys = keys_of(file);
+            Wanted { file, keys, pictures: None, seen: vec![Vec::new(); keys.len()] }
+        };
+        let mut wanted: Vec<Wanted> = others.iter().map(wanted).collect();
+        let mut look = |time: f64, small: &Small| -> Result<(), DataError> {
+            let signature = small.signature();
+            for Wanted { file, keys, pictures, seen } in &mut wanted {
+                for (k, _) in keys.iter().enumerate().filter(|(_, key)| alike(&key.signature, &signature)) {
+                    let pictures = match pictures {
+                        Some(pictures) => pictures,
+                        None => pictures.insert(self.pictures(*file, keys.len())?),
+                    };
+                    let difference = pictures.get(k).map_or(f32::INFINITY, |picture| difference(picture, small));
                     if difference.is_finite() {
-                        seen.push((time, difference));
+                        seen[k].push((time, difference));
                     }
                 }
             }
+            Ok(())
+        };
+        let (mut result, mut is_all) = (Ok(()), true);
+        if sketches[file].as_ref().is_some_and(|own| own.is_picture) {
+            // All its frames are here.
+            let keys = keys_of(file);
+            for (key, small) in keys.iter().zip(self.pictures(file, keys.len())?) {
+                look(key.time, &small)?;
+            }
+        } else {
+            (_, is_all) = self.decode(file, |time, small| {
+                if result.is_ok() {
+                    result = look(time, &small);
+                }
+            });
         }
-    };
-    match &sketches[group[0].0] {
-        // All its frames are here.
-        Some(own) if own.is_picture => own.keys.iter().for_each(|key| look(key.time, &key.small)),
-        Some(_) => {
-            let video = dubito_media::open(&files[group[0].0], tools);
-            video.into_iter().flat_map(frames).for_each(|(time, small)| look(time, &small));
-        }
-        None => {}
+        result?;
+        let fitted = wanted.iter().map(|Wanted { keys, seen, .. }| {
+            let times: Vec<f64> = keys.iter().map(|key| key.time).collect();
+            Some(fit(&times, seen)).filter(|found| found.is_finite())
+        });
+        Ok((fitted.collect(), is_all))
     }
-    let times = keys.iter().map(|keys| keys.iter().map(|key| key.time).collect::<Vec<f64>>());
-    times.zip(&seen).map(|(times, seen)| Some(fit(&times, seen)).filter(|found| found.is_finite())).collect()
 }
+
+/// What is kept of a file: its [`Sketch`], the pictures of its key frames (a byte for each pixel), and what it was compared with.
+const SEEN: &str = "seen.json";
+const PICTURES: &str = "keys.luma";
+const COMPARED: &str = "compared.json";
 
 /// The smallest difference with which [`SAME_VIDEO`] of the key frames, at their `times`, were `seen` along one line: at
 /// a time that is a straight function of theirs, of any offset and of a slope from .4 to 2.5.
@@ -428,4 +672,137 @@ fn fit(times: &[f64], seen: &[Vec<(f64, f32)>]) -> f32 {
         found.get(needed.saturating_sub(1)).copied().unwrap_or(f32::INFINITY)
     };
     lines.into_iter().map(along).fold(f32::INFINITY, f32::min)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are the same in every run.
+    fn random(state: &mut u64) -> u8 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 56) as u8
+    }
+
+    /// A picture of stripes that differ with `kind`.
+    fn picture(kind: u32) -> RgbImage {
+        RgbImage::from_fn(128, 96, |x, y| {
+            image::Rgb([(40 + (x * (kind + 1) / 2 + y * kind) % 200) as u8, (x + y) as u8, (60 + 40 * kind) as u8])
+        })
+    }
+
+    #[test]
+    fn files_that_are_joined_over_others_have_one_original() {
+        let joined = |pairs: &[((usize, usize), f32)]| originals(4, &pairs.iter().copied().collect());
+        // Two parts, and the whole that both are in.
+        assert_eq!(joined(&[((0, 2), 0.1), ((1, 2), 0.2)]), [None, Some(0), Some(0), None]);
+        assert_eq!(joined(&[((0, 3), 0.1), ((1, 2), 0.2), ((2, 3), 0.3)]), [None, Some(0), Some(0), Some(0)]);
+        assert_eq!(joined(&[((0, 2), SAME_FRAME + 0.1), ((1, 2), 0.2)]), [None, None, Some(1), None]);
+    }
+
+    #[test]
+    fn every_key_frame_that_is_alike_is_found() {
+        let mut state = 1;
+        // Signatures in a few heaps, as those of portraits in front of one wall.
+        let keys: Vec<(Signature, usize)> = (0..600)
+            .map(|i| {
+                (
+                    std::array::from_fn(|cell| {
+                        (100 + 30 * (i % 4) + cell + usize::from(random(&mut state) % 14)) as u8
+                    }),
+                    i / 3,
+                )
+            })
+            .collect();
+        let index = Index::new(keys.clone());
+        let mut some = 0;
+        for (wanted, _) in keys.iter().step_by(7) {
+            let mut found = BTreeSet::new();
+            index.find(&Range::of(*wanted).widened(), &mut found);
+            let expected: BTreeSet<usize> =
+                keys.iter().filter(|(signature, _)| alike(signature, wanted)).map(|(_, file)| *file).collect();
+            assert_eq!(found, expected);
+            some += found.len();
+        }
+        assert!(some < 86 * 100, "{some}");
+        let mut found = BTreeSet::new();
+        Index::new(Vec::new()).find(&Range::of([0; 16]).widened(), &mut found);
+        assert!(found.is_empty());
+    }
+
+    #[test]
+    fn the_signatures_of_a_long_video_take_no_more_room() {
+        let (mut runs, mut state) = (Runs::new(), 2);
+        let all: Vec<Signature> = (0..1000).map(|_| std::array::from_fn(|_| random(&mut state))).collect();
+        all.iter().for_each(|signature| runs.push(*signature));
+        assert!((RUNS..=2 * RUNS).contains(&runs.ranges.len()), "{}", runs.ranges.len());
+        for (i, signature) in all.iter().enumerate() {
+            assert!(runs.ranges[i / runs.length].meets(&Range::of(*signature)), "{i}");
+        }
+    }
+
+    /// Three pictures, of which the second has the pixels of the first.
+    fn three(folder: &Path) -> Vec<PathBuf> {
+        let files = ["a.png", "b.bmp", "c.png"].map(|name| folder.join(name));
+        for (file, kind) in files.iter().zip([1, 1, 3]) {
+            picture(kind).save(file).unwrap();
+        }
+        files.into()
+    }
+
+    #[test]
+    fn a_run_leaves_its_answer_and_what_others_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, kept) = (three(folder.path()), folder.path().join("kept"));
+        let tools = Tools::default();
+        let find = || same_frames(&files, Some(&kept), &tools).unwrap();
+        let there = |folder: &Path| std::fs::read_dir(folder).unwrap().count();
+        assert_eq!(find(), [None, Some(0), None]);
+        assert_eq!(there(&kept), 1);
+        assert_eq!(find(), [None, Some(0), None]);
+        assert_eq!(same_frames(&files, None, &tools).unwrap(), [None, Some(0), None]);
+        // Another run is at it: what it has written and what it is writing stays.
+        std::fs::remove_dir_all(&kept).unwrap();
+        let parts = kept.join("parts");
+        std::fs::create_dir_all(&parts).unwrap();
+        std::fs::write(parts.join("another-seen.json"), "{}").unwrap();
+        let writing = dubito_media::temporary::file_in(&parts).unwrap();
+        assert_eq!(find(), [None, Some(0), None]);
+        assert_eq!((there(&kept), there(&parts)), (2, 2));
+        assert!(writing.path().exists());
+    }
+
+    #[test]
+    fn pictures_that_another_run_removed_are_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, parts, tools) = (three(folder.path()), folder.path().join("parts"), Tools::default());
+        let work = Work::new(&files, Some(&parts), &tools);
+        let count = work.sketch(0).unwrap().unwrap().keys.len();
+        let kept = work.pictures(0, count).unwrap();
+        assert_eq!(kept, [Small::of(&picture(1)).unwrap()]);
+        std::fs::remove_dir_all(&parts).unwrap();
+        assert_eq!(work.pictures(0, count).unwrap(), kept);
+        assert!(work.part(0, PICTURES).unwrap().exists());
+    }
+
+    #[test]
+    fn what_a_decoder_is_missing_for_is_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut files, kept) = (three(folder.path()), folder.path().join("kept"));
+        files.push(folder.path().join("video.mp4"));
+        std::fs::write(&files[3], "perhaps a video").unwrap();
+        let find = |tools: &Tools| same_frames(&files, Some(&kept), tools).unwrap();
+        let answers = || std::fs::read_dir(&kept).unwrap().flatten().filter(|e| e.path().is_file()).count();
+        assert_eq!(find(&Tools::default()), [None, Some(0), None, None]);
+        assert_eq!(answers(), 0);
+        assert!(kept.join("parts").is_dir());
+        // Who can read it says that it is no video: that is an answer.
+        let tools = Tools::discover();
+        if tools.ffmpeg.is_some() {
+            assert_eq!(find(&tools), [None, Some(0), None, None]);
+            assert_eq!(answers(), 1);
+            assert_ne!(Work::new(&files, None, &tools).stamps, Work::new(&files, None, &Tools::default()).stamps);
+        }
+    }
 }

@@ -250,6 +250,7 @@ mod tests {
             .map(|i| Row {
                 video: format!("v{i}"),
                 path: format!("{i}.mp4"),
+                generator: "real".into(),
                 identity: format!("p{i}"),
                 ..Row::default()
             })

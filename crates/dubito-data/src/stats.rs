@@ -1,10 +1,10 @@
 //! What is in a manifest: counts by everything that splits and reports go by, as a page and as a table.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use dubito_table::spreadsheet_safe;
 use serde::Serialize;
 
 use crate::error::DataError;
@@ -135,13 +135,6 @@ fn csv(stats: &Stats, path: &Path) -> Result<Vec<u8>, DataError> {
         writer.write_record(fields).map_err(|e| failed(&e))?;
     }
     writer.into_inner().map_err(|e| failed(&e))
-}
-
-/// A cell of a table for people that a spreadsheet does not take for a formula: text that begins as one does has an
-/// apostrophe before it. Manifests, which are read again, are written as they are.
-pub fn spreadsheet_safe(cell: &str) -> Cow<'_, str> {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    if is_formula && cell.parse::<f64>().is_err() { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// Text as it may stand in a page.

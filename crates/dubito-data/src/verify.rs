@@ -369,7 +369,15 @@ fn counts(rows: &[Row], files: &[File]) -> Vec<Count> {
 /// # Errors
 /// Those of [`manifest::read`]; two rows that call one file real and fake, by whatever path.
 pub fn open(path: &Path) -> Result<(Vec<Row>, PathBuf, Vec<Finding>), DataError> {
-    let root = Some(manifest::folder(path)).filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = Some(manifest::folder(path)).filter(|folder| !folder.as_os_str().is_empty());
+    open_below(path, folder.unwrap_or(Path::new(".")))
+}
+
+/// As [`open`], of a manifest whose paths are relative to `root`.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_below(path: &Path, root: &Path) -> Result<(Vec<Row>, PathBuf, Vec<Finding>), DataError> {
     let (rows, findings) = names::located(manifest::read(path)?, root);
     names::refuse_two_labels(path, &rows, root)?;
     Ok((rows, root.to_owned(), findings))

@@ -215,6 +215,20 @@ fn celebdf() {
 }
 
 #[test]
+fn dfdc_names_in_other_capitals_take_no_file_that_is_named_exactly() {
+    let root = tree(&[
+        "p/metadata.json={\"A.mp4\": {\"label\": \"FAKE\", \"split\": \"train\"}, \"a.mp4\": {\"label\": \"REAL\", \"split\": \"train\"}, \"B.mp4\": {\"label\": \"REAL\", \"split\": \"train\"}}",
+        "p/a.mp4",
+        "p/b.mp4",
+    ]);
+    let index = read_as(root.path(), "dfdc").unwrap();
+    let real = row(&index, "p/a.mp4");
+    assert_eq!((real.label, real.status), (Label::Real, Status::Ok));
+    assert_eq!(row(&index, "p/A.mp4").status, Status::Missing);
+    assert_eq!(row(&index, "p/b.mp4").status, Status::Ok);
+}
+
+#[test]
 fn dfdc() {
     let root = tree(&[
         "dfdc_train_part_0/metadata.json={\"a.mp4\": {\"label\": \"FAKE\", \"split\": \"train\", \"original\": \"b.mp4\"}, \"b.mp4\": {\"label\": \"REAL\", \"split\": \"train\"}, \"c.mp4\": {\"label\": \"FAKE\", \"split\": \"train\", \"original\": \"gone.mp4\"}}",
@@ -439,6 +453,41 @@ fn a_table_with_its_columns_mapped() {
         let error = index_error(&table, &columns(pairs));
         assert!(error.contains(expected) && error.contains("t.csv"), "{error}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_a_table_is_one_row_whatever_path_leads_to_it() {
+    let (composed, apart) = ("Jos\u{e9}.mp4", "Jose\u{301}.mp4");
+    let root = tree(&["a.mp4", "in/b.mp4", "in/deep/c.mp4", composed, apart]);
+    let elsewhere = tree(&["a.mp4", "d.mp4"]);
+    std::os::unix::fs::symlink("in/deep", root.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("d.mp4"), root.path().join("d.mp4")).unwrap();
+    let absolute = |name: &str| root.path().join(name).to_string_lossy().into_owned();
+    let outside = elsewhere.path().join("a.mp4").to_string_lossy().into_owned();
+    let paths = [
+        "a.mp4",
+        "./a.mp4",
+        &absolute("a.mp4"),
+        // The folder above that which the link leads to.
+        "link/../b.mp4",
+        "link/c.mp4",
+        composed,
+        apart,
+        &absolute(apart),
+        "d.mp4",
+        "./d.mp4",
+        &outside,
+    ];
+    let table = root.path().join("t.csv");
+    fs::write(&table, paths.iter().fold("path,label\n".to_owned(), |text, path| format!("{text}{path},fake\n")))
+        .unwrap();
+    let index = read_as(&table, "csv").unwrap();
+    let mut expected = ["a.mp4", "in/b.mp4", "in/deep/c.mp4", composed, apart, "d.mp4", &outside];
+    expected.sort_unstable();
+    assert_eq!(index.rows.iter().map(|row| row.path.as_str()).collect::<Vec<_>>(), expected);
+    assert!(index.rows.iter().all(|row| row.status == Status::Ok));
+    assert_eq!((found(&index, "listed_twice"), found(&index, "out_of_root")), (4, 2));
 }
 
 #[test]

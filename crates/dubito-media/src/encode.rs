@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dubito_process::Process;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::ffmpeg::SCALE_FLAGS;
 use crate::message::clean;
@@ -91,8 +91,8 @@ pub struct Writer {
     sink: Sink,
     /// Removes the unfinished file when dropped.
     temporary: TempPath,
-    /// Says that this process writes it, until it is dropped.
-    _held: File,
+    /// Says that somebody writes it, until it is dropped.
+    _held: NamedTempFile,
     path: PathBuf,
     encoder: String,
     version: String,
@@ -148,8 +148,7 @@ impl Writer {
         let path = path.with_extension(extension);
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let io = |error| MediaError::io(folder, error);
-        let (file, temporary) = crate::temporary::file_in(folder).map_err(io)?.into_parts();
-        let held = file.try_clone().map_err(io)?;
+        let (file, temporary, held) = crate::temporary::file_for_another(folder).map_err(io)?;
         let (sink, encoder, version) = match (settings.codec, &tools.ffmpeg, &tools.embedded_worker) {
             (codec, Some(ffmpeg), _) => {
                 let mut command = ffmpeg_command(&ffmpeg.ffmpeg);

@@ -75,7 +75,7 @@ pub enum MediaError {
         /// The path that was asked for.
         path: PathBuf,
     },
-    /// A sound file that the decoder at hand does not know.
+    /// A video or picture of a kind that the decoder at hand does not decode.
     #[error("{path}: {decoder} cannot decode {what}", path = .path.display())]
     Unsupported {
         /// The path that was asked for.

@@ -176,7 +176,7 @@ impl Frames {
     }
 
     /// Whether there were fewer frames than the container declares, or, where it declares no number,
-    /// whether they end more than two frames before its duration does.
+    /// whether they end more than two frames before its duration, or that of the file, does.
     ///
     /// Alone this is no sign of damage (an edit list may hide frames); with an error message it is.
     fn is_short(&self) -> bool {
@@ -184,7 +184,7 @@ impl Frames {
         if let Some(expected) = info.frames {
             return self.index < expected;
         }
-        match (self.last, info.duration, info.frame_rate) {
+        match (self.last, info.duration.or(self.probe.file_duration), info.frame_rate) {
             (Some(last), Some(duration), Some(rate)) => last + 3.0 / rate < self.probe.start.unwrap_or(0.0) + duration,
             _ => false,
         }

@@ -162,7 +162,10 @@ pub(crate) fn decode(path: &Path, max_pixels: u64, memory: u64, output: &mut imp
         }
         ImageFormat::Jpeg => {
             let mut bytes = Vec::new();
-            file.take(memory).read_to_end(&mut bytes).map_err(read)?;
+            file.take(memory.saturating_add(1)).read_to_end(&mut bytes).map_err(read)?;
+            if bytes.len() as u64 > memory {
+                return Err(Failure::Memory(format!("a JPEG file of more than {memory} bytes")).into());
+            }
             jpeg(&bytes, limits, output)
         }
         ImageFormat::Tiff => {
@@ -429,44 +432,68 @@ fn skip(file: &mut impl Read, count: u64) -> io::Result<()> {
 
 /// A JPEG, or several of one size in a row: a video (motion JPEG) without a container.
 fn jpeg(bytes: &[u8], limits: Limits, output: &mut impl Output) -> Result<(), Stop> {
-    let end = jpeg_end(bytes);
+    let read = |picture: &[u8]| read_still(Cursor::new(picture), ImageFormat::Jpeg, limits);
     // What is missing would be grey.
     let cut_short = || Failure::NotMedia("the JPEG data end before the picture does".to_owned());
-    let first = read_still(Cursor::new(bytes), ImageFormat::Jpeg, limits);
-    let end = end.ok_or_else(cut_short)?;
-    let first = first?;
+    let end = jpeg_end(bytes).ok_or_else(cut_short)?;
+    let first = read(&bytes[..end])?;
     let size = first.dimensions();
     // A block of 64 samples takes a bit at the very least; what is missing would be grey here too.
     if 8 * end as u64 * 64 < u64::from(size.0) * u64::from(size.1) {
         let what = format!("{end} bytes of JPEG are too few for {}x{} pixels", size.0, size.1);
         return Err(Failure::NotMedia(what).into());
     }
-    // A picture may be followed by others that belong to it (a preview, a depth map), and says so, or they are smaller.
-    let next = |rest: &[u8]| -> Option<usize> {
-        let end = rest.starts_with(&[0xff, 0xd8, 0xff]).then(|| jpeg_end(rest))??;
-        (jpeg_size(rest) == jpeg_size(bytes)).then_some(end)
-    };
-    let (mut places, mut place) = (Vec::new(), end);
-    while let Some(length) = bytes.get(place..).filter(|_| !has_other_pictures(bytes)).and_then(next) {
-        places.push(place..place + length);
-        place += length;
-    }
-    if places.is_empty() {
+    let (places, cut) = if has_other_pictures(bytes) { (Vec::new(), false) } else { jpegs_behind(bytes, end) };
+    if places.is_empty() && !cut {
         let info = info("jpeg", MediaKind::Picture, size, 1, None);
         output.header(Header { info }).map_err(Stop::Output)?;
         return output.frame(0.0, first).map_err(Stop::Output);
     }
-    let info = info("mjpeg", MediaKind::Video, size, 1 + places.len() as u64, Some(MOTION_JPEG_RATE));
+    let declared = 1 + places.len() as u64 + u64::from(cut);
+    let info = info("mjpeg", MediaKind::Video, size, declared, Some(MOTION_JPEG_RATE));
     output.header(Header { info }).map_err(Stop::Output)?;
     output.frame(0.0, first).map_err(Stop::Output)?;
     for (index, place) in places.into_iter().enumerate() {
-        let image = read_still(Cursor::new(&bytes[place]), ImageFormat::Jpeg, limits)?;
-        if image.dimensions() != size {
-            return Err(Failure::Decode("the size of the pictures changes".to_owned()).into());
-        }
+        let image = match read(&bytes[place]) {
+            Ok(image) if image.dimensions() == size => image,
+            Ok(_) => return Err(Failure::Decode("the size of the pictures changes".to_owned()).into()),
+            // The pictures before it are good.
+            Err(Failure::NotMedia(what) | Failure::Unsupported(what)) => return Err(Failure::Decode(what).into()),
+            Err(failure) => return Err(failure.into()),
+        };
         output.frame((index + 1) as f64 / MOTION_JPEG_RATE, image).map_err(Stop::Output)?;
     }
+    if cut {
+        return Err(Failure::Truncated("the file ends before its last picture does".to_owned()).into());
+    }
     Ok(())
+}
+
+/// Where the JPEGs lie that follow the first one, which ends at `place`, and are of its size; and whether the file ends in the
+/// middle of another one. A picture may be followed by others that belong to it, such as a preview: they are smaller.
+fn jpegs_behind(bytes: &[u8], mut place: usize) -> (Vec<std::ops::Range<usize>>, bool) {
+    const START: &[u8] = &[0xff, 0xd8, 0xff];
+    let size = jpeg_size(bytes);
+    let mut places = Vec::new();
+    loop {
+        let rest = bytes.get(place..).unwrap_or_default();
+        if rest.is_empty() || !(rest.starts_with(START) || START.starts_with(rest)) {
+            return (places, false);
+        }
+        let own = jpeg_size(rest);
+        match jpeg_end(rest) {
+            Some(length) if own == size => {
+                places.push(place..place + length);
+                place += length;
+            }
+            Some(_) => return (places, false),
+            // Where its size is cut off, too, it is one more if it follows several.
+            None => {
+                let is_like = own == size || (own.is_none() && !places.is_empty());
+                return (places, is_like);
+            }
+        }
+    }
 }
 
 /// The marker segments of a JPEG: the marker, where its data lie, where the scan behind it ends.
@@ -494,10 +521,11 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
     jpeg_segments(bytes).find(|(marker, _)| *marker == 0xd9).map(|(_, place)| place.end)
 }
 
-/// Height and width as they stand in the frame header.
+/// Height and width as they stand in the frame header, if there is one before the picture's end.
 fn jpeg_size(bytes: &[u8]) -> Option<&[u8]> {
     let frame = |marker: u8| matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc);
-    let (_, place) = jpeg_segments(bytes).find(|(marker, _)| frame(*marker))?;
+    let (_, place) =
+        jpeg_segments(bytes).take_while(|(marker, _)| *marker != 0xd9).find(|(marker, _)| frame(*marker))?;
     bytes.get(place.start + 3..place.start + 7)
 }
 
@@ -636,8 +664,80 @@ fn duration_of_frame(frame_rate: f64) -> (u16, u16) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use super::duration_of_frame;
+    use super::*;
+
+    /// What is said of a file, and its frames' times.
+    #[derive(Default)]
+    struct Taken(Option<VideoInfo>, Vec<f64>);
+
+    impl Output for Taken {
+        fn header(&mut self, header: Header) -> io::Result<()> {
+            self.0 = Some(header.info);
+            Ok(())
+        }
+
+        fn frame(&mut self, timestamp: f64, _: RgbImage) -> io::Result<()> {
+            self.1.push(timestamp);
+            Ok(())
+        }
+    }
+
+    /// A JPEG of one grey.
+    fn grey(value: u8) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        RgbImage::from_pixel(64, 48, image::Rgb([value; 3])).write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        bytes.into_inner()
+    }
+
+    fn failure_of(bytes: &[u8], memory: u64) -> (Taken, Option<Failure>) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let mut taken = Taken::default();
+        let failure = match decode(file.path(), 1 << 20, memory, &mut taken) {
+            Ok(()) => None,
+            Err(Stop::Failure(failure)) => Some(failure),
+            Err(Stop::Output(error)) => panic!("{error}"),
+        };
+        (taken, failure)
+    }
+
+    #[test]
+    fn a_motion_jpeg_gives_the_pictures_before_the_one_that_is_damaged_or_cut() {
+        let all: Vec<Vec<u8>> = [10, 60, 110, 160].map(grey).into();
+        let row = all.concat();
+        let (taken, failure) = failure_of(&row, 1 << 20);
+        assert!(failure.is_none() && taken.1.len() == 4, "{failure:?}");
+        // The first Huffman table of the third picture is none.
+        let mut damaged = all.clone();
+        let table = damaged[2].windows(2).position(|pair| pair == [0xff, 0xc4]).unwrap();
+        damaged[2][table + 5..table + 21].fill(0xfe);
+        let (taken, failure) = failure_of(&damaged.concat(), 1 << 20);
+        assert!(matches!(failure, Some(Failure::Decode(_))) && taken.1.len() == 2, "{failure:?}, {:?}", taken.1);
+        // The last picture without its end, of its head alone, of its first two bytes.
+        for kept in [all[3].len() - 5, 30, 2] {
+            let (taken, failure) = failure_of(&row[..row.len() - all[3].len() + kept], 1 << 20);
+            assert!(matches!(failure, Some(Failure::Truncated(_))), "{kept}: {failure:?}");
+            assert_eq!((taken.0.unwrap().frames, taken.1.len()), (Some(4), 3), "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_of_more_bytes_than_memory_is_no_shorter_one() {
+        let row: Vec<u8> = [grey(10), grey(60)].concat();
+        let (taken, failure) = failure_of(&row, row.len() as u64 - 1);
+        assert!(matches!(failure, Some(Failure::Memory(_))) && taken.1.is_empty(), "{failure:?}");
+    }
+
+    #[test]
+    fn many_empty_jpegs_behind_one_are_passed_over_at_once() {
+        let bytes = [grey(10), [0xff, 0xd8, 0xff, 0xd9].repeat(1 << 20), grey(60)].concat();
+        let begun = std::time::Instant::now();
+        let (taken, failure) = failure_of(&bytes, 1 << 30);
+        assert!(failure.is_none() && taken.0.unwrap().frames == Some(1), "{failure:?}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    }
 
     #[test]
     fn frame_rates_become_fractions() {

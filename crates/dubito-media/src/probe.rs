@@ -36,6 +36,8 @@ pub(crate) struct Probe {
     pub colour: Option<Colour>,
     /// When the stream begins, in seconds.
     pub start: Option<f64>,
+    /// How long the file is said to be, sound and all, in seconds.
+    pub file_duration: Option<f64>,
 }
 
 /// Runs `ffprobe` on the file.
@@ -153,6 +155,14 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
     let turned = stream.side_data_list.iter().find_map(|data| data.rotation).map(|degrees| -degrees);
     let turned = turned.or_else(|| number(&stream.tags.rotate));
     let rotation = quarter_turn(turned.unwrap_or(0.0));
+    // ASF says of every stream how long the file is, and FLV says that alone: it is the video's if there is nothing else.
+    let is_alone = output.streams.iter().filter(|stream| stream.disposition.attached_pic == 0).count() == 1;
+    let is_of_file = output.format.format_name.as_deref() == Some("asf");
+    let file_duration = number(&output.format.duration);
+    let duration = number(&stream.duration)
+        .filter(|_| is_alone || !is_of_file)
+        .or_else(|| clock(stream.tags.duration.as_deref()?))
+        .or(file_duration.filter(|_| is_alone));
     let sample_aspect = aspect(stream.sample_aspect_ratio.as_deref());
     let too_large = || not_media(format!("a picture of {width}x{height} cannot be shown"));
     let (shown_width, shown_height) = display_size(width, height, sample_aspect, rotation);
@@ -160,6 +170,7 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
         stream: stream.index,
         colour: colour(stream),
         start: number(&stream.start_time),
+        file_duration,
         info: VideoInfo {
             kind: MediaKind::Video,
             width: u32::try_from(shown_width).map_err(|_| too_large())?,
@@ -169,9 +180,7 @@ fn parse(json: &[u8], path: &Path, size_bytes: u64) -> Result<Option<Probe>, Med
             container: output.format.format_name.clone().unwrap_or_else(|| "unknown".to_owned()),
             frame_rate: ratio(stream.avg_frame_rate.as_deref(), '/').map(|(n, d)| f64::from(n) / f64::from(d)),
             frames: stream.nb_frames.as_deref().and_then(|text| text.parse().ok()),
-            duration: number(&stream.duration)
-                .or_else(|| clock(stream.tags.duration.as_deref()?))
-                .or_else(|| number(&output.format.duration)),
+            duration,
             bit_rate: [&stream.bit_rate, &output.format.bit_rate]
                 .into_iter()
                 .find_map(|text| text.as_deref()?.parse().ok()),
@@ -275,7 +284,8 @@ mod tests {
         .unwrap();
         assert_eq!((probe.stream, probe.info.width, probe.info.height), (1, 480, 854));
         assert_eq!((probe.info.rotation, probe.info.sample_aspect), (90, (4, 3)));
-        assert_eq!((probe.info.frames, probe.info.duration, probe.info.bit_rate), (Some(12), Some(1.5), Some(9)));
+        assert_eq!((probe.info.frames, probe.info.duration, probe.info.bit_rate), (Some(12), None, Some(9)));
+        assert_eq!(probe.file_duration, Some(1.5));
         assert!((probe.info.frame_rate.unwrap() - 29.97).abs() < 0.01);
         assert_eq!(probe.start, Some(0.08));
     }
@@ -289,6 +299,27 @@ mod tests {
         .unwrap();
         assert_eq!((probe.info.frame_rate, probe.info.frames, probe.info.duration), (None, None, None));
         assert_eq!((probe.info.width, probe.info.height, probe.info.sample_aspect), (3, 5, (1, 1)));
+    }
+
+    #[test]
+    fn the_duration_of_a_file_is_that_of_its_video_where_there_is_no_sound() {
+        let duration = |container: &str, own: &str, other: &str| {
+            let json = format!(
+                r#"{{"streams": [{{"index": 0, "codec_type": "video", "width": 3, "height": 5{own}}}{other}],
+                    "format": {{"format_name": "{container}", "duration": "10.0"}}}}"#
+            );
+            parsed(&json).unwrap().unwrap().info.duration
+        };
+        let (own, tag) = (r#", "duration": "2.0""#, r#", "tags": {"DURATION": "00:00:02.000000000"}"#);
+        let sound = r#", {"index": 1, "codec_type": "audio"}"#;
+        let cover = r#", {"index": 1, "codec_type": "video", "disposition": {"attached_pic": 1}}"#;
+        assert_eq!(duration("flv", "", ""), Some(10.0));
+        assert_eq!(duration("flv", "", cover), Some(10.0));
+        assert_eq!(duration("flv", "", sound), None);
+        assert_eq!(duration("avi", own, sound), Some(2.0));
+        assert_eq!(duration("matroska,webm", tag, sound), Some(2.0));
+        assert_eq!(duration("asf", own, ""), Some(2.0));
+        assert_eq!(duration("asf", own, sound), None);
     }
 
     #[test]

@@ -112,6 +112,16 @@ impl Tools {
         Self { ffmpeg, embedded_worker: None, limits: Limits::default() }
     }
 
+    /// Who decodes video: FFmpeg, with its version, or the embedded decoder, or nobody. What could not be read by one may be
+    /// by another.
+    pub fn decoder(&self) -> String {
+        match (&self.ffmpeg, &self.embedded_worker) {
+            (Some(ffmpeg), _) => format!("ffmpeg {}", ffmpeg.version),
+            (None, Some(_)) => format!("openh264 {}", crate::worker::openh264_version()),
+            (None, None) => "none".to_owned(),
+        }
+    }
+
     /// Says what was found and what it can do. Runs `ffmpeg -encoders` and `-decoders`.
     pub fn report(&self) -> ToolsReport {
         ToolsReport {

@@ -88,7 +88,9 @@ pub struct Provenance {
 /// A video whose frames contradict what its container declares ends with [`MediaError::Inconsistent`]:
 /// fewer than half of the frames, or of the seconds, that are declared; most timestamps not later than the one before; more
 /// than 1000 frames a second or fewer than one a minute, on average. A few frames less than declared are no error: cut
-/// recordings and edit lists leave some out.
+/// recordings leave some out. AVI, MP4 and MOV may count frames that are not shown: a number of frames alone is no
+/// contradiction there, if the seconds are all there, but for MP4 and MOV of which a single frame is shown or of which the
+/// decoder complains.
 pub struct Video {
     pub(crate) info: VideoInfo,
     pub(crate) provenance: Provenance,
@@ -161,7 +163,7 @@ impl Iterator for Video {
             end => {
                 self.ended = true;
                 let error = end.and_then(Result::err);
-                match self.seen.contradiction(&self.info) {
+                match self.seen.contradiction(&self.info, error.is_none()) {
                     // An edit list may hide all of them.
                     None if error.is_none() && self.seen.frames == 0 => {
                         Some(Err(MediaError::NoFrames { path: self.path.clone(), message: String::new() }))
@@ -190,15 +192,15 @@ impl Seen {
         self.frames += 1;
     }
 
-    /// What the container declares and the frames are not, if it is much.
-    fn contradiction(&self, info: &VideoInfo) -> Option<String> {
+    /// What the container declares and the frames are not, if it is much; `in_order` where the decoder complained of nothing.
+    fn contradiction(&self, info: &VideoInfo, in_order: bool) -> Option<String> {
         if info.kind == MediaKind::Picture || self.frames == 0 {
             return None;
         }
-        self.shortfall(info).or_else(|| self.nonsense(info))
+        self.shortfall(info, in_order).or_else(|| self.nonsense(info))
     }
 
-    fn shortfall(&self, info: &VideoInfo) -> Option<String> {
+    fn shortfall(&self, info: &VideoInfo, in_order: bool) -> Option<String> {
         let frames = self.frames;
         let is = |name: &str| info.container.split(',').any(|container| container == name);
         let step = match frames {
@@ -212,8 +214,11 @@ impl Seen {
         let duration = info.duration.filter(|_| declares);
         let short = duration.filter(|duration| 2.0 * seconds < *duration);
         match info.frames.filter(|declared| 2 * u128::from(frames) < u128::from(*declared)) {
-            // AVI counts packets, and those of a frame that stays as it was are empty.
-            Some(_) if is("avi") && duration.is_some() && short.is_none() => None,
+            // AVI counts packets, and those of a frame that stays as it was are empty. MP4 and MOV count what their edit lists
+            // hide, such as all that a cut without re-encoding needs from the key frame before it.
+            Some(_) if duration.is_some() && short.is_none() && (is("avi") || is("mov") && frames > 1 && in_order) => {
+                None
+            }
             Some(declared) => Some(format!("ends after {frames} of {declared} frames")),
             None => short.map(|duration| format!("ends after {seconds:.2} of {duration:.2} seconds ({frames} frames)")),
         }

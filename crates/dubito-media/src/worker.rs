@@ -289,6 +289,10 @@ impl Track {
         // The table of sizes may name fewer frames than that of times, as FFmpeg counts them.
         let timed = trak.mdia.minf.stbl.stts.entries.iter().map(|entry| u64::from(entry.sample_count)).sum();
         let bytes: u64 = track.samples.iter().map(|sample| sample.size).sum();
+        let times = presentation_times(mp4, trak, track);
+        // What is declared to be shown is without what the edit list hides.
+        let hidden = times.iter().filter(|time| time.is_none()).count();
+        let shown = 1.0 - hidden as f64 / frames.max(1) as f64;
         Ok(Self {
             info: VideoInfo {
                 kind: MediaKind::Video,
@@ -298,8 +302,8 @@ impl Track {
                 pixel_format: "yuv420p".to_owned(),
                 container: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),
                 frame_rate: (duration > 0.0 && frames > 0).then(|| frames as f64 / duration),
-                frames: Some((frames as u64).max(timed)),
-                duration: (duration > 0.0).then_some(duration),
+                frames: Some((frames as u64).max(timed) - hidden as u64),
+                duration: (duration > 0.0).then_some(duration * shown),
                 bit_rate: (duration > 0.0).then(|| (bytes as f64 * 8.0 / duration) as u64),
                 rotation,
                 sample_aspect,
@@ -309,7 +313,7 @@ impl Track {
             stored,
             parameter_sets,
             length_size: usize::from(avcc.length_size_minus_one & 3) + 1,
-            times: presentation_times(mp4, trak, track),
+            times,
             samples: track.samples.clone(),
         })
     }

@@ -183,6 +183,7 @@ fn honest_videos_are_read_to_their_end() {
     let source = |seconds: f64| format!("-f lavfi -i testsrc=size=96x64:rate=25:duration={seconds}");
     let x264 = "-c:v libx264 -preset veryfast -pix_fmt yuv420p";
     let sound = "-f lavfi -i anullsrc=duration=4";
+    let long = "-f lavfi -i anullsrc=duration=10";
     let all = [
         ("one.mp4", format!("{} {x264}", source(0.04)), 1),
         ("two.mp4", format!("{} {x264}", source(0.08)), 2),
@@ -200,6 +201,9 @@ fn honest_videos_are_read_to_their_end() {
         ("vary.mp4", format!("{} -vf select=not(mod(n\\,7))+gt(n\\,40) -fps_mode vfr {x264}", source(2.4)), 25),
         ("fragments.mp4", format!("{} {x264} -g 10 -movflags frag_keyframe+empty_moov", source(2.4)), 60),
         ("sound.mp4", format!("{} {sound} {x264} -c:a aac", source(2.4)), 60),
+        ("sound.flv", format!("{} {long} {x264} -c:a aac", source(2.0)), 50),
+        ("sound.wmv", format!("{} {long} -c:v wmv2 -c:a wmav2", source(2.0)), 50),
+        ("sound.nut", format!("{} {long} {x264} -bf 0 -c:a pcm_s16le", source(2.0)), 50),
         ("field.mp4", format!("{} -vf interlace {x264} -flags +ildct", source(2.4)), 30),
         ("dup.avi", format!("{} -vf decimate=cycle=2 -fps_mode cfr -r 25 -c:v mpeg4", source(2.4)), 60),
     ];
@@ -210,6 +214,27 @@ fn honest_videos_are_read_to_their_end() {
         assert!(error.is_none(), "{name}: {count} frames, {}", error.unwrap());
         assert!(count.abs_diff(expected) <= 1, "{name}: {count} of {expected} frames");
     }
+}
+
+/// Not a lie either: the frames before the cut, back to the key frame, are in the file and counted, and its edit list hides them.
+#[test]
+fn a_cut_without_encoding_is_read_to_its_end() {
+    let Some(tools) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, cut) = (folder.path().join("whole.mp4"), folder.path().join("cut.mp4"));
+    let source = "-f lavfi -i testsrc=size=96x64:rate=25:duration=10";
+    make(&format!("{source} -c:v libx264 -preset veryfast -bf 0 -g 250 -sc_threshold 0 -pix_fmt yuv420p"), &whole);
+    make(&format!("-ss 8 -i {} -t 1.5 -c copy", whole.display()), &cut);
+    for tools in [tools.clone(), embedded()] {
+        let (count, error) = frames(&cut, &tools);
+        assert!(error.is_none() && (36..=40).contains(&count), "{count}: {error:?}");
+    }
+    let info = open(&cut, &embedded()).unwrap().info().clone();
+    assert!(info.frames.unwrap() <= 40 && info.duration.unwrap() < 1.7, "{info:?}");
+    // One frame is shown of all that are there.
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, patched(&bytes, &[("moov/trak/edts/elst", 16, 1)])).unwrap();
+    assert!(contradiction(&cut, &tools).starts_with("ends after 1 of 2"));
 }
 
 /// Whoever decodes a damaged file twice is told the same twice, to the byte.

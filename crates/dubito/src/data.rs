@@ -8,7 +8,6 @@ use dubito_data::classes::ClassList;
 use dubito_data::finding::{Finding, Severity};
 use dubito_data::layouts::{self, IndexOptions};
 use dubito_data::manifest::{self, Row};
-use dubito_data::names;
 use dubito_data::shard;
 use dubito_data::split::{self, Assigned, Scheme, SplitOptions};
 use dubito_data::verify::{self, VerifyOptions};
@@ -228,8 +227,8 @@ struct Opened {
 }
 
 /// A folder is indexed, a `.csv` too where it is said to be a table or lacks a manifest's columns; the rest is a
-/// manifest.
-fn open(input: &Path, options: &IndexOptions) -> Result<Opened, DataError> {
+/// manifest, whose paths are relative to `root`, or without one to its own folder.
+fn open(input: &Path, options: &IndexOptions, root: Option<&Path>) -> Result<Opened, DataError> {
     let is_csv = input.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
     let is_table = (is_csv && (options.layout.is_some() || !options.columns.is_empty()))
         || options.layout.as_deref() == Some("csv");
@@ -238,7 +237,7 @@ fn open(input: &Path, options: &IndexOptions) -> Result<Opened, DataError> {
         let layout = Some(index.layout.name);
         return Ok(Opened { rows: index.rows, root: index.root, findings: index.findings, layout });
     }
-    match verify::open(input) {
+    match root.map_or_else(|| verify::open(input), |root| verify::open_below(input, root)) {
         Ok((rows, root, findings)) => Ok(Opened { rows, root, findings, layout: None }),
         Err(DataError::Table { path, row: None, message }) if is_csv && message.contains("is missing") => {
             let message = format!("{message}. A table that is no manifest is read with `--layout csv`");
@@ -272,7 +271,7 @@ fn run_index(arguments: &Index, tools: &Tools) -> Result<(), StudyError> {
     let folder = folder_of(&arguments.out);
     let (mut parts, mut findings, mut found) = (Vec::new(), Vec::new(), Vec::new());
     for root in &arguments.roots {
-        let opened = open(root, &options)?;
+        let opened = open(root, &options, None)?;
         findings.extend(opened.findings);
         found.push(json!({ "root": root, "layout": opened.layout, "rows": opened.rows.len() }));
         parts.push(manifest::rebase(opened.rows, &opened.root, folder));
@@ -309,6 +308,12 @@ fn run_index(arguments: &Index, tools: &Tools) -> Result<(), StudyError> {
 }
 
 fn run_split(arguments: &Split, tools: &Tools) -> Result<(), StudyError> {
+    if arguments.manifest == Path::new("-") && arguments.out.is_none() && !arguments.check {
+        return Err(StudyError::Input {
+            message: "-: a manifest from standard input can't be split in its place".into(),
+            hint: "name the manifest to write by -o".into(),
+        });
+    }
     let (rows, root, noticed) = verify::open(&arguments.manifest)?;
     if arguments.check {
         return check_split(arguments, &rows);
@@ -422,11 +427,7 @@ fn run_verify(arguments: &Verify, tools: &Tools) -> Result<(), StudyError> {
     let mut reports = Vec::new();
     let mut problems = 0;
     for input in &arguments.inputs {
-        let mut one = open(input, &options)?;
-        if let Some(root) = arguments.root.as_ref().filter(|_| one.layout.is_none()) {
-            one.root.clone_from(root);
-            (one.rows, one.findings) = names::located(one.rows, root);
-        }
+        let mut one = open(input, &options, arguments.root.as_deref())?;
         let mut report = verify::verify(&one.rows, &one.root, look, tools);
         // What verify finds itself needs no second line.
         let seen: Vec<&str> = report.findings.iter().map(|f| f.what).collect();
@@ -479,7 +480,7 @@ fn run_verify(arguments: &Verify, tools: &Tools) -> Result<(), StudyError> {
 
 fn run_stats(arguments: &Stats) -> Result<(), StudyError> {
     let options = IndexOptions { layout: arguments.layout.clone(), ..IndexOptions::default() };
-    let opened = open(&arguments.input, &options)?;
+    let opened = open(&arguments.input, &options, None)?;
     let counted = stats::stats(&opened.rows);
     let name = arguments.input.file_name().unwrap_or(arguments.input.as_os_str()).to_string_lossy();
     let page = stats::write(&counted, &opened.findings, &format!("What is in {name}"), &arguments.out)?;

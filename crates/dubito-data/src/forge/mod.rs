@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dubito_face::FaceModels;
-use dubito_media::{Codec, EncodeSettings, Encoded, RgbImage, Tools, Writer};
+use dubito_media::{Codec, EncodeSettings, Encoded, MediaKind, RgbImage, Tools, Writer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -276,8 +276,14 @@ fn face_of(
     };
     let name = key(&["track", &hash, &source.name, &options.frames.to_string(), &options.every.to_string()]);
     let kept = out.join("tracks").join(format!("{name}.safetensors"));
-    let without = out.join("tracks").join(format!("{}.json", key(&["none", &name, &options.min_frames.to_string()])));
-    if let Ok(track) = Clip::read(&kept) {
+    // What one decoder does not read, or not to its end, another may.
+    let none = key(&["none", &name, &options.min_frames.to_string(), &tools.decoder()]);
+    let without = out.join("tracks").join(format!("{none}.json"));
+    let is_picture =
+        || dubito_media::open(&source.path, tools).is_ok_and(|file| file.info().kind == MediaKind::Picture);
+    if let Ok(track) = Clip::read(&kept)
+        && (track.len() >= options.min_frames || is_picture())
+    {
         return Ok(Ok(track));
     }
     if let Some((status, reason)) = recall(&without) {
@@ -554,8 +560,50 @@ fn listed(numbers: &[usize]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clip::POINTS;
+
+    #[test]
+    fn what_was_kept_of_a_track_holds_for_as_many_frames_and_the_same_decoder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, path) = (folder.path().join("out"), folder.path().join("a.mp4"));
+        std::fs::write(&path, "perhaps a video").unwrap();
+        let hash = dubito_media::hash_file(&path).unwrap();
+        let source =
+            Source { path, name: "a.mp4".into(), identity: "a".into(), traits: Default::default(), duplicate_of: None };
+        let options = |min_frames| ForgeOptions { min_frames, ..ForgeOptions::default() };
+        let ForgeOptions { frames, every, .. } = ForgeOptions::default();
+        let name = key(&["track", &hash, "a.mp4", &frames.to_string(), &every.to_string()]);
+        let track = Clip {
+            frame_index: vec![0, 4, 8],
+            timestamps: vec![0.0, 0.1, 0.2],
+            boxes: vec![[0.0, 0.0, 40.0, 60.0]; 3],
+            transforms: vec![[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]; 3],
+            presence: vec![0.9; 3],
+            windows: vec![0; 3],
+            landmarks: vec![[0.0; 3]; 3 * POINTS],
+            ..Clip::default()
+        };
+        let tracks = out.join("tracks");
+        std::fs::create_dir_all(&tracks).unwrap();
+        track.write(&tracks.join(format!("{name}.safetensors"))).unwrap();
+        let models = FaceModels::cpu().unwrap();
+        let found = |tools: &Tools, min_frames| {
+            let found = face_of(&source, &out, &options(min_frames), tools, &models).unwrap();
+            found.map(|track| track.len()).map_err(|row| row.status)
+        };
+        let tools = Tools::default();
+        assert_eq!(found(&tools, 3), Ok(3));
+        assert_eq!(found(&tools, 4), Err(Status::Unreadable));
+        // A failure that was seen with another decoder is looked at again, one of the same is not.
+        for (decoder, expected) in [("ffmpeg 1".to_owned(), Status::Unreadable), (tools.decoder(), Status::NoFace)] {
+            let none = key(&["none", &name, "4", &decoder]);
+            remember(&tracks.join(format!("{none}.json")), &(Status::NoFace, "no face")).unwrap();
+            assert_eq!(found(&tools, 4), Err(expected));
+        }
+    }
 
     #[test]
     fn frames_are_listed_in_ranges() {

@@ -6,6 +6,7 @@
 //! table's folder.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use super::tree::{Item, Table, Tree};
 use super::{Layout, Read, Source, unclear};
@@ -71,6 +72,9 @@ fn read(source: &Source) -> Result<Read, DataError> {
     let (mut unnamed, mut twice, mut outside) = (Vec::new(), Vec::new(), BTreeSet::new());
     let (mut finder, mut leftover) = (names::Finder::new(&source.tree.root), Vec::new());
     let root = std::fs::canonicalize(&source.tree.root).map_err(DataError::io(&source.tree.root))?;
+    let given: Vec<String> = table.rows().map(|record| record[column["path"]].to_owned()).collect();
+    let located = finder.locate(given.iter().map(String::as_str).filter(|file| !names::has_leftover(file)));
+    let mut known: BTreeMap<PathBuf, String> = BTreeMap::new();
     for (i, record) in table.rows().enumerate() {
         let said = |name: &str| column.get(name).map(|&c| record[c].to_owned()).filter(|text| !text.is_empty());
         let file = said("path").ok_or_else(|| table.error(Some(i), "the path is empty".into()))?;
@@ -78,16 +82,20 @@ fn read(source: &Source) -> Result<Read, DataError> {
             leftover.push(file);
             continue;
         }
-        let file = finder.locate(&file);
-        // One file is one row, whatever path leads to it.
-        let plain = names::canonical(&file);
-        let file = if source.tree.root.join(&plain).exists() { plain } else { file };
+        let file = located.get(file.as_str()).cloned().unwrap_or(file);
         let dataset = said("dataset").unwrap_or_else(|| NAME.to_owned());
         let place = source.tree.root.join(&file);
         let metadata = std::fs::metadata(&place);
-        if std::fs::canonicalize(&place).is_ok_and(|place| !place.starts_with(&root)) {
-            outside.insert(file.clone());
-        }
+        // One file is one row, whatever path leads to it.
+        let file = match std::fs::canonicalize(&place) {
+            Ok(place) => {
+                let (own, is_outside) = (own_name(&place, &root), !place.starts_with(&root));
+                let file = known.entry(place).or_insert_with(|| own.unwrap_or(file)).clone();
+                outside.extend(is_outside.then(|| file.clone()));
+                file
+            }
+            Err(_) => file,
+        };
         let row = match &metadata {
             Ok(m) => {
                 let row = source.row(&Item { path: file.clone(), bytes: m.len(), images: None }, &dataset);
@@ -155,6 +163,12 @@ fn read(source: &Source) -> Result<Read, DataError> {
     Ok(read)
 }
 
-fn table_name(path: &std::path::Path) -> String {
+/// The name of a file below the root; none of one that lies elsewhere.
+fn own_name(place: &Path, root: &Path) -> Option<String> {
+    let below = place.strip_prefix(root).ok()?.to_str()?;
+    Some(below.replace(std::path::MAIN_SEPARATOR, "/"))
+}
+
+fn table_name(path: &Path) -> String {
     path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -73,9 +73,14 @@ fn read(source: &Source) -> Result<Read, DataError> {
         for item in tree.items(folder).into_iter().filter(|i| i.images.is_none() && super::tree::is_video(&i.path)) {
             videos.entry(super::tree::name(&item.path).to_owned()).or_default().push(item);
         }
-        let names = Names::new(videos.keys().cloned());
-        for (name, entry) in entries(tree, &table.path)? {
-            let name = tree.meant(&name, &names).unwrap_or(name);
+        let entries = entries(tree, &table.path)?;
+        // A file that the table names letter by letter is nobody else's.
+        let names = Names::new(videos.keys().filter(|name| !entries.contains_key(*name)).cloned());
+        for (name, entry) in entries {
+            let name = match videos.contains_key(&name) {
+                true => name,
+                false => tree.meant(&name, &names).unwrap_or(name),
+            };
             let error = |message| DataError::Table { path: tree.root.join(&table.path), row: None, message };
             let label = match entry.label.as_str() {
                 "REAL" | "0" => Label::Real,

@@ -28,7 +28,7 @@ use crate::manifest::{Label, Row, Status};
 
 use tree::Item;
 pub(crate) use tree::{Table, Tree};
-pub(crate) use tree::{has_ending, is_image};
+pub(crate) use tree::{has_ending, is_image, is_media};
 
 /// Every layout that is known.
 pub static LAYOUTS: [Layout; 11] = [

@@ -9,7 +9,7 @@ use dubito_table::Records;
 
 use crate::error::DataError;
 use crate::finding::{Finding, Severity};
-use crate::names::{Heard, Names, PassedOver, passed_over};
+use crate::names::{self, Found, Heard, Names, PassedOver, Spelling, passed_over};
 
 /// Endings of files that are taken for videos.
 const VIDEOS: [&str; 16] =
@@ -77,6 +77,11 @@ pub(crate) fn is_image(path: &str) -> bool {
     has_ending(path, &IMAGES)
 }
 
+/// Whether a path's ending is that of a video or an image.
+pub(crate) fn is_media(path: &str) -> bool {
+    is_video(path) || is_image(path)
+}
+
 /// Everything below a folder.
 #[derive(Default)]
 pub(crate) struct Tree {
@@ -85,6 +90,8 @@ pub(crate) struct Tree {
     pub findings: Vec<Finding>,
     /// Files and folders, to be found by the names that tables give them; made when one is first looked for.
     names: OnceCell<Names>,
+    /// The paths that lead to the root; asked for when a name is first not found as it stands.
+    roots: OnceCell<Vec<String>>,
     heard: Heard,
 }
 
@@ -233,17 +240,19 @@ impl Tree {
 
     /// The file or folder that a table calls `name`, see [`crate::names`]; in what other spelling is [heard](Self::heard).
     pub fn locate(&self, name: &str) -> Option<String> {
-        if let Some(file) = self.file(name) {
-            return Some(file.path.clone());
+        self.heard.note(name, self.find(name))
+    }
+
+    fn find(&self, name: &str) -> Found {
+        if self.file(name).is_some() {
+            return Found::One(name.to_owned(), Spelling::Same);
         }
         let names = self.names.get_or_init(|| {
             let folders: BTreeSet<&str> =
                 self.files.iter().flat_map(|f| f.path.match_indices('/').map(|(i, _)| &f.path[..i])).collect();
             Names::new(folders.into_iter().chain(self.files.iter().map(|f| f.path.as_str())).map(str::to_owned))
         });
-        let absolute = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
-        let canonical = std::fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
-        self.heard.note(name, names.find_path(name, &[&absolute, &canonical]))
+        names.find_path(name, self.roots.get_or_init(|| names::roots(&self.root)))
     }
 
     /// Which of `names` a table means by `wanted`; in what other spelling is [heard](Self::heard).
@@ -260,9 +269,12 @@ impl Tree {
         table: &Path,
         said: BTreeMap<String, V>,
     ) -> Result<BTreeMap<String, V>, DataError> {
+        let found = names::find_each(said.keys().map(String::as_str), |name| self.find(name));
+        let files: Vec<Option<String>> = found.into_iter().map(|(name, found)| self.heard.note(name, found)).collect();
         let mut adopted: BTreeMap<String, (String, V)> = BTreeMap::new();
-        for (name, value) in said {
-            let file = self.locate(&name).unwrap_or_else(|| name.clone());
+        // Both in the order of the names.
+        for ((name, value), file) in said.into_iter().zip(files) {
+            let file = file.unwrap_or_else(|| name.clone());
             match adopted.get(&file) {
                 Some((other, said)) if *said != value => {
                     let message = format!(
@@ -332,7 +344,7 @@ impl Tree {
                 });
                 item.bytes += file.bytes;
                 item.images = item.images.map(|n| n + 1);
-            } else if is_video(&file.path) || is_image(&file.path) {
+            } else if is_media(&file.path) {
                 items.push(Item { path: file.path.clone(), bytes: file.bytes, images: None });
             }
         }
