@@ -90,12 +90,10 @@ pub fn convert_runs(
         message: format!("{why} needs the clips that the run was trained on"),
         hint: "give --manifest the manifest that it was trained with".into(),
     };
-    let targets: Vec<PathBuf> = runs.iter().map(|run| target(run, out, options.epochs.is_some())).collect();
-    overwrites_nothing(&targets, &dirs(runs))?;
+    let targets = targets(runs, out, options.epochs.is_some())?;
     let mut made = Vec::new();
-    for (k, FoldRun { dir, fold }) in runs.iter().enumerate() {
+    for (k, (FoldRun { dir, fold }, to)) in runs.iter().zip(targets).enumerate() {
         let run = Run::load(dir)?;
-        let to = fold.as_ref().map_or(out.to_owned(), |fold| out.join(fold));
         let name = name_of(dir, fold);
         match (&options.inference, options.epochs) {
             (inference, Some(epochs)) if inference.scope().is_some() => {
@@ -162,14 +160,14 @@ pub fn join_runs(folders: &[Vec<FoldRun>], out: &Path, device_name: &str) -> Res
             hint: "train all members on one manifest, each with another --seed".into(),
         });
     }
+    let mut dirs = Vec::new();
     for runs in folders {
-        let targets: Vec<PathBuf> = runs.iter().map(|run| target(run, out, false)).collect();
-        overwrites_nothing(&targets, &dirs(runs))?;
+        // The same for all, as all hold the same folds.
+        dirs = targets(runs, out, false)?;
     }
     let mut made = Vec::new();
-    for (k, fold) in first.into_iter().enumerate() {
+    for (k, (fold, dir)) in first.into_iter().zip(dirs).enumerate() {
         let members = folders.iter().map(|runs| Run::load(&runs[k].dir)).collect::<Result<Vec<_>, _>>()?;
-        let dir = fold.as_ref().map_or(out.to_owned(), |fold| out.join(fold));
         join(&members, &dir, &device(device_name)?)?;
         made.push(FoldRun { dir, fold });
     }
@@ -191,14 +189,12 @@ pub fn scale_runs(
     step: Step,
     on_progress: OnProgress,
 ) -> Result<Vec<FoldRun>, StudyError> {
-    let targets: Vec<PathBuf> = runs.iter().map(|run| target(run, out, false)).collect();
-    overwrites_nothing(&targets, &dirs(runs))?;
+    let targets = targets(runs, out, false)?;
     let mut made = Vec::new();
-    for (k, FoldRun { dir, fold }) in runs.iter().enumerate() {
+    for (k, (FoldRun { dir, fold }, to)) in runs.iter().zip(targets).enumerate() {
         let run = Run::load(dir)?;
         let name = name_of(dir, fold);
         let crops = clips.of(&run, &name, |round| &round.valid)?;
-        let to = fold.as_ref().map_or(out.to_owned(), |fold| out.join(fold));
         scale(&run, crops.as_ref(), samples, seed, &to, &device(device_name)?)?;
         made.push(FoldRun { dir: to, fold: fold.clone() });
         if !on_progress(&Progress { step, done: k + 1, total: runs.len(), item: name }) {
@@ -208,18 +204,20 @@ pub fn scale_runs(
     Ok(made)
 }
 
-/// The folder that is made of a run: `out`, or of one of several runs and of one that is trained on its fold's folder in it.
-fn target(FoldRun { dir, fold }: &FoldRun, out: &Path, is_trained: bool) -> PathBuf {
-    match fold {
+/// The folder that is made of each run: `out`, or of one of several runs and of one that is trained on its fold's folder in it.
+///
+/// # Errors
+/// It is the folder of a run.
+fn targets(runs: &[FoldRun], out: &Path, is_trained: bool) -> Result<Vec<PathBuf>, StudyError> {
+    let target = |FoldRun { dir, fold }: &FoldRun| match fold {
         Some(fold) => out.join(fold),
         None if is_trained => out.join(name_of(dir, fold)),
         None => out.to_owned(),
-    }
-}
-
-/// The folders of runs.
-fn dirs(runs: &[FoldRun]) -> Vec<&Path> {
-    runs.iter().map(|run| run.dir.as_path()).collect()
+    };
+    let targets: Vec<PathBuf> = runs.iter().map(target).collect();
+    let read: Vec<&Path> = runs.iter().map(|run| run.dir.as_path()).collect();
+    overwrites_nothing(&targets, &read)?;
+    Ok(targets)
 }
 
 /// The fold that a run was not trained on: of a run alone, the name of its folder.

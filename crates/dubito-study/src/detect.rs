@@ -172,7 +172,7 @@ pub struct Detected {
     pub uncertainty: Option<Doubt>,
     /// Why it is said, in a sentence.
     pub reason: String,
-    /// What of the detector is taken for granted or read from its file: which class counts as fake. Of a detector of ours `None`.
+    /// The class that counts as fake, and how that is known, of an ONNX file of others; of a detector of ours `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// BLAKE3 of the file in hexadecimal, where it could be read.

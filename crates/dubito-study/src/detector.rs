@@ -27,7 +27,7 @@ pub enum Detector {
 
 /// The options in the JSON file beside an ONNX file: what is wrong in one, which somebody wrote by hand, is said with its line.
 fn options_beside(path: &Path) -> Result<OnnxOptions, StudyError> {
-    let file = path.with_extension("json");
+    let file = OnnxOptions::file(path);
     if !file.is_file() {
         return Ok(OnnxOptions::default());
     }
@@ -38,7 +38,7 @@ fn options_beside(path: &Path) -> Result<OnnxOptions, StudyError> {
 }
 
 impl Detector {
-    /// Opens a run's folder, or an ONNX file with the options in the JSON file beside it ([`OnnxOptions::beside`]). With
+    /// Opens a run's folder, or an ONNX file with the options in the JSON file beside it ([`OnnxOptions::file`]). With
     /// `views` its samples are views of each image, of a run seen by the network that it is on average: [`Views::default`], or
     /// those of the options.
     ///
@@ -142,7 +142,9 @@ impl Detector {
                 (files, settings)
             }
             Self::Onnx(onnx) => {
-                (onnx.files().map(Path::to_owned).collect(), serde_json::to_string(onnx.options()).unwrap_or_default())
+                // What a file beside it says counts too.
+                let taken_for = (onnx.options(), onnx.output(), onnx.fake_class().class);
+                (onnx.files().map(Path::to_owned).collect(), serde_json::to_string(&taken_for).unwrap_or_default())
             }
         };
         let hash = |path: &PathBuf| {

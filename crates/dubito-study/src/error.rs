@@ -86,19 +86,21 @@ impl StudyError {
         move |source| Self::Io { path, source }
     }
 
-    /// Names the file that an error is about, unless it does so itself.
+    /// Names the file that an error is about, unless it begins with it.
     pub fn in_file<E: Into<Self>>(path: &Path) -> impl FnOnce(E) -> Self {
         let path = path.to_owned();
         move |error| {
             let source = error.into();
-            match source.to_string().contains(&*path.to_string_lossy()) {
+            let message = source.to_string();
+            let rest = message.strip_prefix(&*path.to_string_lossy());
+            match rest.is_some_and(|rest| rest.starts_with([':', ','])) {
                 true => source,
                 false => Self::InFile { path, source: Box::new(source) },
             }
         }
     }
 
-    /// What is left to say of `all` files that were worked on one by one, of which these failed.
+    /// Sums up the errors of `all` files that were worked on one by one: at most one error of each.
     ///
     /// # Errors
     /// The error of the only file, or the first one.
@@ -215,7 +217,7 @@ fn system_hint(path: &Path, source: &io::Error) -> String {
         ErrorKind::NotFound => format!("check that {path} exists; a relative path begins at the current folder"),
         ErrorKind::PermissionDenied => format!("check who may read and write {path}"),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "free some disk space and run the same command again: it resumes".into()
+            "free some disk space, or choose another folder by -o, and give the command again".into()
         }
         ErrorKind::ReadOnlyFilesystem => format!("{path} can't be written to: choose another folder by -o"),
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
@@ -228,5 +230,23 @@ fn system_hint(path: &Path, source: &io::Error) -> String {
         }
         ErrorKind::BrokenPipe => "the program at the other end has gone: give the command again".into(),
         _ => format!("the system's reason is above; check the disk that {path} is on, and give the command again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_an_error_is_named_once() {
+        let of_rows = || DataError::TooFewPeople { found: 2, needed: 3 };
+        for path in ["m", ".", "2"] {
+            let said = StudyError::in_file(Path::new(path))(of_rows()).to_string();
+            assert_eq!(said, format!("{path}: {}", of_rows()));
+        }
+        for said in ["m.csv: no rows", "m.csv, row 3: no label"] {
+            let error = StudyError::Input { message: said.into(), hint: String::new() };
+            assert_eq!(StudyError::in_file(Path::new("m.csv"))(error).to_string(), said);
+        }
     }
 }

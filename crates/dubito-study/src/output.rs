@@ -1,7 +1,10 @@
 //! Where a command writes: that it can be written, and that nothing is overwritten that is read, checked before work begins.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::{ErrorKind, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path, PathBuf, is_separator};
+
+use dubito_media::temporary;
 
 use crate::StudyError;
 
@@ -43,7 +46,8 @@ fn writable(folder: &Path, out: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Checks that a file can be written: that its folder can, and that it is no folder or device itself.
+/// Checks that a file can be written: that its folder can, that its name is one of a file, and that it is no folder or device
+/// itself.
 ///
 /// # Errors
 /// As [`writable_folder`].
@@ -54,6 +58,14 @@ pub fn writable_file(out: &Path) -> Result<(), StudyError> {
         let what = if found.is_dir() { "a folder" } else { "no regular file" };
         return Err(StudyError::Input {
             message: format!("{}: is {what}, where a file is to be written", out.display()),
+            hint: "give the name of a file by -o".into(),
+        });
+    }
+    // A path forgets what stands behind its last name: the system does not.
+    let text = out.to_string_lossy();
+    if ["", ".", ".."].contains(&text.rsplit(is_separator).next().unwrap_or_default()) {
+        return Err(StudyError::Input {
+            message: format!("{text:?} names a folder, where a file is to be written"),
             hint: "give the name of a file by -o".into(),
         });
     }
@@ -70,7 +82,7 @@ fn is_a_file(file: &Path, out: &Path) -> StudyError {
 
 /// Writes a temporary file in `folder`, for the sake of `out`.
 fn try_in(folder: &Path, out: &Path) -> Result<(), StudyError> {
-    let tried = tempfile::Builder::new().prefix(".dubito-").tempfile_in(folder).and_then(|mut file| {
+    let tried = temporary::file_in(folder).and_then(|mut file| {
         file.write_all(&[0; TRIED])?;
         file.flush()
     });
@@ -89,14 +101,22 @@ fn try_in(folder: &Path, out: &Path) -> Result<(), StudyError> {
 /// # Errors
 /// Names both.
 pub fn overwrites_nothing(writes: &[PathBuf], reads: &[&Path]) -> Result<(), StudyError> {
+    // In the order of their components, so that what is in a folder comes right behind it.
+    let by_path: BTreeMap<PathBuf, &Path> = reads.iter().map(|read| (resolved(read), *read)).collect();
+    let by_id: HashMap<(u64, u64), &Path> = reads.iter().filter_map(|read| Some((file_id(read)?, *read))).collect();
     for written in writes {
-        for read in reads {
-            if is_same(written, read) || (written.is_dir() && is_inside(read, written)) {
-                return Err(StudyError::Input {
-                    message: format!("{}: would be overwritten by {}", read.display(), written.display()),
-                    hint: "what is read stays as it is: choose another place by -o".into(),
-                });
-            }
+        let place = resolved(written);
+        let is_folder = written.is_dir();
+        let there = by_path.range(place.clone()..).next().filter(|(path, _)| match is_folder {
+            true => path.starts_with(&place),
+            false => **path == place,
+        });
+        let read = there.map(|(_, read)| *read).or_else(|| by_id.get(&file_id(written)?).copied());
+        if let Some(read) = read {
+            return Err(StudyError::Input {
+                message: format!("{}: would be overwritten by {}", read.display(), written.display()),
+                hint: "what is read stays as it is: choose another place by -o".into(),
+            });
         }
     }
     Ok(())
@@ -120,32 +140,27 @@ pub fn is_apart(out: &Path, videos: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Whether two paths lead to the same file or folder, there or not.
-pub fn is_same(a: &Path, b: &Path) -> bool {
-    resolved(a) == resolved(b) || is_hard_link(a, b)
-}
-
 /// Whether a path leads to a folder or to something in it.
 fn is_inside(path: &Path, folder: &Path) -> bool {
     resolved(path).starts_with(resolved(folder))
 }
 
+/// Device and number of a file or folder that is there, the same by each of its hard links.
 #[cfg(unix)]
-fn is_hard_link(a: &Path, b: &Path) -> bool {
+fn file_id(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
-    match (std::fs::metadata(a), std::fs::metadata(b)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 #[cfg(not(unix))]
-fn is_hard_link(_: &Path, _: &Path) -> bool {
-    false
+fn file_id(_: &Path) -> Option<(u64, u64)> {
+    None
 }
 
 /// The path without links and dots as far as it is there, and by its spelling from there on.
 fn resolved(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in absolute.ancestors() {
         if let Ok(found) = above.canonicalize() {
@@ -193,6 +208,9 @@ mod tests {
         assert!(below.contains("file/in/it") && below.contains("file is a file"), "{below}");
         assert!(said(writable_file(&at("file/it"))).contains("is a file"));
         assert!(said(writable_file(dir.path())).contains("is a folder"));
+        for name in ["new/", "new/.", "new/..", "file/"] {
+            assert!(said(writable_file(&at(name))).contains("names a folder"), "{name}");
+        }
         assert!(said(writable_folder(&at(&"x".repeat(300)))).contains("xxx"));
         #[cfg(unix)]
         {
@@ -230,6 +248,7 @@ mod tests {
             assert!(said.contains(&*read.to_string_lossy()) && said.contains(&*written.to_string_lossy()), "{said}");
         }
         overwrites_nothing(&[at("in/other.pth"), at("out/a.pth"), at("in/deep")], &[&read]).unwrap();
+        assert!(overwrites_nothing(&[std::env::current_dir().unwrap()], &[Path::new("")]).is_err());
 
         for out in [at("in"), at("in/deep"), at("in/new/er"), at("out/../in/x")] {
             assert!(is_apart(&out, &at("in")).is_err(), "{}", out.display());
@@ -237,5 +256,18 @@ mod tests {
         for out in [at("out"), at("inside"), dir.path().to_owned(), at("in/../out")] {
             is_apart(&out, &at("in")).unwrap();
         }
+    }
+
+    #[test]
+    fn many_files_are_checked_in_a_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let reads: Vec<PathBuf> = (0..3000).map(|k| dir.path().join(format!("in/{k}.mp4"))).collect();
+        let mut writes: Vec<PathBuf> = (0..9000).map(|k| dir.path().join(format!("out/{k}.json"))).collect();
+        let read: Vec<&Path> = reads.iter().map(PathBuf::as_path).collect();
+        let begun = std::time::Instant::now();
+        overwrites_nothing(&writes, &read).unwrap();
+        writes.push(reads[1234].clone());
+        assert!(overwrites_nothing(&writes, &read).unwrap_err().to_string().contains("1234.mp4"));
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     }
 }

@@ -200,16 +200,9 @@ pub fn predict(
         let posterior = run.posterior(&options.device)?;
         for row in rows {
             let name = row.clip.as_deref().unwrap_or_default();
-            let clip = match Clip::read(&store.join(name)) {
-                Ok(clip) => clip,
-                // One clip never costs the others.
-                Err(error) if is_of_clip(&error) => {
-                    missing.push(without_prediction(row, "unreadable", error.to_string()));
-                    broken.push(error);
-                    done += 1;
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
+            let Some(clip) = read_clip(row, store, &mut missing, &mut broken)? else {
+                done += 1;
+                continue;
             };
             check_clip(run, &clip)?;
             let found = inputs(&clip, run.signal(), &not_as_labelled(row))?;
@@ -261,10 +254,7 @@ pub fn predict(
             }
         }
     }
-    match broken.pop() {
-        Some(error) if broken.len() + 1 == total => return Err(error.into()),
-        _ => {}
-    }
+    some_are_whole(broken, total)?;
     writer.provenance()["missing"] = json!(missing);
     if let Samples::Auto(auto) = options.samples {
         writer.provenance()["samples"] = json!({ "rule": auto.rule(), "videos": settled });
@@ -273,12 +263,42 @@ pub fn predict(
     Ok(Predicted { path, missing: missing.len(), settled, note: loaded[0].note() })
 }
 
-/// Whether a clip's own file is what is wrong.
-pub(crate) fn is_of_clip(error: &DataError) -> bool {
-    match error {
+/// The clip of a row, or `None` where its own file is what is wrong: then the row is in `missing` and the error in `broken`, as
+/// one clip never costs the others.
+///
+/// # Errors
+/// The machine fails.
+pub(crate) fn read_clip(
+    row: &Row,
+    store: &Path,
+    missing: &mut Vec<Missing>,
+    broken: &mut Vec<DataError>,
+) -> Result<Option<Clip>, StudyError> {
+    let error = match Clip::read(&store.join(row.clip.as_deref().unwrap_or_default())) {
+        Ok(clip) => return Ok(Some(clip)),
+        Err(error) => error,
+    };
+    let is_of_clip = match &error {
         DataError::Clip { .. } => true,
         DataError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
         _ => false,
+    };
+    if !is_of_clip {
+        return Err(error.into());
+    }
+    missing.push(without_prediction(row, "unreadable", error.to_string()));
+    broken.push(error);
+    Ok(None)
+}
+
+/// Checks that not all of `total` clips are broken.
+///
+/// # Errors
+/// That of the last clip.
+pub(crate) fn some_are_whole(mut broken: Vec<DataError>, total: usize) -> Result<(), StudyError> {
+    match broken.len() == total {
+        true => broken.pop().map_or(Ok(()), |error| Err(error.into())),
+        false => Ok(()),
     }
 }
 

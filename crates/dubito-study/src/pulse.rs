@@ -8,11 +8,11 @@ use dubito_data::DataError;
 use dubito_data::manifest::{Label, Row, Status};
 use dubito_face::{FaceModels, TrackOptions, Tracker};
 use dubito_media::{MediaError, Tools};
-use dubito_report::csv_out::spreadsheet_safe;
 use dubito_report::figures::Figure;
 use dubito_report::lines::{LinePanel, line_figure};
 use dubito_signal::methods::BAND;
 use dubito_signal::{Method, Quality, Reading, Traces, measure};
+use dubito_table::spreadsheet_safe;
 use rayon::prelude::*;
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! A detector for each fold of people, trained on the others.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bayes::fine_tuning;
 use crate::crops::{SignalCrops, Signals, StoreCrops};
+use crate::output::overwrites_nothing;
 use crate::predict::FoldRun;
 use crate::progress::{OnProgress, Progress, Step};
 use crate::{Lesson, StudyError, curves, events, recipe};
@@ -45,7 +46,7 @@ impl TrainOptions {
 /// crops is taken from the folder `trunk` ([`frozen_trunk`]); without one it is computed once for all folds and thrown away.
 ///
 /// # Errors
-/// Those of [`split::rounds`] and of training.
+/// Those of [`split::rounds`] and of training; weights or a store that lie where a fold or the trunk is written.
 #[allow(clippy::too_many_arguments)] // one call, each argument a different thing
 pub fn train_rounds(
     rows: &[Row],
@@ -77,17 +78,21 @@ pub fn train_rounds(
         },
         device: options.device.clone(),
     };
-    let of_these = out.join("trunk");
+    // The trunk of these trainings alone.
+    let own = (trunk.is_none() && Trunk::is_shared(&options.config)).then(|| out.join("trunk"));
+    let written: Vec<PathBuf> = rounds.iter().map(|round| out.join(&round.fold)).chain(own.clone()).collect();
+    let read: Vec<&Path> = options.config.weights.as_deref().into_iter().chain([store]).collect();
+    overwrites_nothing(&written, &read)?;
     let finished = rounds.iter().all(|round| out.join(&round.fold).join("config.json").is_file());
-    let trunk = match trunk {
-        _ if !Trunk::is_shared(&options.config) => None,
-        None if finished => None,
-        None => {
+    let trunk = match (&own, trunk) {
+        (Some(_), _) if finished => None,
+        (Some(own), _) => {
             let half = Step { share: step.share / 2.0, ..step };
-            frozen_trunk(rows, store, &of_these, &options.config, &options.device, half, on_progress)?;
-            Some(Trunk::open(&of_these)?)
+            frozen_trunk(rows, store, own, &options.config, &options.device, half, on_progress)?;
+            Some(Trunk::open(own)?)
         }
-        Some(dir) => Some(Trunk::open(dir)?),
+        (None, Some(dir)) if Trunk::is_shared(&options.config) => Some(Trunk::open(dir)?),
+        (None, _) => None,
     };
     let signal = options.config.signal();
     let signals = signal.map(|signal| Signals::find(&rows.iter().collect::<Vec<_>>(), store, signal)).transpose()?;
@@ -109,8 +114,8 @@ pub fn train_rounds(
             Ok(FoldRun { dir, fold: Some(round.fold.clone()) })
         })
         .collect::<Result<_, StudyError>>()?;
-    if of_these.is_dir() {
-        std::fs::remove_dir_all(&of_these).map_err(StudyError::io(&of_these))?;
+    if let Some(own) = own.filter(|own| own.is_dir()) {
+        std::fs::remove_dir_all(&own).map_err(StudyError::io(&own))?;
     }
     Ok(runs)
 }
@@ -276,4 +281,39 @@ fn draw(dir: &Path, fold: &str, config: &TrainConfig) -> Result<(), StudyError> 
     curves::write(dir, fold, config, &history)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     events::update(&dir.join(events::FILE), &history, now)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use dubito_data::classes::ClassList;
+
+    use super::*;
+
+    #[test]
+    fn no_fold_and_no_trunk_is_written_over_what_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("fold2/old")).unwrap();
+        let rows = crate::lesson::tests::manifest(&["faceswap"]);
+        let lesson = Lesson::of(&rows, &ClassList::default(), "binary", &[]).unwrap();
+        let said = |store: &str, weights: &str, only: Option<&str>| {
+            let mut options = TrainOptions::demo(1).unwrap();
+            options.config.weights = Some(at(weights));
+            options.config.freeze = Some("layer1".into());
+            let step = Step::only("test");
+            train_rounds(&rows, &at(store), folder.path(), &options, &lesson, only, None, step, &|_| true)
+                .unwrap_err()
+                .to_string()
+        };
+        for (store, weights) in
+            [("fold2", "w"), ("fold2/old", "w"), ("trunk", "w"), ("clips", "fold2/old/w"), ("clips", "fold2")]
+        {
+            assert!(said(store, weights, None).contains("would be overwritten"), "{store} {weights}");
+        }
+        // Beside them, or in the folder of a fold that is not trained.
+        for (store, only) in [("clips", None), ("", None), ("fold2", Some("fold1"))] {
+            assert!(!said(store, "w", only).contains("would be overwritten"), "{store:?}");
+        }
+    }
 }

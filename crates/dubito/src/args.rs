@@ -35,7 +35,7 @@ The same road, step by step:
     dubito predict clips/manifest.parquet --run runs -o predictions
     dubito analyze predictions/predictions.parquet -o report
 
-Every command resumes where it was stopped when it is given again.";
+What takes long goes on where it was stopped when the same command is given again.";
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -181,7 +181,7 @@ pub struct Convert {
     classes: Option<PathBuf>,
     /// moped: epochs of fine-tuning; swag: epochs that are passed through
     #[arg(long, requires = "manifest", value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: Option<u32>,
+    pub epochs: Option<u32>,
     /// moped: how a step of fine-tuning is made noisy
     #[arg(long, value_enum, default_value = "flipout")]
     estimator: EstimatorName,

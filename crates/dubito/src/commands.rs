@@ -1,4 +1,4 @@
-//! What each command does: arguments to library calls, results to words or JSON.
+//! The commands: arguments to library calls, results to words or JSON.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -38,7 +38,9 @@ use crate::args::{
 use crate::doctor::doctor;
 use crate::output::{self, say, warn};
 use crate::progress::Display;
+use crate::source::Source;
 use crate::stop::Left;
+use crate::weights::Weights;
 
 /// Runs a command. An error about rows says which file they came from.
 pub fn run(command: Command) -> Result<(), StudyError> {
@@ -50,7 +52,7 @@ pub fn run(command: Command) -> Result<(), StudyError> {
     })
 }
 
-/// The file or folder whose rows a command works on; of several the first.
+/// The one file or folder whose rows a command works on; of several an error does not say which it is of.
 fn input_of(command: &Command) -> Option<&Path> {
     use crate::data::Data;
     Some(match command {
@@ -62,8 +64,12 @@ fn input_of(command: &Command) -> Option<&Path> {
         Command::Extract(arguments) => &arguments.input,
         Command::Train(arguments) => arguments.manifest.as_deref()?,
         Command::Predict(arguments) => &arguments.manifest,
-        Command::Analyze(arguments) => arguments.files.first()?,
-        Command::Source(arguments) => arguments.predictions.first()?,
+        Command::Analyze(Analyze { files: several, .. }) | Command::Source(Source { predictions: several, .. }) => {
+            match several.as_slice() {
+                [one] => one,
+                _ => return None,
+            }
+        }
         _ => return None,
     })
 }
@@ -92,10 +98,14 @@ fn run_command(command: Command) -> Result<(), StudyError> {
     }
 }
 
-/// What is left of a command that is stopped.
+/// The state that a command leaves where it is stopped.
 pub fn left_by(command: &Command) -> Left {
+    use crate::bayes::Bayes;
+    use crate::data::Data;
     use crate::study::Study;
     match command {
+        Command::Study(Study::Clean(_)) => Left::Rest,
+        command if !crate::places::writes(command) => Left::Nothing,
         Command::Simulate(_)
         | Command::Forge(_)
         | Command::Extract(_)
@@ -104,15 +114,17 @@ pub fn left_by(command: &Command) -> Left {
         | Command::Attack(_)
         | Command::Demo(_)
         | Command::Study(Study::Run(_)) => Left::Resumes,
-        Command::Bayes(_) | Command::Detect(_) | Command::Explain(_) => Left::Files,
-        Command::Doctor(_)
-        | Command::Data(_)
+        Command::Bayes(Bayes::Convert(convert)) if convert.epochs.is_some() => Left::Resumes,
+        Command::Bayes(_)
+        | Command::Detect(_)
+        | Command::Explain(_)
         | Command::Pulse(_)
-        | Command::Weights(_)
         | Command::Analyze(_)
         | Command::Study(_)
         | Command::Source(_)
-        | Command::Worker { .. } => Left::Nothing,
+        | Command::Data(Data::Audit(_) | Data::Stats(_))
+        | Command::Weights(Weights::Export(_)) => Left::Files,
+        Command::Doctor(_) | Command::Data(_) | Command::Weights(_) | Command::Worker { .. } => Left::Nothing,
     }
 }
 
@@ -209,10 +221,10 @@ fn list_generators(settings: &ForgeSettings, common: &Common) -> Result<(), Stud
 fn run_forge(arguments: &Forge) -> Result<(), StudyError> {
     let Forge { faces, settings, common, .. } = arguments;
     let Some(faces) = faces else { return list_generators(settings, common) };
+    is_apart(&common.out, faces)?;
     let tools = tools();
     let folder = identities::index(faces, Some(&common.out.join(SAME_FRAMES)), &tools)?;
     warn(&folder.warnings);
-    is_apart(&common.out, faces)?;
     make_folder(common)?;
     let traces = settings.traces.iter().try_fold(Traces::default(), |traces, (name, s)| traces.with(name, *s));
     let options = ForgeOptions {
@@ -559,5 +571,53 @@ fn say_group(metrics: &Metrics, detector: Option<&str>) {
             (None, _) => format!("undefined: {}", estimate.undefined_because.unwrap_or_default()),
         };
         say!("{name:<30} {text}");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn what_a_stopped_command_leaves_is_true() {
+        for (line, left) in [
+            ("extract m.csv", Left::Resumes),
+            ("study run s.toml", Left::Resumes),
+            ("bayes convert r --manifest m.csv --epochs 2", Left::Resumes),
+            ("bayes convert r", Left::Files),
+            ("analyze s.csv", Left::Files),
+            ("source s.parquet", Left::Files),
+            ("study show s.toml", Left::Files),
+            ("data audit m.csv", Left::Files),
+            ("data stats m.csv", Left::Files),
+            ("pulse v.mp4", Left::Files),
+            ("detect v.mp4 --run r -o d", Left::Files),
+            ("detect v.mp4 --run r", Left::Nothing),
+            ("analyze s.csv --explain", Left::Nothing),
+            ("train --show", Left::Nothing),
+            ("data split m.csv", Left::Nothing),
+            ("study plan s.toml", Left::Nothing),
+            ("study clean s.toml", Left::Rest),
+        ] {
+            let cli = Cli::try_parse_from(["dubito"].into_iter().chain(line.split(' '))).unwrap();
+            assert_eq!(left_by(&cli.command), left, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_error_about_rows_names_a_file_only_where_there_is_one() {
+        for (line, file) in [
+            ("analyze a.csv", Some("a.csv")),
+            ("analyze a.csv b.csv", None),
+            ("source a.csv", Some("a.csv")),
+            ("source a.csv b.csv", None),
+        ] {
+            let cli = Cli::try_parse_from(["dubito"].into_iter().chain(line.split(' '))).unwrap();
+            assert_eq!(input_of(&cli.command), file.map(Path::new), "{line}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::args::margin;
 use crate::output::{self, note, say, warn};
+use crate::places::MOST_NAME;
 use crate::progress::Display;
 use crate::stop;
 
@@ -205,9 +206,10 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
             return Err(StudyError::stopped());
         }
         // One file never costs the others: what fails is that file's.
+        let mut fault = None;
         let mut judged = analyst.judge(file, tools, &models).unwrap_or_else(|error| {
             let judged = Detected::failed(file, &error);
-            failed.push(StudyError::in_file(file)(error));
+            fault = Some(StudyError::in_file(file)(error));
             judged
         });
         judged.note = analyst.detector().note();
@@ -218,8 +220,9 @@ pub fn run(arguments: &Detect, tools: &Tools) -> Result<(), StudyError> {
             && let Err(error) = write(out, done, file, &judged, arguments.abstain_above)
         {
             note!("error: the answer for {} could not be written: {error}", file.display());
-            failed.push(error);
+            fault.get_or_insert(error);
         }
+        failed.extend(fault);
         let (done, total) = (done + 1, arguments.files.len());
         display.show(&Progress { step: Step::only("detect"), done, total, item: file.display().to_string() });
         found.push(judged);
@@ -300,9 +303,6 @@ fn say(file: &Detected) {
         }
     }
 }
-
-/// Bytes of a file's name that are kept in the names of its answer, which few file systems let be longer than 255.
-const MOST_NAME: usize = 200;
 
 /// The name, without its ending, of what is written for a file; its number keeps files of one name apart.
 pub fn name_of(number: usize, file: &Path) -> String {

@@ -44,7 +44,7 @@ pub fn doctor(common: &Common, tools: &Tools) -> Result<(), StudyError> {
             what: "not on PATH, nor by DUBITO_FFMPEG".into(),
             hint: Some(
                 "install it (Debian: apt-get install ffmpeg; macOS: brew install ffmpeg), or set DUBITO_FFMPEG; \
-                 without it only 8-bit 4:2:0 H.264 in MP4, PNG, JPEG and WebP can be read"
+                 without it only 8-bit 4:2:0 H.264 in MP4 and pictures (PNG, JPEG, WebP, GIF, BMP, TIFF) can be read"
                     .into(),
             ),
         }),

@@ -1,12 +1,12 @@
 //! `dubito explain`: where in the picture a prediction or its uncertainty comes from, with what was checked of it.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dubito_data::clip::Clip;
-use dubito_data::{file_name, manifest};
+use dubito_data::file_name;
+use dubito_data::manifest::{self, Row};
 use dubito_face::FaceModels;
 use dubito_media::Tools;
 use dubito_nn::{Method, Quantity};
@@ -17,6 +17,7 @@ use dubito_study::{Progress, Step, StudyError};
 use serde_json::json;
 
 use crate::output::{self, note, say};
+use crate::places::MOST_NAME;
 use crate::progress::Display;
 use crate::stop;
 
@@ -71,9 +72,6 @@ pub struct Explain {
     quiet: bool,
 }
 
-/// Bytes of a video's name that are kept in its folder's, which few file systems let be longer than 255.
-const MOST_NAME: usize = 200;
-
 /// Runs it.
 pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
     let Explain { input, out, .. } = arguments;
@@ -95,12 +93,11 @@ pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
         let chosen = of_manifest(&rows, &runs, arguments.videos.into(), arguments.seed)?;
         let display = Display::new(arguments.quiet);
         total = chosen.len();
-        let mut names = BTreeSet::new();
         for (done, (row, run)) in chosen.into_iter().enumerate() {
             if stop::is_asked() {
                 return Err(StudyError::stopped());
             }
-            let folder = out.join(folder_name(&row.video, &mut names));
+            let folder = out.join(folder_name(row));
             // One video never costs the others.
             let explained = Clip::read(&store.join(row.clip.as_deref().unwrap_or_default()))
                 .map_err(StudyError::from)
@@ -133,16 +130,14 @@ pub fn run(arguments: &Explain, tools: &Tools) -> Result<(), StudyError> {
     StudyError::of_files(failed, total)
 }
 
-/// A folder's name out of a video's, another one for each.
-fn folder_name(video: &str, taken: &mut BTreeSet<String>) -> String {
-    let plain: String = video.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-    let plain = file_name(OsStr::new(&plain), MOST_NAME);
-    let name = match taken.contains(&plain) {
-        true => format!("{plain}-{}", taken.len() + 1),
-        false => plain,
+/// The name of a row's folder: its video's, with the number of the face where that is not the first.
+fn folder_name(row: &Row) -> String {
+    let video = if row.video.is_empty() { &row.path } else { &row.video };
+    let name = match row.track.unwrap_or_default() {
+        0 => video.clone(),
+        track => format!("{video} face {track}"),
     };
-    taken.insert(name.clone());
-    name
+    file_name(OsStr::new(&name), MOST_NAME)
 }
 
 fn explainer(arguments: &Explain, run: &Path) -> Result<Explainer, StudyError> {
@@ -172,4 +167,28 @@ fn say(folder: &Path, found: &Explanation) {
     }
     found.without.iter().for_each(|what| say!("  {what}"));
     say!("  {}", folder.join("sheet.png").display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_face_has_a_folder_of_its_own() {
+        let row = |path: &str, video: &str, track: Option<u32>| {
+            folder_name(&Row { path: path.into(), video: video.into(), track, ..Row::default() })
+        };
+        assert_eq!(row("x/a.mp4", "a.mp4", Some(0)), "a.mp4");
+        let names = [
+            row("x/a.mp4", "x/a.mp4", None),
+            row("x/a.mp4", "x:a.mp4", None),
+            row("x/a.mp4", "x_a.mp4", None),
+            row("x/a.mp4", "x_a.mp4", Some(1)),
+            row("x/a.mp4", "x_a.mp4", Some(2)),
+            row("b.mp4", "", None),
+            row("c.mp4", "", None),
+        ];
+        let different: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
+    }
 }

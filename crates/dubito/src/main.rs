@@ -20,7 +20,6 @@ mod stop;
 mod study;
 mod weights;
 
-use std::borrow::Cow;
 use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
@@ -68,15 +67,14 @@ fn say_clap(said: &clap::Error) -> u8 {
         output::raw(&if stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() });
         return 0;
     }
-    let mut text = said.to_string();
-    // An argument may be the name of a file, and hold a line feed: the others in the text are clap's own.
-    for argument in std::env::args_os() {
-        let argument = argument.to_string_lossy();
-        if let Cow::Owned(escaped) = output::visible(&argument) {
-            text = text.replace(&*argument, &escaped);
-        }
+    // The text may quote any part of an argument, which may hold line feeds. Of arguments that are escaped before they are
+    // parsed it quotes escapes, and every line feed in it is clap's own.
+    let escaped = std::env::args_os().map(|argument| output::visible(&argument.to_string_lossy()).into_owned());
+    match Cli::try_parse_from(escaped) {
+        Err(again) if again.use_stderr() => output::note_text(&again.to_string()),
+        // An argument that is no Unicode is mended by the escapes.
+        _ => note!("error: {}", said.kind()),
     }
-    output::note_text(&text);
     2
 }
 

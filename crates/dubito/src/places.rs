@@ -9,7 +9,7 @@ use crate::args::Command;
 use crate::attack::AttackCommand;
 use crate::bayes::Bayes;
 use crate::data::Data;
-use crate::study::Study;
+use crate::study::{RunStudy, Study};
 use crate::weights::Weights;
 
 /// Where a command writes.
@@ -45,15 +45,28 @@ impl<'a> Output<'a> {
     }
 }
 
-/// What a report is made of.
-const REPORT: [&str; 5] = ["report.html", "metrics.json", "sections.json", "tables", "figures"];
+/// Bytes of a file's name that are kept in the name of what is written for it; few file systems let one be longer than 255.
+pub const MOST_NAME: usize = 200;
+
+/// The tables of a report by `analyze` that could be given to it.
+const TABLES: [&str; 9] = [
+    "comparisons.csv",
+    "confusion.csv",
+    "decisions.csv",
+    "items.csv",
+    "metrics.csv",
+    "missing.csv",
+    "reliability.csv",
+    "unseen.csv",
+    "videos.csv",
+];
 
 /// Checks that what a command is to write can be written, and that it overwrites nothing that it reads.
 ///
 /// # Errors
 /// Those of [`writable_folder`], [`writable_file`] and [`overwrites_nothing`].
 pub fn check(command: &Command) -> Result<(), StudyError> {
-    let Some(Output { place, writes, reads }) = of(command) else { return Ok(()) };
+    let Some(Output { place, writes, reads }) = output_of(command) else { return Ok(()) };
     match place {
         Place::Folder(out) => writable_folder(out)?,
         Place::File(out) => writable_file(out)?,
@@ -61,8 +74,13 @@ pub fn check(command: &Command) -> Result<(), StudyError> {
     overwrites_nothing(&writes, &reads)
 }
 
-/// None for a command that writes nothing.
-fn of(command: &Command) -> Option<Output<'_>> {
+/// Whether a command writes any file.
+pub fn writes(command: &Command) -> bool {
+    output_of(command).is_some()
+}
+
+/// Where a command writes; `None` for one that writes nothing.
+fn output_of(command: &Command) -> Option<Output<'_>> {
     Some(match command {
         Command::Doctor(_) | Command::Worker { .. } => return None,
         Command::Data(Data::Index(index)) => Output::file(&index.out).reading(&index.roots).reading(&index.classes),
@@ -83,26 +101,23 @@ fn of(command: &Command) -> Option<Output<'_>> {
             Output::folder(&forge.common.out, &names).reading(&forge.faces)
         }
         Command::Extract(extract) => {
-            Output::folder(&extract.common.out, &["records", "manifest.parquet"]).reading([&extract.input])
+            Output::folder(&extract.common.out, &["manifest.parquet"]).reading([&extract.input])
         }
         Command::Pulse(pulse) => {
             let names = ["pulse.svg", "pulse.png", "pulse-wave.csv", "pulse.csv"];
             Output::folder(&pulse.common.out, &names).reading(&pulse.video).reading(&pulse.manifest)
         }
         Command::Train(train) if train.settings.show => return None,
-        Command::Train(train) => {
-            // A fold's folder is emptied where it is of other settings.
-            let out = Output::folder(&train.common.out, &[""]);
-            out.reading(&train.settings.weights)
-        }
+        // What the folds would overwrite is known once they are: `train_rounds`.
+        Command::Train(train) => Output::folder(&train.common.out, &[]),
         Command::Bayes(Bayes::Convert(convert)) => Output::folder(&convert.common.out, &[]),
         Command::Bayes(Bayes::Join(join)) => Output::folder(&join.common.out, &[]),
         Command::Bayes(Bayes::Scale(scale)) => Output::folder(&scale.common.out, &[]),
         Command::Predict(predict) => {
-            Output::folder(&predict.common.out, &["samples", "predictions.parquet"]).reading([&predict.manifest])
+            Output::folder(&predict.common.out, &["predictions.parquet"]).reading([&predict.manifest])
         }
         Command::Attack(AttackCommand { manifest, common, .. }) => {
-            let names = ["samples", "predictions", "attacks.json", "robustness.json", "report.html"];
+            let names = ["predictions", "attacks.json", "robustness.json", "report.html"];
             Output::folder(&common.out, &names).reading([manifest])
         }
         Command::Detect(detect) => {
@@ -121,17 +136,70 @@ fn of(command: &Command) -> Option<Output<'_>> {
         Command::Weights(Weights::Import(import)) => Output::file(&import.out).reading([&import.file]),
         Command::Weights(Weights::Export(export)) => Output::file(&export.out).reading([&export.from]),
         Command::Analyze(analyze) if analyze.explain => return None,
-        Command::Analyze(analyze) => Output::folder(&analyze.common.out, &REPORT).reading(&analyze.files),
-        Command::Study(Study::Plan(_) | Study::Clean(_)) => return None,
-        Command::Study(Study::Show(which)) => Output::folder(&which.common.out, &REPORT).reading([&which.file]),
-        Command::Study(Study::Run(run)) => {
-            let names = ["steps", "report.html", "sections.json", "tables", "figures"];
-            Output::folder(&run.which.common.out, &names).reading([&run.which.file])
+        Command::Analyze(analyze) => {
+            let out = &analyze.common.out;
+            let mut output = Output::folder(out, &["report.html", "metrics.json"]).reading(&analyze.files);
+            let tables = |folder: &Path| TABLES.map(|name| folder.join("tables").join(name));
+            output.writes.extend(tables(out));
+            if analyze.files.len() > 1 {
+                // Each of several detectors has a report of its own.
+                let detectors = std::fs::read_dir(out.join("detectors")).into_iter().flatten().flatten();
+                output.writes.extend(detectors.flat_map(|detector| tables(&detector.path())));
+            }
+            output
         }
+        Command::Study(Study::Plan(_) | Study::Clean(_)) => return None,
+        Command::Study(Study::Show(which) | Study::Run(RunStudy { which, .. })) => {
+            Output::folder(&which.common.out, &["report.html", "sections.json"]).reading([&which.file])
+        }
+        // Its tables are known once it is done: `source::run`.
         Command::Source(source) => {
-            let out = Output::folder(&source.common.out, &REPORT);
+            let out = Output::folder(&source.common.out, &["report.html", "sections.json"]);
             out.reading(&source.predictions).reading(&source.features)
         }
         Command::Demo(demo) => Output::folder(&demo.common.out, &[]),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fmt::Write;
+
+    use dubito_report::ReportInput;
+    use dubito_report::evaluate::Options;
+    use dubito_report::report::write_report;
+
+    use super::*;
+
+    #[test]
+    fn the_tables_of_a_report_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = String::from("item,video,label,p_fake,split,detector\n");
+        for (number, detector) in (0..80).flat_map(|number| [(number, "a"), (number, "b")]) {
+            let (label, split) = (["real", "fake"][number / 2 % 2], ["val", "test"][number / 40]);
+            let p = 0.1 + 0.3 * (number / 2 % 2) as f64 + 0.05 * (number * 7 % 11) as f64;
+            writeln!(table, "i{number},v{},{label},{p},{split},{detector}", number / 2).unwrap();
+        }
+        let file = folder.path().join("scores.csv");
+        std::fs::write(&file, table).unwrap();
+        for detector in [None, Some("a")] {
+            let out = folder.path().join(detector.unwrap_or("both"));
+            let options = Options {
+                bootstrap: None,
+                detector: detector.map(str::to_owned),
+                split: Some("test".into()),
+                calibration_split: Some("val".into()),
+                ..Options::default()
+            };
+            write_report(&out, std::slice::from_ref(&file), &ReportInput::default(), &options).unwrap();
+            let folders = [out.clone(), out.join("detectors/a"), out.join("detectors/b")];
+            let written = folders.iter().filter_map(|folder| std::fs::read_dir(folder.join("tables")).ok()).flatten();
+            let names: Vec<String> = written.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            assert!(names.iter().any(|name| name == "items.csv"), "{names:?}");
+            for name in names.iter().filter(|name| name.ends_with(".csv")) {
+                assert!(TABLES.contains(&name.as_str()), "{name}");
+            }
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! `dubito source`: which generator made a fake, from the uncertainty alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dubito_report::manifold::{ManifoldOptions, source_section};
 use dubito_report::write_section;
 use dubito_stats::Bootstrap;
 use dubito_study::StudyError;
+use dubito_study::output::overwrites_nothing;
 use serde_json::json;
 
 use crate::args::Common;
@@ -65,6 +66,12 @@ pub fn run(arguments: &Source) -> Result<(), StudyError> {
         ..ManifoldOptions::default()
     };
     let section = source_section(&arguments.predictions, &options)?;
+    let tables = section.tables.iter().map(|table| ("tables", &table.name));
+    let figures = section.charts.iter().map(|chart| ("figures", &chart.name));
+    let written: Vec<PathBuf> =
+        tables.chain(figures).map(|(folder, name)| common.out.join(folder).join(format!("{name}.csv"))).collect();
+    let read: Vec<&Path> = arguments.predictions.iter().chain(&arguments.features).map(PathBuf::as_path).collect();
+    overwrites_nothing(&written, &read)?;
     write_section(&common.out, &common.out, &section)?;
     let report = common.out.join("report.html");
     if common.json {

@@ -23,11 +23,11 @@ const TO_SAY: Duration = Duration::from_millis(300);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 /// Whether it was said.
 static IS_SAID: AtomicBool = AtomicBool::new(false);
-/// What is left of a command that was stopped.
+/// The state that the command leaves.
 static LEFT: Mutex<Left> = Mutex::new(Left::Nothing);
 
-/// What is left of a command that was stopped.
-#[derive(Clone, Copy, Debug)]
+/// The state that a command leaves where it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     /// The same command does what is not done.
     Resumes,
@@ -35,6 +35,8 @@ pub enum Left {
     Files,
     /// Nothing.
     Nothing,
+    /// A part of what was to be removed.
+    Rest,
 }
 
 impl Left {
@@ -43,11 +45,12 @@ impl Left {
             Self::Resumes => "stopped; the same command goes on from there",
             Self::Files => "stopped; the files that are finished are kept, and the same command begins anew",
             Self::Nothing => "stopped; nothing was kept, and the same command begins anew",
+            Self::Rest => "stopped; the same command removes the rest",
         }
     }
 }
 
-/// Listens from now on. `left` is what is left where the command is stopped.
+/// Listens from now on. `left` is the state that the command leaves where it is stopped.
 pub fn listen(left: Left) {
     *LEFT.lock().unwrap_or_else(PoisonError::into_inner) = left;
     // Where no handler can be had, the signals end the program as they do others.

@@ -10,7 +10,7 @@ use dubito_study::output::is_apart;
 use dubito_study::provenance::{self, provenance};
 use dubito_study::recipe::{self, Change};
 use dubito_study::study::{self, Doing, Plan, Planned, StudyConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::Common;
 use crate::output::{self, note, say, warn};
@@ -105,6 +105,9 @@ pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
             warn(&study::warnings(&plan, &which.common.out));
             for (title, error) in &outcome.failed {
                 note!("failed: {title}: {error}");
+                if let Some(hint) = error.hint() {
+                    note!("hint: {hint}");
+                }
             }
             if !which.common.json {
                 say!(
@@ -127,18 +130,18 @@ pub fn run(arguments: &Study, tools: &Tools) -> Result<(), StudyError> {
 
 fn open(which: &Which) -> Result<(StudyConfig, Plan), StudyError> {
     let mut config = study::read(&which.file, &which.set)?;
-    study::check_files(&config).map_err(|error| StudyError::Input {
-        message: format!("{}: {error}", which.file.display()),
-        hint: error.hint().unwrap_or_else(|| "docs/STUDY.md lists every key".into()),
-    })?;
     if let Some(faces) = &which.faces {
         for data in config.data.values_mut().filter(|data| data.faces.is_some()) {
             data.faces = Some(faces.clone());
         }
     }
+    study::check_files(&config).map_err(|error| StudyError::Input {
+        message: format!("{}: {error}", which.file.display()),
+        hint: error.hint().unwrap_or_else(|| "docs/STUDY.md lists every key".into()),
+    })?;
     let plan = study::plan(&config, false)?;
     if plan.steps.is_empty() {
-        let why = plan.experiments.iter().filter_map(|(name, step)| Some(format!("{name}: {}", step.as_ref().err()?)));
+        let why = not_planned(&plan).into_iter().map(|(name, why)| format!("{name}: {why}"));
         return Err(StudyError::Input {
             message: format!(
                 "{}: not one experiment can be planned ({})",
@@ -149,6 +152,22 @@ fn open(which: &Which) -> Result<(StudyConfig, Plan), StudyError> {
         });
     }
     Ok((config, plan))
+}
+
+/// The experiments that can't be planned, each with the reason.
+fn not_planned(plan: &Plan) -> Vec<(&str, &str)> {
+    plan.experiments.iter().filter_map(|(name, step)| Some((name.as_str(), step.as_ref().err()?.as_str()))).collect()
+}
+
+fn say_not_planned(plan: &Plan) {
+    for (name, why) in not_planned(plan) {
+        say!("not planned: {name}: {why}");
+    }
+}
+
+/// [`not_planned`] as JSON.
+fn not_planned_json(plan: &Plan) -> Value {
+    not_planned(plan).into_iter().map(|(name, why)| json!({ "experiment": name, "because": why })).collect()
 }
 
 fn minutes(seconds: f64) -> String {
@@ -162,11 +181,8 @@ fn minutes(seconds: f64) -> String {
 fn say_plan(which: &Which, plan: &Plan) {
     let planned = study::planned(plan, &which.common.out);
     let left: f64 = planned.iter().filter(|step| step.state != "done").map(|step| step.seconds).sum::<f64>() + 0.0;
-    let not_run: Vec<(&String, &String)> =
-        plan.experiments.iter().filter_map(|(name, step)| Some((name, step.as_ref().err()?))).collect();
     if which.common.json {
-        let not_run: Vec<_> = not_run.iter().map(|(name, why)| json!({ "experiment": name, "because": why })).collect();
-        output::json(&json!({ "steps": planned, "seconds_left": left, "not_planned": not_run }));
+        output::json(&json!({ "steps": planned, "seconds_left": left, "not_planned": not_planned_json(plan) }));
         return;
     }
     for Planned { title, state, seconds, error, .. } in &planned {
@@ -176,9 +192,7 @@ fn say_plan(which: &Which, plan: &Plan) {
             say!("       {error}");
         }
     }
-    for (name, why) in not_run {
-        say!("not planned: {name}: {why}");
-    }
+    say_not_planned(plan);
     let open = planned.iter().filter(|step| step.state != "done").count();
     say!("{open} of {} steps to do, about {} on this machine", planned.len(), minutes(left));
 }
@@ -192,13 +206,15 @@ fn show(which: &Which, config: &StudyConfig, plan: &Plan, tools: &Tools) -> Resu
     if which.common.json {
         let findings: Vec<_> =
             sections.iter().map(|s| json!({ "experiment": s.name, "findings": s.findings })).collect();
-        output::json(&json!({ "report": report, "experiments": findings }));
+        let not_planned = not_planned_json(plan);
+        output::json(&json!({ "report": report, "experiments": findings, "not_planned": not_planned }));
         return Ok(());
     }
     for section in &sections {
         say!("{}", section.title);
         section.findings.iter().for_each(|finding| say!("  {finding}"));
     }
+    say_not_planned(plan);
     say!("{}", report.display());
     Ok(())
 }

@@ -145,11 +145,17 @@ fn foreign_names_are_printed_as_they_can_be_seen() {
         assert_plain(&text(&ended.stdout));
         let object: Value = serde_json::from_slice(&ended.stdout).unwrap();
         assert_eq!(object["path"], Value::from(path.as_str()));
-        // The command line's own complaints.
-        let ended = dubito(&["analyze", &format!("--{name}")]).output().unwrap();
-        assert_eq!(ended.status.code(), Some(2));
-        assert_plain(&text(&ended.stderr));
+        // The command line's own complaints, of a name and of a value.
+        for argument in [format!("--{name}"), format!("--resamples={name}"), format!("--map={name},label")] {
+            let ended = dubito(&["analyze", &path, &argument]).output().unwrap();
+            assert_eq!(ended.status.code(), Some(2), "{argument:?}");
+            assert_plain(&text(&ended.stderr));
+        }
     }
+    // An argument of nothing but a line feed: clap's own lines stay lines.
+    let ended = dubito(&["analyze", "\n", "--nothing"]).output().unwrap();
+    let said = text(&ended.stderr);
+    assert!(said.starts_with("error: ") && said.lines().count() > 2, "{said}");
 }
 
 fn started(folder: &Path, name: &str) -> Child {

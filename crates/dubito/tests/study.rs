@@ -85,7 +85,7 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     let (config, plan) = open(folder.path(), &[]);
     let outcome = run(&config, &plan, &out, None);
     // fsgan made no video here: the trainings without it can't be, everything else is done.
-    let said: Vec<&String> = outcome.failed.iter().map(|(_, why)| why).collect();
+    let said: Vec<String> = outcome.failed.iter().map(|(_, why)| why.to_string()).collect();
     assert!(said.iter().any(|why| why.contains("fsgan")), "{said:?}");
     assert!(outcome.failed.iter().all(|(title, _)| title.contains("fsgan")), "{:?}", outcome.failed);
     let found = sections(&config, &plan, &out);
@@ -121,15 +121,21 @@ fn a_study_is_run_once_and_what_fails_is_said() {
     assert!(ablation.skipped.iter().any(|why| why.contains("signal.omega = 32")), "{:?}", ablation.skipped);
     assert!(out.join("report.html").is_file());
 
-    // What is to be said of the videos is kept by the steps that forged them, and said once.
-    let forges = plan.steps.iter().filter(|step| step.title.starts_with("forge"));
-    let kept: Vec<_> = forges.map(|step| out.join(&step.folder).join("warnings.json")).collect();
-    assert_eq!(kept.len(), 3, "as it is, with another quantiser, with self-blends");
-    assert!(kept.iter().all(|path| path.is_file()) && study::warnings(&plan, &out).is_empty());
-    for path in &kept {
-        std::fs::write(path, r#"["a.mp4 shows the same frames as b.mp4"]"#).unwrap();
+    // What is to be said of the videos is kept by the steps that read them, and said once.
+    let kept = |action: &str| -> Vec<_> {
+        let steps = plan.steps.iter().filter(|step| step.title.starts_with(action));
+        steps.map(|step| out.join(&step.folder).join("warnings.json")).collect()
+    };
+    assert_eq!(kept("forge").len(), 3, "as it is, with another quantiser, with self-blends");
+    assert!(study::warnings(&plan, &out).is_empty());
+    let warnings = ["a.mp4 shows the same frames as b.mp4", "a.mp4 is spelled A.mp4"];
+    for (action, warning) in ["forge", "extract"].into_iter().zip(warnings) {
+        for path in kept(action) {
+            assert!(path.is_file(), "{}", path.display());
+            std::fs::write(path, json!([warning]).to_string()).unwrap();
+        }
     }
-    assert_eq!(study::warnings(&plan, &out), ["a.mp4 shows the same frames as b.mp4"]);
+    assert_eq!(study::warnings(&plan, &out), warnings);
     sections(&config, &plan, &out);
     assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("a.mp4 shows the same frames"));
 
@@ -165,7 +171,7 @@ fn two_processes_share_a_study() {
     let (config, plan) = open(folder.path(), &only);
     let [alone, shared] = ["alone", "shared"].map(|name| folder.path().join(name));
     let outcome = run(&config, &plan, &alone, None);
-    assert_eq!(outcome.failed, []);
+    assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
     let [one, two] = std::thread::scope(|scope| {
         let go = |shard: &'static str| scope.spawn(|| run(&config, &plan, &shared, Some(shard)));
         [go("1/2"), go("2/2")].map(|thread| thread.join().unwrap())

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use dubito_data::clip::Clip;
 use dubito_data::manifest::{Row, Status};
 use dubito_nn::{Attack, AttackMethod, AttackObjective, Posterior};
 use dubito_report::PredictionWriter;
@@ -21,8 +20,8 @@ pub use self::report::section;
 use crate::crops::not_as_labelled;
 use crate::inputs::{Inputs, inputs};
 use crate::predict::{
-    FoldRun, check_clip, is_of_clip, kept_classes, knowledge, load_all, read_samples, task_of, without_prediction,
-    write_clip,
+    FoldRun, check_clip, kept_classes, knowledge, load_all, read_clip, read_samples, some_are_whole, task_of,
+    without_prediction, write_clip,
 };
 use crate::progress::{OnProgress, Progress, Step};
 use crate::{Detector, StudyError};
@@ -257,16 +256,9 @@ pub fn attack(
         let posterior = run.posterior(&options.device)?;
         let judge = Judge { run, posterior: posterior.as_ref(), weights: run.hash()?, task: &task, out, options };
         for row in rows {
-            let clip = match Clip::read(&store.join(row.clip.as_deref().unwrap_or_default())) {
-                Ok(clip) => clip,
-                // One clip never costs the others.
-                Err(error) if is_of_clip(&error) => {
-                    missing.push(without_prediction(row, "unreadable", error.to_string()));
-                    broken.push(error);
-                    done += 1;
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
+            let Some(clip) = read_clip(row, store, &mut missing, &mut broken)? else {
+                done += 1;
+                continue;
             };
             check_clip(run, &clip)?;
             let all = inputs(&clip, run.signal(), &not_as_labelled(row))?;
@@ -290,10 +282,7 @@ pub fn attack(
             }
         }
     }
-    match broken.pop() {
-        Some(error) if broken.len() + 1 == total => return Err(error.into()),
-        _ => {}
-    }
+    some_are_whole(broken, total)?;
     for mut writer in writers {
         writer.provenance()["missing"] = json!(missing);
         writer.finish()?;

@@ -76,7 +76,7 @@ pub fn in_words(audit: &Audit) -> Vec<String> {
             lines.push(format!("{:<10}   {generator:<20} {}{leak}", "", short(estimate)));
         }
         if let Some(all) = check.controls.get("all") {
-            lines.push(format!("{:<10}   {:<20} {} against untouched videos", "", "null controls", short(all)));
+            lines.push(format!("{:<10}   {:<20} {} against untouched videos", "", "negative controls", short(all)));
         }
     }
     for (status, left_out) in &audit.left_out {
@@ -89,7 +89,7 @@ pub fn in_words(audit: &Audit) -> Vec<String> {
 fn counted(audit: &Audit) -> String {
     let [real, fake] = audit.videos;
     format!(
-        "{real} real videos ({} of them null controls) and {fake} fakes of {} people, cross-fitted over {} folds of people",
+        "{real} real videos ({} of them negative controls) and {fake} fakes of {} people, cross-fitted over {} folds of people",
         audit.controls, audit.people, audit.folds
     )
 }
@@ -153,8 +153,8 @@ fn page(audit: &Audit, name: &str) -> String {
     );
     html += &by(
         audit,
-        "null control",
-        "Null controls (a generator's whole warp, blend and encoder, with the face's own picture) against untouched \
+        "negative control",
+        "Negative controls (a generator's whole warp, blend and encoder, with the face's own picture) against untouched \
          videos: far from .5 a classifier sees the processing, and would raise false alarms. No part of the verdict.",
         |c| c.controls.iter().map(|(name, e)| (name.as_str(), e, false)).collect(),
     );

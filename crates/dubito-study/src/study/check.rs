@@ -3,6 +3,7 @@
 
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use dubito_data::classes::ClassList;
 use dubito_data::handwritten::nearest;
@@ -39,7 +40,7 @@ fn once<T: PartialEq + Debug>(key: &str, list: &[T]) -> Result<(), StudyError> {
 }
 
 /// Puts the key before an error of the library that the value is for.
-fn of<E: Into<StudyError>>(key: &str) -> impl Fn(E) -> StudyError {
+fn at_key<E: Into<StudyError>>(key: &str) -> impl Fn(E) -> StudyError {
     let key = key.to_owned();
     move |error| {
         let error: StudyError = error.into();
@@ -56,27 +57,27 @@ pub(super) fn numbers(config: &StudyConfig) -> Result<(), StudyError> {
     within("`samples`", config.samples as usize, 1..=MANY)?;
     within("`replicates`", config.replicates, 1..=1_000_000)?;
     for (name, data) in &config.data {
-        of_data(&format!("data.{name}"), data)?;
+        check_data(&format!("data.{name}"), data)?;
     }
     let mut trained = Vec::new();
     for (name, detector) in &config.detector {
         let read = recipe::read(&detector.recipe, &detector.changes());
-        trained.push(read.map_err(of(&format!("detector.{name}")))?);
+        trained.push(read.map_err(at_key(&format!("detector.{name}")))?);
     }
     for (name, inference) in &config.inference {
-        of_inference(&format!("inference.{name}"), inference, &trained)?;
+        check_inference(&format!("inference.{name}"), inference, &trained)?;
     }
     for (name, experiment) in &config.experiment {
-        of_experiment(&format!("experiment.{name}"), experiment, config)?;
+        check_experiment(&format!("experiment.{name}"), experiment, config)?;
     }
     Ok(())
 }
 
-fn of_data(key: &str, data: &DataConfig) -> Result<(), StudyError> {
+fn check_data(key: &str, data: &DataConfig) -> Result<(), StudyError> {
     if let Some(SimulateConfig { subjects, frames, frame_rate, width, height, .. }) = data.simulate {
         let usual = SimulateOptions::default();
         let options = SimulateOptions { subjects, frames, frame_rate, width, height, ..usual };
-        options.check().map_err(of(&format!("{key}.simulate")))?;
+        options.check().map_err(at_key(&format!("{key}.simulate")))?;
     }
     let forge = &data.forge;
     within(&format!("{key}.forge.frames"), forge.frames, 1..=MANY)?;
@@ -93,10 +94,10 @@ fn of_data(key: &str, data: &DataConfig) -> Result<(), StudyError> {
 }
 
 /// `trained` are the detectors: what suits one of their networks is taken.
-fn of_inference(key: &str, inference: &InferenceConfig, trained: &[TrainConfig]) -> Result<(), StudyError> {
+fn check_inference(key: &str, inference: &InferenceConfig, trained: &[TrainConfig]) -> Result<(), StudyError> {
     match inference {
         InferenceConfig::Deterministic => {}
-        InferenceConfig::McDropout { rate, .. } => check_rate(rate.unwrap_or(0.0)).map_err(of(key))?,
+        InferenceConfig::McDropout { rate, .. } => check_rate(rate.unwrap_or(0.0)).map_err(at_key(key))?,
         InferenceConfig::Variational { epochs, .. } => within(&format!("{key}.epochs"), *epochs, 0..=MANY)?,
         InferenceConfig::Laplace { .. } => {}
         InferenceConfig::Swag { epochs, .. } => within(&format!("{key}.epochs"), *epochs, 2..=MANY)?,
@@ -115,10 +116,10 @@ fn of_inference(key: &str, inference: &InferenceConfig, trained: &[TrainConfig])
             Err(error) => failed = failed.or(Some(error)),
         }
     }
-    failed.map_or(Ok(()), |error| Err(of(&format!("{key}.set"))(error)))
+    failed.map_or(Ok(()), |error| Err(at_key(&format!("{key}.set"))(error)))
 }
 
-fn of_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig) -> Result<(), StudyError> {
+fn check_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig) -> Result<(), StudyError> {
     let at = |name: &str| format!("{key}.{name}");
     once(&at("detectors"), &experiment.detectors)?;
     once(&at("inference"), &experiment.inference)?;
@@ -142,7 +143,7 @@ fn of_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig)
         within(&at("frames"), frames, 1..=MANY)?;
     }
     for &rate in &experiment.rates {
-        check_rate(rate).map_err(of(&at("rates")))?;
+        check_rate(rate).map_err(at_key(&at("rates")))?;
     }
     for &delta in &experiment.deltas {
         within(&at("deltas"), delta, 1e-6..=100.0)?;
@@ -154,7 +155,7 @@ fn of_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig)
         within(&at("shares"), share, 0.0..=1.0)?;
     }
     within(&at("videos"), experiment.videos.unwrap_or(1), 1..=MANY)?;
-    attacks::check(experiment).map_err(of(key))?;
+    attacks::check(experiment).map_err(at_key(key))?;
     if let Some(chosen) = experiment.chosen.as_ref().filter(|chosen| !config.inference.contains_key(*chosen)) {
         let known: Vec<&str> = config.inference.keys().map(String::as_str).collect();
         return Err(StudyError::Input {
@@ -181,26 +182,39 @@ fn of_experiment(key: &str, experiment: &ExperimentConfig, config: &StudyConfig)
                 }
             }
             if let Some(error) = failed.filter(|_| !fits) {
-                return Err(of(&at(&format!("recipe.{name}")))(error));
+                return Err(at_key(&at(&format!("recipe.{name}")))(error));
             }
         }
     }
     Ok(())
 }
 
-/// Checks the files that a study begins with: class lists, and that each detector's weights are weights of its architecture.
+/// Checks what a study begins with: folders of videos and manifests that are there, class lists, and that each detector's
+/// weights are weights of its architecture.
 ///
 /// # Errors
 /// Names the key and the file.
 pub fn files(config: &StudyConfig) -> Result<(), StudyError> {
     for (name, data) in &config.data {
+        let missing = |key: &str, path: &Path, what: &str, hint: &str| {
+            let message = format!("data.{name}.{key}: {} is no {what}", path.display());
+            Err(StudyError::Input { message, hint: hint.to_owned() })
+        };
+        if let Some(faces) = data.faces.as_deref().filter(|faces| !faces.is_dir()) {
+            let hint = "a path in the file begins at the file's folder; --faces FOLDER names another";
+            return missing("faces", faces, "folder", hint);
+        }
+        if let Some(manifest) = data.manifest.as_deref().filter(|manifest| !manifest.is_file()) {
+            let hint = "a path in the file begins at the file's folder; `dubito data index` writes a manifest";
+            return missing("manifest", manifest, "file", hint);
+        }
         if let Some(classes) = &data.classes {
-            ClassList::read(classes).map_err(of(&format!("data.{name}.classes")))?;
+            ClassList::read(classes).map_err(at_key(&format!("data.{name}.classes")))?;
         }
     }
     for (name, detector) in &config.detector {
         let trained = recipe::read(&detector.recipe, &detector.changes())?;
-        recipe::check_weights(&trained).map_err(of(&format!("detector.{name}.weights")))?;
+        recipe::check_weights(&trained).map_err(at_key(&format!("detector.{name}.weights")))?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ use crate::simulate::simulate;
 use crate::train::{TrainOptions, frozen_trunk, train_rounds};
 use crate::{Lesson, StudyError};
 
-/// What the user should know of the videos that were forged: a list of sentences in the folder of that step.
+/// The warnings about the videos that a step reads: a list of sentences in its folder.
 pub(crate) const WARNINGS: &str = "warnings.json";
 /// How often a step is tried.
 const TRIES: u32 = 2;
@@ -58,7 +58,7 @@ pub struct Done {
     /// Those of them that a section had to do without.
     #[serde(default)]
     pub without: Vec<PathBuf>,
-    /// Program, version, command.
+    /// How it was made, down to the command line and the machine.
     pub provenance: Value,
 }
 
@@ -86,15 +86,15 @@ pub enum State {
     Open,
 }
 
-/// What became of a run of a study.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The end of a run of a study.
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// Steps done now.
     pub done: usize,
     /// Steps that were done already.
     pub kept: usize,
     /// Titles of the steps that failed, and why.
-    pub failed: Vec<(String, String)>,
+    pub failed: Vec<(String, StudyError)>,
 }
 
 /// What steps are done with.
@@ -105,7 +105,7 @@ pub struct Doing<'a> {
     pub out: &'a Path,
     /// Programs that decode and encode.
     pub tools: &'a Tools,
-    /// Program, version, command: beside every result.
+    /// Program, version, commit, seed and decoder: in every result.
     pub provenance: Value,
     /// The part of the steps to do, where several processes share them.
     pub shard: Option<Shard>,
@@ -178,7 +178,7 @@ impl Doing<'_> {
                 Err(error) if is_stop(&error) => return Err(error),
                 Err(error) => {
                     failed[id] = true;
-                    outcome.failed.push((step.title.clone(), error.to_string()));
+                    outcome.failed.push((step.title.clone(), error));
                 }
             }
         }
@@ -274,9 +274,7 @@ impl Doing<'_> {
             Action::Extract { manifest: given, options } => {
                 let path = given.clone().unwrap_or_else(|| need(0).join("manifest.parquet"));
                 let (rows, root, noticed) = verify::open(&path)?;
-                if !noticed.is_empty() {
-                    write_json(&dir.join(WARNINGS), &noticed.iter().map(Finding::line).collect::<Vec<_>>())?;
-                }
+                write_json(&dir.join(WARNINGS), &noticed.iter().map(Finding::line).collect::<Vec<_>>())?;
                 let told = data_progress(bar, progress);
                 let rows = extract(&rows, &root, dir, options, self.tools, &FaceModels::cpu()?, &told)?;
                 let rows = relative_to(rows, dir);

@@ -26,7 +26,7 @@ pub use self::plan::plan;
 pub use self::step::{Action, Plan, Role, Step, StepId};
 use crate::StudyError;
 
-/// So many warnings about the data are on the page; all are in the folders of the steps that forge.
+/// So many warnings about the data are on the page; all are in the folders of the steps that read videos.
 const MOST_WARNINGS: usize = 20;
 
 /// What is planned, step by step.
@@ -74,10 +74,12 @@ pub fn planned(plan: &Plan, out: &Path) -> Vec<Planned> {
     each.collect()
 }
 
-/// What the user should know of the folders of videos that were forged, as their steps wrote it down, each once.
+/// The warnings about folders of videos that were forged and manifests that were cut to clips, as their steps wrote them down,
+/// each once.
 pub fn warnings(plan: &Plan, out: &Path) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Forge { .. })) {
+    let reads = |step: &&Step| matches!(step.action, Action::Forge { .. } | Action::Extract { .. });
+    for step in plan.steps.iter().filter(reads) {
         let found = std::fs::read(out.join(&step.folder).join(execute::WARNINGS)).ok();
         let found: Vec<String> = found.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         all.extend(found);
