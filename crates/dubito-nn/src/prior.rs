@@ -8,12 +8,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dubito_stats::probability::half_real_prior;
 
 use crate::NnError;
-use crate::inference::{Posterior, Sink};
+use crate::inference::{Inference, LEAST_PARAMETER, Posterior, Sink};
 use crate::parameter::values_of;
 use crate::run::RunConfig;
 
 /// The class that is nobody's forgery.
 const REAL: &str = "real";
+
+/// Least prior of a class: a factor of its reciprocal keeps the digits of a probability.
+const LEAST: f64 = 1e-6;
 
 /// Whether classes are `real` and two others or more: of two classes the prior is what training makes it, one half each where it
 /// is balanced.
@@ -53,15 +56,37 @@ impl RunConfig {
     pub(crate) fn check_class_prior(&self) -> Result<(), NnError> {
         let prior = &self.trained_on.class_prior;
         let sound = prior.len() == self.class_names.len()
-            && prior.iter().all(|p| *p > 0.0)
+            && prior.iter().all(|p| *p >= LEAST)
             && (prior.iter().sum::<f64>() - 1.0).abs() < 1e-6;
         match prior.is_empty() || sound {
             true => Ok(()),
             false => Err(NnError::setting(
                 "trained_on.class_prior",
-                format!("{} numbers above 0 that sum to 1, one for each class", self.class_names.len()),
+                format!("{} numbers of {LEAST} or more that sum to 1, one for each class", self.class_names.len()),
                 format!("{prior:?}"),
             )),
+        }
+    }
+
+    /// Checks what goes with an evidential network: its samples are of no network, so that nothing follows from a temperature;
+    /// and a prior that is far from a verdict's leaves parameters of which no samples can be drawn.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`].
+    pub(crate) fn check_evidential(&self) -> Result<(), NnError> {
+        if !matches!(self.inference, Some(Inference::Evidential(_))) {
+            return Ok(());
+        }
+        if let Some(temperature) = self.softmax_temperature {
+            return Err(NnError::setting("softmax_temperature", "none for an evidential run", temperature));
+        }
+        match self.verdict_factors() {
+            Some(factors) if factors.iter().any(|factor| *factor <= LEAST_PARAMETER) => Err(NnError::setting(
+                "trained_on.class_prior",
+                "for an evidential run less than 3 times the prior of a verdict for each class (one half for `real`)",
+                format!("{:?}", self.trained_on.class_prior),
+            )),
+            _ => Ok(()),
         }
     }
 }

@@ -104,6 +104,7 @@ impl RunConfig {
         if let Some(inference) = &self.inference {
             inference.check(&network)?;
         }
+        self.check_evidential()?;
         self.softmax_temperature.map_or(Ok(()), check_temperature)
     }
 
@@ -186,11 +187,10 @@ impl Run {
     /// # Errors
     /// As [`Run::posterior`] and [`Run::views`]; of its samples [`NnError::NotFinite`] where the network answers with no number.
     pub fn verdict(&self, views: Option<Views>, device: &Device) -> Result<Box<dyn Posterior>, NnError> {
-        let RunConfig { inference, softmax_temperature, .. } = &self.config;
-        let posterior = match (views, inference, softmax_temperature, self.config.verdict_factors()) {
+        let posterior = match (views, &self.config.inference, self.config.verdict_factors()) {
             (Some(views), ..) => self.views(views, device)?,
             // Its samples are of no network: a factor to each would not be one to their mean.
-            (None, Some(inference @ Inference::Evidential(_)), None, Some(factors)) => {
+            (None, Some(inference @ Inference::Evidential(_)), Some(factors)) => {
                 inference.check_arrays(&self.dir)?;
                 let posterior = EvidentialPosterior::with_factors(self.detector(device)?, &factors);
                 return Ok(Box::new(VerdictPosterior::new(Box::new(posterior), None, &self.dir)));

@@ -114,18 +114,15 @@ fn what_cannot_be_used_is_an_error_that_names_it() {
 
 #[test]
 fn the_file_beside_says_what_the_model_does_not() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("d.onnx");
-    assert_eq!(OnnxOptions::beside(&path).unwrap(), OnnxOptions::default());
+    assert_eq!(OnnxOptions::file(Path::new("folder/d.onnx")), Path::new("folder/d.json"));
+    assert_eq!(serde_json::from_str::<OnnxOptions>("{}").unwrap(), OnnxOptions::default());
     let text = r#"{"size": 299, "normalisation": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
         "output": "logits", "fake": 0, "channels": "bgr", "margin": 0.15, "views": {"flip": 1.0}}"#;
-    std::fs::write(dir.path().join("d.json"), text).unwrap();
-    let options = OnnxOptions::beside(&path).unwrap();
+    let options: OnnxOptions = serde_json::from_str(text).unwrap();
     assert_eq!((options.size, options.fake, options.margin), (Some(299), Some(0), Some(0.15)));
     assert_eq!(options.views.unwrap(), Views { flip: 1.0, ..Views::default() });
-    std::fs::write(dir.path().join("d.json"), r#"{"sise": 299}"#).unwrap();
-    let error = OnnxOptions::beside(&path).unwrap_err().to_string();
-    assert!(error.contains("d.json") && error.contains("sise"), "{error}");
+    let error = serde_json::from_str::<OnnxOptions>(r#"{"sise": 299}"#).unwrap_err().to_string();
+    assert!(error.contains("sise"), "{error}");
 }
 
 #[test]
@@ -174,6 +171,20 @@ fn probabilities_are_never_squashed_again() {
         "p_real",
         "features_first",
         "named_outputs",
+        "fake_first_logit",
+        "fake_first_hard",
+        "fake_first_transposed",
+        "logit_negated",
+        "logit_times_minus_one",
+        "logit_subtracted",
+        "logit_over_minus_one",
+        "logit_written",
+        "logit_reciprocal",
+        "written_softmax_shifted",
+        "softmax_rejoined",
+        "sigmoid_stacked",
+        "softmax_view",
+        "mean_same",
     ] {
         let detector = case(name, OnnxOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let p = p_fake(&detector, &crop(), 1, 0)[0];
@@ -185,6 +196,8 @@ fn probabilities_are_never_squashed_again() {
         ("softmax_largest", "ReduceMax"),
         ("softmax_decided", "Cast"),
         ("tanh", "Tanh"),
+        ("logit_softmax", "Softmax"),
+        ("logit_turned", "sign"),
         ("bare", "looks like probabilities"),
     ] {
         let error = case(name, OnnxOptions::default()).err().unwrap_or_else(|| panic!("{name} opens"));
@@ -192,10 +205,14 @@ fn probabilities_are_never_squashed_again() {
         assert!(error.hint().unwrap().contains("\"output\": \"probabilities\""), "{:?}", error.hint());
     }
     let said = OnnxOptions { output: Some(OnnxOutput::Probabilities), ..OnnxOptions::default() };
-    for name in ["bare", "softmax_matmul"] {
-        let p = p_fake(&case(name, said.clone()).unwrap(), &crop(), 1, 0)[0];
+    for (name, options) in [("bare", said.clone()), ("softmax_matmul", OnnxOptions { fake: Some(1), ..said.clone() })] {
+        let p = p_fake(&case(name, options).unwrap(), &crop(), 1, 0)[0];
         assert!((p - 0.018).abs() < 1e-4, "{name}: {p}");
     }
+    let error = case("softmax_matmul", said).err().unwrap();
+    assert!(error.to_string().contains("which class is fake"), "{error}");
+    // The logarithm of a probability that is 0.
+    assert!(p_fake(&case("log_of_softmax", OnnxOptions::default()).unwrap(), &crop(), 1, 0)[0] < 1e-9);
 }
 
 #[test]
@@ -212,6 +229,14 @@ fn which_class_is_fake_is_read_asked_or_said() {
         ("two_outputs", "2 outputs"),
         ("two_sigmoids", "sum to 1"),
         ("three", "[1, 3]"),
+        ("logit_first", "of the first one"),
+        ("softmax_first", "of the first one"),
+        ("logit_difference", "nor which one"),
+        ("softmax_swapped", "nor which one"),
+        ("sigmoid_swapped", "nor which one"),
+        ("mean_turned", "nor which one"),
+        ("softmax_reshaped_column", "nor which one"),
+        ("softmax_squeezed_column", "nor which one"),
     ] {
         let error = case(name, OnnxOptions::default()).err().unwrap_or_else(|| panic!("{name} opens"));
         assert!(error.to_string().contains(word), "{error}");
@@ -237,6 +262,10 @@ fn what_only_shows_when_it_runs_ends_in_a_child_with_limits() {
     let error = case("absent", OnnxOptions::default()).err().unwrap().to_string();
     assert!(error.contains("absent.onnx_data") && error.contains("not beside it"), "{error}");
     assert!(case("beside", OnnxOptions::default()).is_ok());
+    for name in ["nan_beside", "nan_in_if"] {
+        let error = case(name, OnnxOptions::default()).err().unwrap().to_string();
+        assert!(error.contains("`w` holds weights that are no numbers (NaN)"), "{error}");
+    }
 }
 
 /// Each architecture written as ONNX and run by rten gives the probabilities that it gives itself.

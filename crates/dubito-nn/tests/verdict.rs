@@ -132,7 +132,13 @@ fn the_prior_that_a_run_says_is_taken_away() {
         let want = dubito_stats::probability::with_prior(&own, &prior, &[0.5, 0.25, 0.25]);
         assert!(of(prior).iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6), "{prior:?}");
     }
-    for wrong in [json!([0.5, 0.5]), json!([0.5, 0.5, 0.0]), json!([0.5, 0.5, 0.5]), json!([1.5, -0.25, -0.25])] {
+    for wrong in [
+        json!([0.5, 0.5]),
+        json!([0.5, 0.5, 0.0]),
+        json!([1.0, 1e-40, 1e-40]),
+        json!([0.5, 0.5, 0.5]),
+        json!([1.5, -0.25, -0.25]),
+    ] {
         let config = dir.path().join("plain/config.json");
         let mut text: Value = serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
         text["trained_on"] = json!({ "class_prior": wrong });
@@ -140,6 +146,31 @@ fn the_prior_that_a_run_says_is_taken_away() {
         let error = Run::load(&dir.path().join("plain")).unwrap_err();
         let said = error.to_string();
         assert!(said.contains("config.json") && said.contains("class_prior") && error.hint().is_some(), "{said}");
+    }
+}
+
+/// No samples can be drawn of a parameter that is taken away, nor does anything follow from a temperature.
+#[test]
+fn what_no_evidential_run_has_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let evidential = json!({ "inference": Inference::Evidential(Evidential::default()) });
+    let plain = run(dir.path(), 3, &no_idea(3), evidential);
+    assert!(scale(&plain, &noise(3, 2), 2, 0, &dir.path().join("scaled"), &Device::flex()).is_err());
+    let path = dir.path().join("config.json");
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    for (key, value, is_sound) in [
+        ("trained_on", json!({ "class_prior": [0.2, 0.4, 0.4] }), true),
+        ("trained_on", json!({ "class_prior": [0.05, 0.9, 0.05] }), false),
+        ("softmax_temperature", json!(2.0), false),
+    ] {
+        let mut config = config.clone();
+        config[key] = value;
+        std::fs::write(&path, config.to_string()).unwrap();
+        let loaded = Run::load(dir.path());
+        assert_eq!(loaded.is_ok(), is_sound, "{key}");
+        if let Err(error) = loaded {
+            assert!(error.to_string().contains(key) && error.hint().is_some(), "{error}");
+        }
     }
 }
 

@@ -64,13 +64,13 @@ pub enum Stopped {
     Stack,
 }
 
-/// A running child. Dropping it kills it.
+/// A running child. Dropping it kills it, with the processes that it started (on Unix, where it leads a group of its own).
 ///
-/// A watchdog kills the child when one read or write waits longer than [`Limits::stall`], or all of
+/// A watchdog kills them when one read or write waits longer than [`Limits::stall`], or all of
 /// them together longer than [`Limits::timeout`]; the pending read or write then fails and
 /// [`Process::stopped`] tells why.
 pub struct Process {
-    child: Arc<Mutex<Child>>,
+    running: Arc<Mutex<Running>>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     messages: Option<JoinHandle<VecDeque<String>>>,
@@ -89,6 +89,58 @@ struct Waiting {
     before: Duration,
 }
 
+struct Running {
+    child: Child,
+    /// Whether its end was taken note of: its id may be another process's since.
+    reaped: bool,
+}
+
+impl Running {
+    /// Kills the child and the processes that it started: one of them may hold its pipes.
+    fn kill(&mut self) {
+        self.kill_group();
+        let _ = self.child.kill();
+    }
+
+    /// Its end, if it has ended.
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.has_ended() {
+            self.kill_group();
+        }
+        let status = self.child.try_wait()?;
+        self.reaped |= status.is_some();
+        Ok(status)
+    }
+
+    #[cfg(unix)]
+    fn id(&self) -> Option<rustix::process::Pid> {
+        rustix::process::Pid::from_raw(i32::try_from(self.child.id()).ok().filter(|_| !self.reaped)?)
+    }
+
+    /// Whether it has ended; its id stays its own until [`Running::try_wait`].
+    #[cfg(unix)]
+    fn has_ended(&self) -> bool {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.id().is_some_and(|id| matches!(waitid(WaitId::Pid(id), options), Ok(Some(_))))
+    }
+
+    #[cfg(unix)]
+    fn kill_group(&self) {
+        if let Some(id) = self.id() {
+            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn has_ended(&self) -> bool {
+        false
+    }
+
+    #[cfg(not(unix))]
+    fn kill_group(&self) {}
+}
+
 impl Process {
     /// Starts a program that knows nothing of limits, with pipes on all three standard streams, in English. It is given its
     /// limits right after.
@@ -104,7 +156,7 @@ impl Process {
         on_message: impl FnMut(&str) -> bool + Send + 'static,
     ) -> Result<Self, ProcessError> {
         let process = Self::start(command, limits, on_message)?;
-        limit_resources(&lock(&process.child), limits);
+        limit_resources(&lock(&process.running).child, limits);
         Ok(process)
     }
 
@@ -155,12 +207,12 @@ impl Process {
             tail
         });
 
-        let child = Arc::new(Mutex::new(child));
+        let running = Arc::new(Mutex::new(Running { child, reaped: false }));
         let waiting = Arc::new(Mutex::new(Waiting { stall: limits.stall, since: None, before: Duration::ZERO }));
         let killed_by_watchdog = Arc::new(AtomicBool::new(false));
         let (watchdog, ended) = mpsc::channel();
         {
-            let (child, waiting, killed) = (child.clone(), waiting.clone(), killed_by_watchdog.clone());
+            let (running, waiting, killed) = (running.clone(), waiting.clone(), killed_by_watchdog.clone());
             let timeout = limits.timeout;
             thread::spawn(move || {
                 while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(WATCH_EVERY) {
@@ -171,14 +223,14 @@ impl Process {
                     };
                     if late {
                         killed.store(true, Ordering::SeqCst);
-                        let _ = lock(&child).kill();
+                        lock(&running).kill();
                         break;
                     }
                 }
             });
         }
         Ok(Self {
-            child,
+            running,
             stdin,
             stdout,
             messages: Some(messages),
@@ -200,6 +252,11 @@ impl Process {
     pub fn set_stall(&mut self, stall: Duration) {
         self.limits.stall = stall;
         lock(&self.waiting).stall = stall;
+    }
+
+    /// Ends it now; [`Process::finish`] then waits for nothing.
+    pub fn kill(&mut self) {
+        lock(&self.running).kill();
     }
 
     /// Runs `wait` with the watchdog's clock ticking.
@@ -259,11 +316,11 @@ impl Process {
     /// Closes standard input and waits for the end of the process and of its messages.
     pub fn finish(&mut self) -> Result<ExitStatus, ProcessError> {
         self.stdin = None;
-        let child = self.child.clone();
+        let running = self.running.clone();
         let status = self.watched(|_| {
             loop {
                 // The lock is let go between looks, so that the watchdog can kill.
-                match lock(&child).try_wait() {
+                match lock(&running).try_wait() {
                     Ok(Some(status)) => return Ok(status),
                     Ok(None) => {}
                     Err(error) => return Err(error),
@@ -302,9 +359,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let mut child = lock(&self.child);
-        let _ = child.kill();
-        let _ = child.wait();
+        let mut running = lock(&self.running);
+        running.kill();
+        let _ = running.child.wait();
     }
 }
 
@@ -385,6 +442,31 @@ mod tests {
         let mut process = shell("exec sleep 60", &limits);
         assert!(process.write(&vec![0; 4 << 20]).is_err());
         assert!(process.stopped().is_some());
+    }
+
+    /// A shell that stays and starts a program that stays, which holds the shell's pipes.
+    #[test]
+    fn what_a_silent_child_started_is_stopped_with_it() {
+        let limits = Limits { stall: Duration::from_millis(300), ..limits() };
+        let begun = Instant::now();
+        let mut process = shell("sleep 60; true", &limits);
+        assert_eq!(process.read(&mut [0; 8]).unwrap(), 0);
+        assert!(!process.finish().unwrap().success());
+        assert_eq!(process.stopped(), Some(Stopped::Silence(limits.stall)));
+        let mut process = shell("echo 1; sleep 60; true", &limits);
+        assert_eq!(process.read(&mut [0; 2]).unwrap(), 2);
+        process.kill();
+        assert!(!process.finish().unwrap().success());
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_a_child_leaves_behind_keeps_nobody_waiting() {
+        let begun = Instant::now();
+        let mut process = shell("sleep 60 & echo left >&2; exit 3", &limits());
+        assert_eq!(process.finish().unwrap().code(), Some(3));
+        assert_eq!(process.message(), "left");
+        assert!(begun.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Files of weights: which format the bytes are, safetensors in both directions, atomic writes.
 
 use std::collections::BTreeMap;
+use std::fs::TryLockError;
 use std::io::Write;
 use std::path::Path;
 
@@ -256,10 +257,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    // The name that `dubito_media::temporary` knows such files by, held by this process: the next run removes what is left
-    // of it after a kill.
-    let mut file = tempfile::Builder::new().prefix(".dubito-").suffix(".part").tempfile_in(dir).map_err(fail)?;
-    let _ = file.as_file().try_lock();
+    // The name that `dubito_media::temporary` knows such files by, held by this process: what is left of it after a kill is
+    // removed by a run a day later.
+    let mut file = loop {
+        let file = tempfile::Builder::new().prefix(".dubito-").suffix(".part").tempfile_in(dir).map_err(fail)?;
+        // Another process's sweep may have come between: then it is gone, and another one is made.
+        let is_held = !matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
+        if is_held && file.path().exists() {
+            break file;
+        }
+    };
     file.write_all(bytes).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|e| fail(e.error))?;

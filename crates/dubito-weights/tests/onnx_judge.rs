@@ -44,6 +44,11 @@ fn what_asks_for_too_much_is_refused_by_node_and_attribute() {
         ("twice", ["`p`", "made twice"]),
         ("outside", ["`w`", "../weights.bin"]),
         ("absolute", ["`w`", "/etc/passwd"]),
+        ("loop_unnamed", ["(Loop)", "only when it runs"]),
+        ("gather_rank", ["(Gather)", "17 dimensions"]),
+        ("unsqueeze_rank", ["(Unsqueeze)", "1004 dimensions"]),
+        ("weight_rank", ["`v`", "17 dimensions"]),
+        ("nan_half", ["`v`", "NaN"]),
     ] {
         let error = judge(&read(name), Some(32)).err().unwrap_or_else(|| panic!("{name} passes"));
         for word in words {
@@ -85,6 +90,32 @@ fn a_softmax_or_sigmoid_is_found_behind_what_keeps_it() {
         ("flat", all, false),
         ("scalar", all, false),
         ("fake_first_column", Column::Class(0), false),
+        ("fake_first_logit", Column::Class(0), false),
+        ("fake_first_hard", Column::Class(0), false),
+        ("logit_negated", all, true),
+        ("logit_times_minus_one", all, true),
+        ("logit_subtracted", all, true),
+        ("logit_over_minus_one", all, true),
+        ("logit_written", all, true),
+        ("logit_reciprocal", all, true),
+        ("logit_difference", Column::Unknown, false),
+        ("written_softmax_shifted", all, false),
+        ("softmax_first", Column::Class(0), false),
+        ("softmax_swapped", Column::Unknown, false),
+        ("softmax_rejoined", all, false),
+        ("softmax_doubled", Column::Unknown, false),
+        ("sigmoid_swapped", Column::Unknown, false),
+        ("mean_turned", Column::Unknown, false),
+        ("max_turned", Column::Unknown, true),
+        ("mean_same", all, false),
+        ("fake_first_transposed", Column::Class(0), false),
+        ("softmax_reshaped_column", Column::Unknown, false),
+        ("softmax_squeezed_column", Column::Unknown, false),
+        ("sigmoid_stacked", one, false),
+        ("softmax_view", all, false),
+        ("if_constant", Column::Unknown, false),
+        ("half_raw", all, true),
+        ("half_typed", all, true),
     ] {
         assert_eq!(meaning(name), OutputMeaning::Probabilities { column, turned }, "{name}");
     }
@@ -94,7 +125,16 @@ fn a_softmax_or_sigmoid_is_found_behind_what_keeps_it() {
     for (name, column) in [("log_softmax", all), ("log_softmax_column", one)] {
         assert_eq!(meaning(name), OutputMeaning::LogProbabilities { column, turned: false }, "{name}");
     }
-    for name in ["softmax_percent", "softmax_matmul", "softmax_largest", "softmax_decided", "tanh"] {
+    for name in [
+        "softmax_percent",
+        "softmax_matmul",
+        "softmax_largest",
+        "softmax_decided",
+        "tanh",
+        "logit_softmax",
+        "logit_turned",
+        "logit_by_signs",
+    ] {
         assert!(matches!(meaning(name), OutputMeaning::Unclear(_)), "{name}: {:?}", meaning(name));
     }
 }
@@ -105,9 +145,42 @@ fn shapes_are_inferred_and_what_lies_outside_is_said() {
     let found: Vec<_> = judged.outputs.iter().map(|output| (output.name.as_str(), output.shape.clone())).collect();
     let pair = Some(vec![Some(1), Some(2)]);
     assert_eq!(found, [("q", pair.clone()), ("logits", pair)]);
-    assert_eq!(judge(&read("beside"), None).unwrap().external, [("beside.onnx_data".to_owned(), 24)]);
+    for name in ["beside", "nan_beside", "nan_in_if"] {
+        let external = judge(&read(name), None).unwrap().external;
+        let file = if name == "beside" { "beside.onnx_data" } else { "nan_beside.onnx_data" };
+        assert!(external.len() == 1 && external[0].location == file && external[0].needs() == 24, "{name}");
+        let weights = std::fs::read(cases().join(file)).unwrap();
+        let checks = |bytes: &[u8]| external[0].tensors.iter().all(|tensor| tensor.check(bytes).is_ok());
+        assert_eq!((checks(&weights), checks(&weights[..23])), (name == "beside", false), "{name}");
+    }
     let names = judge(&read("fake_first"), None).unwrap().metadata;
     assert_eq!(names, [("names".to_owned(), "{0: 'fake', 1: 'real'}".to_owned())]);
+}
+
+#[test]
+fn names_and_metadata_of_any_length_are_bounded() {
+    let named = |key: &str, output: &str, entries: usize| {
+        let mut graph = Graph::new("g", "test");
+        let x = graph.input("x", &[Dim::Named("batch"), Dim::Fixed(3), Dim::Fixed(32), Dim::Fixed(32)]);
+        graph.output(&x, output, &[]);
+        (0..entries).for_each(|k| graph.metadata(&format!("{k}{key}"), &"a".repeat(4000)));
+        judge(&graph.to_bytes(), None)
+    };
+    let long = "n".repeat(20 << 20);
+    let judged = named(&long, "y", 1).unwrap();
+    assert!(judged.metadata[0].0.len() < 100 && judged.outputs[0].name == "y");
+    for (error, word) in [(named("", &long, 0), "a name of 20971520 bytes"), (named("", "y", 300), "metadata")] {
+        let error = error.unwrap_err();
+        assert!(error.reason.contains(word) && error.reason.len() < 300, "{error}");
+    }
+}
+
+/// Numbers that no integer holds are a size that is not known.
+#[test]
+fn sizes_beyond_all_integers_are_no_panic() {
+    for name in ["reach_conv", "reach_convtranspose"] {
+        let _ = judge(&read(name), Some(32));
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn join(runs: &[Run], out: &Path, device: &Device) -> Result<RunConfig, NnEr
 ///
 /// # Errors
 /// [`NnError::Data`] for no crops, or crops of another size; [`NnError::Setting`] for no samples, or a run that has a
-/// temperature; as [`Run::posterior`]; [`NnError::Io`].
+/// temperature or is evidential; as [`Run::posterior`]; [`NnError::Io`].
 pub fn scale(
     run: &Run,
     data: &dyn Crops,
@@ -88,6 +88,10 @@ pub fn scale(
 ) -> Result<RunConfig, NnError> {
     if let Some(already) = run.config.softmax_temperature {
         return Err(NnError::setting("run", "one without a temperature", already));
+    }
+    if let Some(Inference::Evidential(_)) = run.config.inference {
+        let found = format!("{}, which is `evidential`", run.dir.display());
+        return Err(NnError::setting("run", "one whose samples are of networks", found));
     }
     let posterior = run.posterior(device)?;
     let classes = posterior.classes();

@@ -161,12 +161,18 @@ impl EvidentialPosterior {
     }
 }
 
+/// What a parameter has to be above, so that samples of it can be drawn.
+pub(crate) const LEAST_PARAMETER: f64 = 1.0 / 3.0;
+
 /// Standard normals at which Marsaglia and Tsang's (2000) gamma variates of these shapes (above 1/3) are accepted; `[items,
-/// classes]`, the same stream of proposals for each item.
+/// classes]`, the same stream of proposals for each item. Of a shape that is no number, infinite or too small, NaN.
 fn accepted(alpha: &[f32], classes: usize, seed: u64, sample: u32) -> Vec<f32> {
     let one = |(at, &a): (usize, &f32)| {
         let mut stream = Stream::new(Purpose::Weight, seed, sample, (at % classes) as u32);
-        let d = f64::from(a) - 1.0 / 3.0;
+        let d = f64::from(a) - LEAST_PARAMETER;
+        if !(d > 0.0 && d.is_finite()) {
+            return f32::NAN;
+        }
         loop {
             let x = stream.normal();
             let u = (f64::from(stream.bits()) + 0.5) / 4_294_967_296.0;
@@ -197,7 +203,7 @@ impl Posterior for EvidentialPosterior {
             alpha = alpha * Tensor::<2>::from_data(TensorData::new(factors.clone(), [1, classes]), self.device());
         }
         let values = values_of(alpha.clone());
-        let d = alpha - 1.0 / 3.0;
+        let d = alpha - LEAST_PARAMETER;
         for sample in samples {
             let x = accepted(&values, classes, seed, sample);
             let x = Tensor::<2>::from_data(TensorData::new(x, [items, classes]), self.device());
@@ -269,6 +275,12 @@ mod tests {
                 assert!((mean - f64::from(a) / sum).abs() < 0.01, "{alpha:?}: {mean}");
             }
         }
+    }
+
+    #[test]
+    fn parameters_that_are_none_have_no_samples() {
+        let drawn = accepted(&[f32::NAN, f32::INFINITY, 0.28, -1.0, 1e30, f32::MAX, 0.34, 2.0], 8, 5, 0);
+        assert!(drawn[..4].iter().all(|x| x.is_nan()) && drawn[4..].iter().all(|x| x.is_finite()), "{drawn:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dubito_weights::onnx::{Column, Judged, OnnxOutput as Output, OutputMeaning};
+use dubito_weights::onnx::{Column, Judged, OnnxOutput as Output, OutputMeaning, short};
 use serde::Serialize;
 
 use super::options::{OnnxOptions, options_name};
@@ -100,7 +100,7 @@ fn fake_of(text: &str) -> Option<usize> {
     }
     let numbers = if numbers.is_empty() { vec![0, 1] } else { numbers };
     match (names.as_slice(), numbers.as_slice()) {
-        (&[a, b], &[x, y]) if a != b && x + y == 1 => Some(if a { x } else { y }),
+        (&[a, b], &[x, y]) if a != b && matches!((x, y), (0, 1) | (1, 0)) => Some(if a { x } else { y }),
         _ => None,
     }
 }
@@ -116,9 +116,8 @@ fn named(path: &Path, judged: &Judged) -> Result<Option<(String, usize)>, NnErro
         let labels = config.get("id2label").and_then(|labels| fake_of(&labels.to_string()));
         found.extend(labels.map(|fake| ("id2label of config.json".to_owned(), fake)));
     }
-    if found.iter().any(|(_, fake)| *fake != found[0].1) {
-        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
-        let reason = format!("contradicts itself about which class is fake: {}", keys.join(" and "));
+    if let Some((other, _)) = found.iter().find(|(_, fake)| *fake != found[0].1) {
+        let reason = format!("contradicts itself about which class is fake: {} and {other}", found[0].0);
         return Err(NnError::corrupt_hint(path, reason, ask(path)));
     }
     Ok(found.into_iter().next())
@@ -134,7 +133,7 @@ fn ask(path: &Path) -> String {
 /// Which class of an output of `numbers` (one or two) is the fake one.
 ///
 /// # Errors
-/// The file names its classes, but which of them its numbers are of can't be told.
+/// Which of the classes its numbers are of can't be told, or is not the second one and nothing says which is fake.
 pub(super) fn fake_class(
     path: &Path,
     options: &OnnxOptions,
@@ -151,7 +150,7 @@ pub(super) fn fake_class(
         let note = match &known_by {
             KnownBy::Option => format!("{what}, as {} says", options_name(path)),
             KnownBy::Names(entry) => format!("{what}, as its class names say ({entry})"),
-            KnownBy::OutputName(name) => format!("{what}, as the name of its output says ({name})"),
+            KnownBy::OutputName(name) => format!("{what}, as the name of its output says ({})", short(name)),
             KnownBy::Assumed => format!(
                 "{what}: nothing in the file says so, it is the usual order; \"fake\": {} in {} turns it round",
                 1 - class,
@@ -166,7 +165,9 @@ pub(super) fn fake_class(
     if let Some(is_fake) = (numbers == 1).then(|| speaks_of_fake(&output.name)).flatten() {
         return Ok(made(usize::from(is_fake), KnownBy::OutputName(output.name.clone())));
     }
-    let Some((entry, fake)) = named(path, judged)? else { return Ok(made(1, KnownBy::Assumed)) };
+    let names = named(path, judged)?;
+    // Where nothing says so, the second class is fake in the usual order.
+    let fake = names.as_ref().map_or(1, |(_, fake)| *fake);
     let (column, turned) = match &output.meaning {
         OutputMeaning::Probabilities { column, turned } | OutputMeaning::LogProbabilities { column, turned } => {
             (*column, *turned)
@@ -178,19 +179,24 @@ pub(super) fn fake_class(
         (2, Column::All) if !turned => Some(fake),
         // One number without a choice is that of class 1.
         (1, Column::All) => Some(usize::from((1 == fake) != turned)),
-        (1, Column::Class(of)) => Some(usize::from((of == fake as u64) != turned)),
+        (1, Column::Class(of @ (0 | 1))) => Some(usize::from((of == fake as u64) != turned)),
         _ => None,
     };
-    match class {
-        Some(class) => Ok(made(class, KnownBy::Names(entry))),
-        None => {
-            let reason = format!(
-                "names its classes ({entry}), but which of them its output `{}` is of can't be told",
-                output.name
-            );
-            Err(NnError::corrupt_hint(path, reason, ask(path)))
+    let output = short(&output.name);
+    let reason = match (class, names) {
+        (Some(class), Some((entry, _))) => return Ok(made(class, KnownBy::Names(entry))),
+        (Some(1), None) => return Ok(made(1, KnownBy::Assumed)),
+        (Some(_), None) => {
+            format!(
+                "does not say which class is fake, and its output `{output}` is of the first one, or falls with the second"
+            )
         }
-    }
+        (None, Some((entry, _))) => {
+            format!("names its classes ({entry}), but which of them its output `{output}` is of can't be told")
+        }
+        (None, None) => format!("does not say which class is fake, nor which one its output `{output}` is of"),
+    };
+    Err(NnError::corrupt_hint(path, reason, ask(path)))
 }
 
 #[cfg(test)]
@@ -215,7 +221,9 @@ mod tests {
             let expected = if text == "real fake" { None } else { Some(1) };
             assert_eq!(fake_of(text), expected, "{text}");
         }
-        for text in ["", "cat,dog", "fake", "real,fake,unknown", "not fake,fake", "{1: 'fake', 2: 'real'}", "17"] {
+        let huge = "{18446744073709551615: 'fake', 2: 'real'}";
+        for text in ["", "cat,dog", "fake", "real,fake,unknown", "not fake,fake", "{1: 'fake', 2: 'real'}", "17", huge]
+        {
             assert_eq!(fake_of(text), None, "{text}");
         }
         let names = [("p_real", Some(false)), ("prob_fake", Some(true)), ("logits", None), ("P(real)", Some(false))];

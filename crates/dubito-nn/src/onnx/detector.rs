@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dubito_weights::onnx::{Judged, OnnxInput, OutputMeaning};
+use dubito_weights::onnx::{Judged, Layout, OnnxInput, OutputMeaning, short};
 
 use super::MAX_FILE;
 use super::classes::{FakeClass, fake_class, speaks_of_fake};
@@ -19,13 +19,6 @@ use crate::inference::{Posterior, Sink};
 /// Pictures that an output is tried on where the graph does not say what it is.
 const PROBES: usize = 10;
 
-/// Where channels stand in the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Axes {
-    Nchw,
-    Nhwc,
-}
-
 /// A detector of real and fake in an ONNX file, run on the CPU by a child process with limits.
 #[derive(Clone)]
 pub struct OnnxDetector {
@@ -34,7 +27,7 @@ pub struct OnnxDetector {
     /// Files beside it that hold weights.
     weights: Vec<PathBuf>,
     output: usize,
-    layout: Axes,
+    layout: Layout,
     /// The batch that the file fixes.
     batch: Option<usize>,
     size: u32,
@@ -70,8 +63,8 @@ impl OnnxDetector {
         }
         let (link, judged) = Link::open(path, length, options.size)?;
         let [input] = judged.inputs.as_slice() else {
-            let names: Vec<_> = judged.inputs.iter().map(|input| input.name.as_str()).collect();
-            let reason = format!("has {} inputs ({}); expected one, the image", names.len(), names.join(", "));
+            let names = listed(judged.inputs.iter().map(|input| short(&input.name)));
+            let reason = format!("has {} inputs ({names}); expected one, the image", judged.inputs.len());
             return Err(bad(reason, "export the part that takes one picture of a face".into()));
         };
         let (layout, batch, fixed) = read_shape(input).filter(|_| input.is_float()).ok_or_else(|| {
@@ -106,44 +99,50 @@ impl OnnxDetector {
         let mut made = Self {
             path: path.to_owned(),
             link: Arc::new(link),
-            weights: judged.external.iter().map(|(location, _)| path.with_file_name("").join(location)).collect(),
+            weights: judged.external.iter().map(|file| path.with_file_name("").join(&file.location)).collect(),
             output,
             layout,
             batch: batch.map(|batch| usize::try_from(batch).unwrap_or(usize::MAX)),
             size,
-            gives: OnnxOutput::Logits,
+            gives: options.output.or_else(|| said(&judged.outputs[output].meaning)).unwrap_or(OnnxOutput::Logits),
             fake: FakeClass { class: 1, known_by: super::KnownBy::Assumed, note: String::new() },
             options,
             device: Device::flex(),
         };
         let one = 3 * (size as usize).pow(2);
         let (numbers, first) = made.numbers(&vec![0.0; one], 1)?;
+        made.check_logits(&judged, numbers, &first)?;
         made.fake = fake_class(path, &made.options, &judged, &judged.outputs[output], numbers)?;
-        made.gives = made.meaning(&judged, numbers, &first)?;
         made.fakes(numbers, &first)?;
         Ok(made)
     }
 
-    /// What its numbers are: as the options say, or the graph, or, where logits are only likely, as long as they do not look
-    /// like probabilities.
-    fn meaning(&self, judged: &Judged, numbers: usize, first: &[f32]) -> Result<OnnxOutput, NnError> {
-        if let Some(said) = self.options.output {
-            return Ok(said);
+    /// Where neither the options nor the graph say what its numbers are, they are logits as long as they do not look like
+    /// probabilities.
+    fn check_logits(&self, judged: &Judged, numbers: usize, first: &[f32]) -> Result<(), NnError> {
+        if self.options.output.is_some() {
+            return Ok(());
         }
         let output = &judged.outputs[self.output];
-        let ask = |reason: String| {
-            let hint =
-                format!("say \"output\": \"probabilities\" or \"output\": \"logits\" in {}", options_name(&self.path));
+        let ask = |reason: String, more: &str| {
+            let file = options_name(&self.path);
+            let hint = format!("say \"output\": \"probabilities\" or \"output\": \"logits\"{more} in {file}");
             NnError::corrupt_hint(&self.path, reason, hint)
         };
+        let name = short(&output.name);
         match &output.meaning {
-            OutputMeaning::Probabilities { .. } => return Ok(OnnxOutput::Probabilities),
-            OutputMeaning::LogProbabilities { .. } => return Ok(OnnxOutput::LogProbabilities),
+            OutputMeaning::Probabilities { .. } | OutputMeaning::LogProbabilities { .. } => return Ok(()),
             OutputMeaning::Unclear(node) => {
-                let name = &output.name;
-                return Err(ask(format!(
+                let reason = format!(
                     "does not say whether its output `{name}` is probabilities or logits: it comes from {node}"
-                )));
+                );
+                let more = match self.options.fake {
+                    None => {
+                        ", and \"fake\": 0 or \"fake\": 1 (the number of the fake class; of one number 1 where a high one means fake),"
+                    }
+                    Some(_) => "",
+                };
+                return Err(ask(reason, more));
             }
             OutputMeaning::Logits => {}
         }
@@ -155,15 +154,15 @@ impl OnnxDetector {
         let mut seen = first.to_vec();
         for probe in 0..PROBES {
             if !seen.chunks_exact(numbers).all(looks) {
-                return Ok(OnnxOutput::Logits);
+                return Ok(());
             }
             seen.extend(self.numbers(&self.probe(probe), 1)?.1);
         }
         let (low, high) = seen.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-        Err(ask(format!(
-            "does not say what its output `{}` is, and it looks like probabilities ({low:.3} to {high:.3} on {PROBES} test pictures)",
-            output.name
-        )))
+        let reason = format!(
+            "does not say what its output `{name}` is, and it looks like probabilities ({low:.3} to {high:.3} on {PROBES} test pictures)"
+        );
+        Err(ask(reason, ""))
     }
 
     /// A picture to try an output on: even, graded, striped, noisy, of the colour of skin; normalised.
@@ -325,7 +324,7 @@ impl OnnxDetector {
         let size = self.size as usize;
         let items = images.len() / (3 * size * size);
         let shape = [items, 3, size, size];
-        let request = Request { output: self.output, shape, channels_last: self.layout == Axes::Nhwc };
+        let request = Request { output: self.output, shape, channels_last: self.layout == Layout::Nhwc };
         let (shape, values) = self.link.run(&request, images)?;
         let rest = shape.iter().skip(1).product::<usize>();
         // A batch of one may have lost its axis.
@@ -393,12 +392,28 @@ impl Posterior for OnnxDetector {
     }
 }
 
+/// What the graph says the numbers are.
+fn said(meaning: &OutputMeaning) -> Option<OnnxOutput> {
+    match meaning {
+        OutputMeaning::Probabilities { .. } => Some(OnnxOutput::Probabilities),
+        OutputMeaning::LogProbabilities { .. } => Some(OnnxOutput::LogProbabilities),
+        OutputMeaning::Logits | OutputMeaning::Unclear(_) => None,
+    }
+}
+
+/// The first few of some words, and how many there are besides.
+fn listed(words: impl ExactSizeIterator<Item = String>) -> String {
+    const FEW: usize = 8;
+    let more = words.len().saturating_sub(FEW);
+    let mut shown: Vec<String> = words.take(FEW).collect();
+    shown.extend((more > 0).then(|| format!("and {more} more")));
+    shown.join(", ")
+}
+
 /// Which output is meant: the one that is named, or the only one that can be meant.
 fn choose(path: &Path, judged: &Judged, options: &OnnxOptions) -> Result<usize, NnError> {
-    let names = |which: &[usize]| {
-        let quoted: Vec<String> = which.iter().map(|i| format!("`{}`", judged.outputs[*i].name)).collect();
-        quoted.join(", ")
-    };
+    // In full, as the option takes them.
+    let names = |which: &[usize]| listed(which.iter().map(|i| format!("`{}`", judged.outputs[*i].name)));
     let all: Vec<usize> = (0..judged.outputs.len()).collect();
     if let Some(name) = &options.output_name {
         let found = all.iter().copied().find(|i| judged.outputs[*i].name == *name);
@@ -432,16 +447,13 @@ fn choose(path: &Path, judged: &Judged, options: &OnnxOptions) -> Result<usize, 
 }
 
 /// The layout, the batch and the side, as far as the shape fixes them; `None` where it is no shape of pictures.
-fn read_shape(input: &OnnxInput) -> Option<(Axes, Option<u64>, Option<u64>)> {
+fn read_shape(input: &OnnxInput) -> Option<(Layout, Option<u64>, Option<u64>)> {
     let fixed = |dim: &Result<u64, String>| dim.as_ref().ok().copied();
+    let layout = input.layout()?;
     let [batch, a, b, c] = input.dims.as_slice() else { return None };
-    let (a, b, c) = (fixed(a), fixed(b), fixed(c));
-    let (layout, height, width) = match (a, c) {
-        (Some(3), _) => (Axes::Nchw, b, c),
-        (_, Some(3)) => (Axes::Nhwc, a, b),
-        // Channels that are left open stand where PyTorch has them.
-        (None, _) => (Axes::Nchw, b, c),
-        _ => return None,
+    let (height, width) = match layout {
+        Layout::Nchw => (fixed(b), fixed(c)),
+        Layout::Nhwc => (fixed(a), fixed(b)),
     };
     match (height, width) {
         (Some(height), Some(width)) if height != width => None,

@@ -28,9 +28,15 @@ pub fn set_onnx_worker(command: Vec<OsString>) {
     let _ = WORKER.set(command);
 }
 
+/// The longest silence in which a worker loads so many bytes: a second for each 16 MiB, on top of what a slow machine needs.
+fn patience(bytes: u64) -> Duration {
+    Duration::from_secs(60 + (bytes >> 24))
+}
+
 /// A worker that has loaded a file.
 pub(super) struct Link {
     path: PathBuf,
+    /// Bytes of the file and, once they are known, of its weights in others.
     bytes: u64,
     state: Mutex<State>,
 }
@@ -64,8 +70,6 @@ impl Write for Pipes<'_> {
 impl Link {
     /// Starts a worker and waits until it has judged and loaded the file of `bytes` bytes.
     pub fn open(path: &Path, bytes: u64, size: Option<u32>) -> Result<(Self, Judged), NnError> {
-        // A second for each 16 MiB, on top of what a slow machine needs.
-        let patience = Duration::from_secs(60 + (bytes >> 24));
         let state = match WORKER.get().map(|command| (command.split_first(), command)) {
             Some((Some((program, before)), _)) => {
                 let mut command = Command::new(program);
@@ -74,7 +78,8 @@ impl Link {
                 command.env("MALLOC_ARENA_MAX", "2");
                 // It would write between the answers.
                 command.env_remove("RTEN_TIMING");
-                let limits = Limits { stall: patience, timeout: Duration::MAX, memory_bytes: memory_for(MAX_FILE) };
+                let limits =
+                    Limits { stall: patience(bytes), timeout: Duration::MAX, memory_bytes: memory_for(MAX_FILE) };
                 let process = Process::spawn_worker(command, &limits, |_| false);
                 State::Child(Box::new(
                     process.map_err(|e| NnError::io(Path::new(program), "start", io::Error::other(e.to_string())))?,
@@ -82,10 +87,21 @@ impl Link {
             }
             _ => Self::thread(path, size.map(u64::from)).map_err(|e| NnError::io(path, "run", e))?,
         };
-        let link = Self { path: path.to_owned(), bytes, state: Mutex::new(state) };
-        match link.talk(None)? {
-            (Answer::Loaded(judged), _) => Ok((link, judged)),
-            _ => Err(link.end("it answered before it was asked")),
+        let mut link = Self { path: path.to_owned(), bytes, state: Mutex::new(state) };
+        loop {
+            match link.talk(None)? {
+                (Answer::Reads(bytes), _) => link.expect(bytes),
+                (Answer::Loaded(judged), _) => return Ok((link, judged)),
+                _ => return Err(link.end("it answered before it was asked")),
+            }
+        }
+    }
+
+    /// Gives the worker the time that so many bytes take.
+    fn expect(&mut self, bytes: u64) {
+        self.bytes = bytes;
+        if let State::Child(process) = self.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            process.set_stall(patience(bytes));
         }
     }
 
@@ -113,18 +129,20 @@ impl Link {
                 if let Some((request, _)) = request {
                     process.set_stall(Duration::from_secs(60 + 4 * request.shape[0] as u64));
                 }
-                exchange(&mut Pipes(process), request)
+                let mut pipes = Pipes(process);
+                let sent = request.map_or(Ok(()), |(request, numbers)| write(&mut pipes, request, numbers));
+                exchanged(sent, read(&mut pipes))
             }
-            State::Thread(input, output) => match request {
-                Some((request, numbers)) => write(output, request, numbers).and_then(|()| read(input)),
-                None => read(input),
-            },
+            State::Thread(input, output) => {
+                let sent = request.map_or(Ok(()), |(request, numbers)| write(output, request, numbers));
+                exchanged(sent, read(input))
+            }
         };
         match answer {
             Ok((Answer::Failed(error), _)) => Err(self.error(&error)),
             Ok(answer) => Ok(answer),
             Err(error) => {
-                let error = ended(&mut state, self.bytes, &error.to_string());
+                let error = ended(&mut state, self.bytes, &error);
                 *state = State::Ended(error.clone());
                 Err(self.error(&error))
             }
@@ -143,18 +161,20 @@ impl Link {
     }
 }
 
-fn exchange(pipes: &mut Pipes<'_>, request: Option<(&Request, &[f32])>) -> io::Result<(Answer, Vec<f32>)> {
-    // What a child wrote before it ended is read even where it takes nothing any more.
-    let sent = request.map_or(Ok(()), |(request, numbers)| write(pipes, request, numbers));
-    let answer = read(pipes);
-    sent.and(answer)
+/// An answer: what a worker wrote before it ended counts even where it took nothing any more.
+fn exchanged<T>(sent: io::Result<()>, answer: io::Result<T>) -> io::Result<T> {
+    answer.map_err(|error| sent.err().unwrap_or(error))
 }
 
 /// Why a worker ended.
-fn ended(state: &mut State, bytes: u64, what: &str) -> OnnxError {
+fn ended(state: &mut State, bytes: u64, what: &io::Error) -> OnnxError {
     let State::Child(process) = state else {
         return OnnxError::new(format!("stopped the runtime: {what}"), "export it again with torch.onnx.export");
     };
+    // It is still there, and waits to be understood.
+    if what.kind() == io::ErrorKind::InvalidData {
+        process.kill();
+    }
     let status = process.finish();
     let mib = memory_for(bytes) >> 20;
     let whence = "look at where the file comes from; a trusted one may do with a smaller \"size\", or exported again";
@@ -172,5 +192,37 @@ fn ended(state: &mut State, bytes: u64, what: &str) -> OnnxError {
             let why = if said.is_empty() { format!("{what} ({status})") } else { said };
             OnnxError::new(format!("stopped the runtime that runs it: {why}"), whence)
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A worker that says something else, and stays.
+    #[test]
+    fn a_worker_that_is_not_understood_is_not_waited_for() {
+        for said in ["\\377\\377\\377\\377", "\\001\\000\\000\\000{\\000\\000\\000\\000"] {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &format!("printf '{said}'; sleep 50; true")]);
+            let stall = Duration::from_secs(50);
+            let limits = Limits { stall, timeout: Duration::MAX, memory_bytes: 1 << 30 };
+            let process = Process::spawn(command, &limits, |_| false).unwrap();
+            let link = Link { path: "a.onnx".into(), bytes: 0, state: Mutex::new(State::Child(Box::new(process))) };
+            let begun = Instant::now();
+            assert!(link.talk(None).is_err());
+            assert!(begun.elapsed() < Duration::from_secs(25));
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_where_sending_failed() {
+        let failed = || Err(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(exchanged(failed(), Ok(1)).unwrap(), 1);
+        let neither = exchanged::<()>(failed(), Err(io::ErrorKind::UnexpectedEof.into()));
+        assert_eq!(neither.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -56,32 +56,15 @@ pub struct OnnxOptions {
     pub views: Option<Views>,
 }
 
-/// The file that holds the options of an ONNX file.
-pub(super) fn options_file(model: &Path) -> PathBuf {
-    model.with_extension("json")
-}
-
-/// The name of that file alone, for hints.
+/// The name of the file that holds the options of an ONNX file, for hints.
 pub(super) fn options_name(model: &Path) -> String {
-    options_file(model).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    OnnxOptions::file(model).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl OnnxOptions {
-    /// The options in `NAME.json` beside an ONNX file, or the defaults where there is none.
-    ///
-    /// # Errors
-    /// [`NnError::Corrupt`] that names the file and the field; [`NnError::Io`].
-    pub fn beside(path: &Path) -> Result<Self, NnError> {
-        let file = options_file(path);
-        if !file.is_file() {
-            return Ok(Self::default());
-        }
-        let bytes = std::fs::read(&file).map_err(|e| NnError::io(&file, "read", e))?;
-        let bad = |reason: String| {
-            NnError::corrupt_hint(&file, format!("does not describe an ONNX detector: {reason}"), FIELDS)
-        };
-        let text = std::str::from_utf8(&bytes).map_err(|_| bad("it is no text in UTF-8".into()))?;
-        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| bad(e.to_string()))
+    /// The file that holds the options of an ONNX file, `NAME.json` beside it, where there is one.
+    pub fn file(model: &Path) -> PathBuf {
+        model.with_extension("json")
     }
 
     /// Checks the settings that need no file.
@@ -105,13 +88,13 @@ impl OnnxOptions {
             return Err(wrong("size", "32 to 4096", found.to_string()));
         }
         let checked = self.views.map_or(Ok(()), |views| views.check());
-        checked.map_err(NnError::in_file(&options_file(path)))
+        checked.map_err(NnError::in_file(&Self::file(path)))
     }
 }
 
 /// The error of a field of `NAME.json`.
 pub(super) fn wrong_option(model: &Path, field: &str, expected: &str, found: &str) -> NnError {
-    NnError::corrupt_hint(&options_file(model), format!("`{field}` is {found}; expected {expected}"), FIELDS)
+    NnError::corrupt_hint(&OnnxOptions::file(model), format!("`{field}` is {found}; expected {expected}"), FIELDS)
 }
 
 /// What the file may hold.

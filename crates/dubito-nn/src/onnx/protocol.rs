@@ -22,11 +22,15 @@ pub(super) struct Request {
     pub channels_last: bool,
 }
 
-/// What the worker says: once that it has loaded the file, then the shape of each output, with its numbers.
+/// What the worker says: how much it reads, that it has loaded it, then the shape of each output, with its numbers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
+    /// Bytes of the file and of those that hold its weights.
+    Reads(u64),
     Loaded(Judged),
-    Ran { shape: Vec<usize> },
+    Ran {
+        shape: Vec<usize>,
+    },
     Failed(OnnxError),
 }
 
@@ -48,7 +52,8 @@ pub(super) fn read<T: DeserializeOwned>(input: &mut impl Read) -> io::Result<(T,
     let json = take(input, MOST_JSON, 1)?;
     let numbers = take(input, MOST_NUMBERS, 4)?;
     let numbers = numbers.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    Ok((serde_json::from_slice(&json)?, numbers))
+    let message = serde_json::from_slice(&json).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    Ok((message, numbers))
 }
 
 fn take(input: &mut impl Read, most: u32, width: u64) -> io::Result<Vec<u8>> {
@@ -85,5 +90,10 @@ mod tests {
             assert!(read::<Request>(&mut &wire[..n]).is_err(), "{n}");
         }
         assert!(read::<Request>(&mut [0xff; 40].as_slice()).is_err());
+        // A message that is whole and is none: whoever sent it is still there.
+        let mut other = Vec::new();
+        write(&mut other, &"{", &[]).unwrap();
+        other[4..7].copy_from_slice(b"{ \"");
+        assert_eq!(read::<Request>(&mut other.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

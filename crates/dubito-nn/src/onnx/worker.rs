@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
 use dubito_process::last_words;
-use dubito_weights::onnx::{Judged, OnnxError, judge};
+use dubito_weights::onnx::{Judged, OnnxError, judge, short};
 use rten::{Model, ModelOptions};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, Tensor};
@@ -19,6 +19,8 @@ use super::{MAX_FILE, memory_for};
 const STACK: usize = 128 << 20;
 /// Most numbers of an output that are given back.
 const MOST_ANSWERS: usize = 1 << 16;
+/// Characters of what the runtime says that are given on: it names what it finds in the file.
+const MOST_WORDS: usize = 500;
 
 /// What a program's hidden command runs that is named by [`set_onnx_worker`](crate::set_onnx_worker), with the arguments behind
 /// it. Standard input and output belong to it.
@@ -57,8 +59,15 @@ pub(super) fn serve(
     input: impl Read,
     mut output: impl Write,
 ) -> io::Result<()> {
-    let (model, judged) = match load(file, size, limited) {
-        Ok(loaded) => loaded,
+    let (bytes, judged) = match look_at(file, size, limited) {
+        Ok((bytes, judged, all)) => {
+            write(&mut output, &Answer::Reads(all), &[])?;
+            (bytes, judged)
+        }
+        Err(error) => return write(&mut output, &Answer::Failed(error), &[]),
+    };
+    let model = match load(file, bytes, &judged) {
+        Ok(model) => model,
         Err(error) => return write(&mut output, &Answer::Failed(error), &[]),
     };
     write(&mut output, &Answer::Loaded(judged), &[])?;
@@ -75,9 +84,22 @@ pub(super) fn serve(
     }
 }
 
-fn load(file: &Path, size: Option<u64>, limited: bool) -> Result<(Model, Judged), OnnxError> {
-    let unreadable =
-        |e: io::Error| OnnxError::new(format!("cannot be read: {e}"), "check the path and who may read it");
+/// What the runtime says, without an end of any length.
+fn in_short(error: impl std::fmt::Display) -> String {
+    error.to_string().chars().take(MOST_WORDS).collect()
+}
+
+fn unreadable(error: io::Error) -> OnnxError {
+    OnnxError::new(format!("cannot be read: {error}"), "check the path and who may read it")
+}
+
+/// The path of a file that holds weights of a model.
+fn beside(file: &Path, location: &str) -> PathBuf {
+    file.with_file_name("").join(location)
+}
+
+/// The bytes of a file, what it is judged to be, and how many bytes it has with its weights; the limit of memory is for these.
+fn look_at(file: &Path, size: Option<u64>, limited: bool) -> Result<(Vec<u8>, Judged, u64), OnnxError> {
     let limit = |bytes: u64| {
         let set = if limited { dubito_process::limit_memory(memory_for(bytes)) } else { Ok(()) };
         set.map_err(|e| OnnxError::new(format!("the limit of memory cannot be set: {e}"), "raise `ulimit -v`"))
@@ -86,32 +108,39 @@ fn load(file: &Path, size: Option<u64>, limited: bool) -> Result<(Model, Judged)
     limit(all)?;
     let bytes = std::fs::read(file).map_err(unreadable)?;
     let judged = judge(&bytes, size)?;
-    let mut options = ModelOptions::with_all_ops();
-    for (location, wanted) in &judged.external {
-        let path = file.with_file_name("").join(location);
-        let found = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file);
+    for external in &judged.external {
+        let (name, wanted) = (short(&external.location), external.needs());
+        let found = std::fs::metadata(beside(file, &external.location)).ok().filter(std::fs::Metadata::is_file);
         let Some(length) = found.map(|found| found.len()) else {
             let hint = "put it beside the model, under this name";
-            return Err(OnnxError::new(format!("its weights lie in {location:?}, which is not beside it"), hint));
+            return Err(OnnxError::new(format!("its weights lie in {name:?}, which is not beside it"), hint));
         };
-        if length < *wanted {
-            let reason = format!("its weights need {wanted} bytes of {location:?}, which has {length}");
+        if length < wanted {
+            let reason = format!("its weights need {wanted} bytes of {name:?}, which has {length}");
             return Err(OnnxError::new(reason, "fetch the file of weights again"));
         }
         all = all.saturating_add(length);
         if all > MAX_FILE {
             let reason =
-                format!("has {all} bytes with its weights in {location:?}, more than the {MAX_FILE} that are read");
+                format!("has {all} bytes with its weights in {name:?}, more than the {MAX_FILE} that are read");
             return Err(OnnxError::new(reason, "take a smaller detector"));
         }
-        limit(all)?;
-        options.external_data(location, std::fs::read(&path).map_err(unreadable)?);
     }
-    let model = options.load(bytes).map_err(|e| {
+    limit(all)?;
+    Ok((bytes, judged, all))
+}
+
+fn load(file: &Path, bytes: Vec<u8>, judged: &Judged) -> Result<Model, OnnxError> {
+    let mut options = ModelOptions::with_all_ops();
+    for external in &judged.external {
+        let weights = std::fs::read(beside(file, &external.location)).map_err(unreadable)?;
+        external.tensors.iter().try_for_each(|tensor| tensor.check(&weights))?;
+        options.external_data(&external.location, weights);
+    }
+    options.load(bytes).map_err(|e| {
         let hint = "export it again with operators of ONNX itself (opset 11 to 21), in float32 and after model.eval()";
-        OnnxError::new(format!("is an ONNX model that cannot be run: {e}"), hint)
-    })?;
-    Ok((model, judged))
+        OnnxError::new(format!("is an ONNX model that cannot be run: {}", in_short(e)), hint)
+    })
 }
 
 fn run(model: &Model, request: &Request, numbers: Vec<f32>) -> Result<(Vec<usize>, Vec<f32>), OnnxError> {
@@ -127,11 +156,11 @@ fn run(model: &Model, request: &Request, numbers: Vec<f32>) -> Result<(Vec<usize
     let images = if *channels_last { images.permuted([0, 2, 3, 1]).to_tensor() } else { images };
     let [found] = model.run_n(vec![(*input, images.into())], [*output], None).map_err(|e| {
         let hint = "look at the input that it was exported with: its size, batch and number of channels";
-        OnnxError::new(format!("fails on an image of {width} x {height} pixels: {e}"), hint)
+        OnnxError::new(format!("fails on an image of {width} x {height} pixels: {}", in_short(e)), hint)
     })?;
     let found: Tensor<f32> = found.try_into().map_err(|e| {
         let hint = "export it again with its probabilities or logits as the output, in float32";
-        OnnxError::new(format!("has an output that is not f32: {e}"), hint)
+        OnnxError::new(format!("has an output that is not f32: {}", in_short(e)), hint)
     })?;
     let shape = found.shape().to_vec();
     // The shape says what is wrong; that many numbers are never looked at.

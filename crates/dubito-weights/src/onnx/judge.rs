@@ -3,11 +3,11 @@
 //!
 //! What can't be inferred (sizes that depend on values) is passed over: a limit of memory and time has to stand behind this.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::meaning::{Meaning, meaning};
-use super::model::{Dim, FLOAT, Graph, Info, Model, Node, short};
-use super::{Judged, OnnxError, OnnxInput, OnnxOutput};
+use super::model::{Dim, FLOAT, Graph, Info, MAX_RANK, Model, Node, Tensor, short};
+use super::{ExternalFile, Judged, Layout, OnnxError, OnnxInput, OnnxOutput};
 
 /// Numbers in one value: 256 MiB.
 const MAX_NUMBERS: u64 = 1 << 26;
@@ -21,7 +21,9 @@ const MAX_ROUNDS: u64 = 10_000;
 const MAX_BATCH: u64 = 256;
 /// Bytes of an entry of metadata; longer ones name no two classes.
 const MAX_METADATA: usize = 4096;
-/// Integers that are followed through the graph.
+/// Bytes of all that is said of a file.
+const MAX_SAID: usize = 1 << 20;
+/// Numbers of a value that are followed through the graph.
 const FEW: usize = 64;
 
 type Shape = Vec<Option<u64>>;
@@ -45,6 +47,11 @@ pub(super) struct Fact {
 impl Fact {
     pub(super) fn rank(&self) -> Option<usize> {
         self.shape.as_ref().map(Vec::len)
+    }
+
+    /// Whether it holds one number for each picture, if that is known.
+    pub(super) fn is_one_number(&self) -> Option<bool> {
+        Some(product(self.shape.as_ref()?.get(1..).unwrap_or_default())? == 1)
     }
 
     /// The number of its numbers, if all sizes are known.
@@ -89,30 +96,40 @@ pub fn judge(bytes: &[u8], size: Option<u64>) -> Result<Judged, OnnxError> {
         };
         OnnxInput { name: input.name.to_owned(), kind: input.kind, dims: dims.iter().map(size).collect() }
     };
-    let mut external: Vec<(String, u64)> = Vec::new();
-    let tensors = graph.weights.iter().chain(constants(graph));
-    for found in tensors.filter_map(|weight| weight.external) {
-        match external.iter_mut().find(|(location, _)| location == found.location) {
-            Some((_, end)) => *end = found.end.max(*end),
-            None => external.push((found.location.to_owned(), found.end)),
-        }
+    let mut tensors = Vec::new();
+    gather(graph, &mut tensors);
+    let mut external: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for found in tensors.into_iter().filter_map(|tensor| tensor.external.as_ref()) {
+        external.entry(found.location).or_default().push(found.tensor.clone());
     }
-    Ok(Judged {
+    let file = |(location, tensors): (&str, _)| ExternalFile { location: location.to_owned(), tensors };
+    let judged = Judged {
         outputs: outputs.collect(),
         inputs: inputs.into_iter().map(dims).collect(),
         metadata: model
             .metadata
             .iter()
             .filter(|(_, value)| value.len() <= MAX_METADATA)
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .map(|(key, value)| (short(key), (*value).to_owned()))
             .collect(),
-        external,
-    })
+        external: external.into_iter().map(file).collect(),
+    };
+    let said = serde_json::to_vec(&judged).map_or(usize::MAX, |json| json.len());
+    if said > MAX_SAID {
+        let hint = "no detector of faces needs that: export it again without its metadata (metadata_props)";
+        let what = "has names of inputs and outputs, metadata and places of weights";
+        return Err(OnnxError::new(format!("{what} of {said} bytes; at most {MAX_SAID} are read"), hint));
+    }
+    Ok(judged)
 }
 
-/// The tensors in the attributes of a graph's nodes.
-fn constants<'g, 'a>(graph: &'g Graph<'a>) -> impl Iterator<Item = &'g super::model::Tensor<'a>> {
-    graph.nodes.iter().flat_map(|node| node.attributes.iter().filter_map(|attribute| attribute.tensor.as_ref()))
+/// The tensors of a graph and of those within it.
+fn gather<'g, 'a>(graph: &'g Graph<'a>, tensors: &mut Vec<&'g Tensor<'a>>) {
+    tensors.extend(&graph.weights);
+    for attribute in graph.nodes.iter().flat_map(|node| &node.attributes) {
+        tensors.extend(&attribute.tensor);
+        attribute.graph.iter().for_each(|graph| gather(graph, tensors));
+    }
 }
 
 struct Judge<'a> {
@@ -132,7 +149,8 @@ fn refuse(node: &Node<'_>, what: impl std::fmt::Display) -> OnnxError {
 
 impl<'a> Judge<'a> {
     fn find(&self, name: &str) -> Option<&Fact> {
-        self.scopes.iter().rev().find_map(|scope| scope.get(name))
+        // An input that is left out has the empty name, whatever else has it.
+        self.scopes.iter().rev().find_map(|scope| scope.get(name)).filter(|_| !name.is_empty())
     }
 
     fn graph(&mut self, graph: &Graph<'a>, inputs: &[&Info<'a>], is_main: bool) -> Result<(), OnnxError> {
@@ -179,7 +197,7 @@ impl<'a> Judge<'a> {
         });
         let mut shape: Shape = shape.collect();
         if shape.len() == 4 {
-            let last = shape[3] == Some(3) && shape[1] != Some(3);
+            let last = Layout::of(&shape) == Some(Layout::Nhwc);
             let (channels, sides) = if last { (3, [1, 2]) } else { (1, [2, 3]) };
             shape[channels] = shape[channels].or(Some(3));
             sides.into_iter().for_each(|axis| shape[axis] = shape[axis].or(self.size));
@@ -224,7 +242,10 @@ impl<'a> Judge<'a> {
         }
         shapes.resize(node.outputs.len(), None);
         let constant = inputs.iter().flatten().all(|fact| fact.constant) && !matches!(node.op, "Loop" | "If" | "Scan");
-        let meanings = meaning(node, &inputs);
+        if let Some(rank) = shapes.iter().flatten().map(Vec::len).find(|rank| *rank > MAX_RANK) {
+            return Err(refuse(node, format!("its output has {rank} dimensions; at most {MAX_RANK} are made")));
+        }
+        let meanings = meaning(node, &inputs, shapes.first().and_then(Option::as_deref));
         for (index, (name, shape)) in node.outputs.iter().zip(shapes).enumerate() {
             if let Some(count) = shape.as_deref().map(least).filter(|count| *count > MAX_NUMBERS) {
                 let shape =
@@ -336,6 +357,9 @@ fn named<'a>(node: &Node<'a>, names: &mut Vec<&'a str>) {
 /// Refuses attributes that no layer has.
 fn attributes(node: &Node<'_>) -> Result<(), OnnxError> {
     for attribute in &node.attributes {
+        if attribute.floats.iter().chain(&attribute.float).any(|value| value.is_nan()) {
+            return Err(refuse(node, format!("`{}` is no number (NaN)", short(attribute.name))));
+        }
         let (least, most) = match attribute.name {
             "pads" | "output_padding" if node.op == "Pad" => (-MAX_REACH, MAX_REACH),
             "pads" | "output_padding" => (0, MAX_REACH),
@@ -467,7 +491,7 @@ impl Seen<'_, '_> {
                 return Some(size.div_ceil(stride));
             }
             let pads = get("pads", index, 0) + get("pads", index + sides, 0);
-            let reach = get("dilations", index, 1).saturating_mul(kernel.saturating_sub(1)) + 1;
+            let reach = get("dilations", index, 1).saturating_mul(kernel.saturating_sub(1)).saturating_add(1);
             let moves = size.saturating_add(pads).checked_sub(reach)?;
             let whole = if node.int("ceil_mode", 0) != 0 { moves.div_ceil(stride) } else { moves / stride };
             Some(whole.saturating_add(1))
@@ -498,7 +522,7 @@ impl Seen<'_, '_> {
                 return sizes.get(index).and_then(|size| u64::try_from(*size).ok());
             }
             let (size, kernel) = (x[index + 2]?, w[index + 2]?);
-            let reach = get("dilations", index, 1).saturating_mul(kernel.saturating_sub(1)) + 1;
+            let reach = get("dilations", index, 1).saturating_mul(kernel.saturating_sub(1)).saturating_add(1);
             let whole = get("strides", index, 1).saturating_mul(size.saturating_sub(1)).saturating_add(reach);
             whole
                 .saturating_add(get("output_padding", index, 0))
@@ -572,6 +596,10 @@ impl Seen<'_, '_> {
     fn unsqueeze(&self) -> Option<Shape> {
         let (x, axes) = (self.shape(0)?, self.either("axes", 1)?);
         let rank = x.len() + axes.len();
+        if rank > MAX_RANK {
+            // The shape says that it is too much; its sizes are never looked at.
+            return Some(vec![None; rank]);
+        }
         let new: Vec<usize> = axes.iter().filter_map(|a| axis(*a, rank)).collect();
         let mut old = x.iter();
         Some(
@@ -816,7 +844,7 @@ impl Seen<'_, '_> {
 
     /// The numbers of the first output, where they are constants that are only passed on.
     fn floats(&self) -> Option<Vec<f64>> {
-        match self.node.op {
+        let found = match self.node.op {
             "Constant" => {
                 let attribute = self.node.attributes.first()?;
                 match attribute.name {
@@ -826,6 +854,15 @@ impl Seen<'_, '_> {
                     _ => None,
                 }
             }
+            "Neg" | "Exp" | "Sqrt" | "Reciprocal" => {
+                let made = |v: f64| match self.node.op {
+                    "Neg" => -v,
+                    "Exp" => v.exp(),
+                    "Sqrt" => v.sqrt(),
+                    _ => 1.0 / v,
+                };
+                Some(self.input(0)?.floats.as_ref()?.iter().map(|v| made(*v)).collect())
+            }
             "Identity" | "Cast" | "Squeeze" | "Unsqueeze" | "Reshape" => {
                 let fact = self.input(0)?;
                 let ints = || Some(fact.ints.as_ref()?.iter().map(|v| *v as f64).collect());
@@ -833,10 +870,11 @@ impl Seen<'_, '_> {
             }
             "Concat" => {
                 let parts = (0..self.inputs.len()).map(|index| self.input(index)?.floats.clone());
-                Some(parts.collect::<Option<Vec<_>>>()?.concat()).filter(|all: &Vec<f64>| all.len() <= FEW)
+                Some(parts.collect::<Option<Vec<_>>>()?.concat())
             }
             _ => None,
-        }
+        };
+        found.filter(|all: &Vec<f64>| all.len() <= FEW)
     }
 
     /// Multiplications that the node takes, where its shapes are known.

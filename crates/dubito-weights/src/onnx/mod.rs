@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use graph::{Convolution, Dim, Graph, Pool, Value};
 pub use judge::judge;
+pub use model::short;
 
 /// Why an ONNX file is not run, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +51,40 @@ pub struct Judged {
     pub outputs: Vec<OnnxOutput>,
     /// What its author wrote into it.
     pub metadata: Vec<(String, String)>,
-    /// Files that hold weights, beside the model or below it, and how long each has to be in bytes.
-    pub external: Vec<(String, u64)>,
+    /// Files that hold weights, beside the model or below it.
+    pub external: Vec<ExternalFile>,
+}
+
+/// A file that holds weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalFile {
+    /// Its path from the model's folder on.
+    pub location: String,
+    /// The tensors in it; whoever judged the model looks at them.
+    #[serde(skip)]
+    pub tensors: Vec<ExternalTensor>,
+}
+
+impl ExternalFile {
+    /// How long it has to be in bytes.
+    pub fn needs(&self) -> u64 {
+        self.tensors.iter().map(ExternalTensor::end).max().unwrap_or(0)
+    }
+}
+
+/// Where a file holds the numbers of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalTensor {
+    name: String,
+    offset: u64,
+    length: u64,
+    kind: i64,
+}
+
+impl ExternalTensor {
+    fn end(&self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
 }
 
 /// An input.
@@ -69,6 +102,34 @@ impl OnnxInput {
     /// Whether it takes numbers with a fraction, of whatever width.
     pub fn is_float(&self) -> bool {
         judge::is_float(self.kind)
+    }
+
+    /// Where the channels of its pictures stand; `None` where its sizes are none of pictures in colour.
+    pub fn layout(&self) -> Option<Layout> {
+        let fixed = |dim: &Result<u64, String>| dim.as_ref().ok().copied();
+        Layout::of(&self.dims.iter().map(fixed).collect::<Vec<_>>())
+    }
+}
+
+/// Where the channels of pictures stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[batch, channels, height, width]`.
+    Nchw,
+    /// `[batch, height, width, channels]`.
+    Nhwc,
+}
+
+impl Layout {
+    /// By the sizes of an input, as far as they are fixed.
+    fn of(dims: &[Option<u64>]) -> Option<Self> {
+        match dims {
+            [_, Some(3), _, _] => Some(Self::Nchw),
+            [_, _, _, Some(3)] => Some(Self::Nhwc),
+            // Channels that are left open stand where PyTorch has them.
+            [_, None, _, _] => Some(Self::Nchw),
+            _ => None,
+        }
     }
 }
 

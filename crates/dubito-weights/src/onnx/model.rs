@@ -1,7 +1,7 @@
 //! A foreign ONNX file as it is written: nodes, weights (how many numbers, not the numbers), inputs and outputs, with limits.
 
-use super::OnnxError;
 use super::wire::{Content, Fields, varint};
+use super::{ExternalTensor, OnnxError};
 
 /// Nodes of all graphs of a file; large detectors have a few thousand.
 const MAX_NODES: usize = 20_000;
@@ -9,6 +9,10 @@ const MAX_NODES: usize = 20_000;
 const MAX_TENSORS: usize = 50_000;
 /// Inputs and outputs of a node or a graph, attributes of a node, dimensions of a tensor.
 const MAX_LIST: usize = 4_096;
+/// Dimensions of a value.
+pub(super) const MAX_RANK: usize = 16;
+/// Bytes of the name of an input or output, and of a place of weights.
+const MAX_NAME: usize = 256;
 /// Graphs within graphs.
 const MAX_NESTING: usize = 8;
 /// Tensors of at most as many numbers are read; they say sizes, axes, repeats.
@@ -90,10 +94,10 @@ pub(super) struct Tensor<'a> {
 }
 
 /// Where another file holds the numbers of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct External<'a> {
     pub location: &'a str,
-    pub end: u64,
+    pub tensor: ExternalTensor,
 }
 
 /// An input or output of a graph.
@@ -120,7 +124,7 @@ pub(super) struct Model<'a> {
 }
 
 /// At most 60 characters of a foreign name, with nothing in it that moves the cursor.
-pub(super) fn short(name: &str) -> String {
+pub fn short(name: &str) -> String {
     let shown: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(60).collect();
     if name.chars().nth(60).is_some() { shown + "..." } else { shown }
 }
@@ -135,6 +139,25 @@ fn not_whole() -> OnnxError {
     OnnxError::new(
         "is not an ONNX model, or only a part of one",
         "fetch the file again, or export it again with torch.onnx.export",
+    )
+}
+
+/// A name that is given on as it is.
+fn name<'a>(content: Content<'a>) -> Result<&'a str, OnnxError> {
+    let name = content.text().unwrap_or_default();
+    if name.len() <= MAX_NAME {
+        return Ok(name);
+    }
+    Err(OnnxError::new(
+        format!("has a name of {} bytes, `{}`; expected {MAX_NAME} or fewer", name.len(), short(name)),
+        "export it again with short names of its inputs and outputs (input_names, output_names)",
+    ))
+}
+
+fn no_numbers(name: &str) -> OnnxError {
+    OnnxError::new(
+        format!("{name} holds weights that are no numbers (NaN)"),
+        "training diverged, or the file is damaged: take an earlier checkpoint",
     )
 }
 
@@ -340,6 +363,12 @@ impl Reader {
                 "a detector of pictures is made of numbers: export it again without preprocessing of texts",
             ));
         }
+        if tensor.dims.len() > MAX_RANK {
+            return Err(OnnxError::new(
+                format!("{name} has {} dimensions; at most {MAX_RANK} are read", tensor.dims.len()),
+                "no detector of faces needs that: look at where the file comes from",
+            ));
+        }
         let wanted = tensor.dims.iter().try_fold(1_u64, |all, dim| all.checked_mul(u64::try_from(*dim).ok()?));
         let wanted = wanted.filter(|wanted| *wanted <= 1 << 40).ok_or_else(|| {
             OnnxError::new(
@@ -359,8 +388,9 @@ impl Reader {
         })?;
         if let Some(raw) = raw {
             typed = Numbers::of_bytes(raw, tensor.kind, width);
+        } else if tensor.kind == FLOAT16 {
+            typed.halves();
         }
-        // Halves stand as integers where they are not raw: their bits.
         if typed.count != wanted {
             return Err(OnnxError::new(
                 format!("{name} of dimensions {:?} should hold {wanted} numbers, holds {}", tensor.dims, typed.count),
@@ -368,13 +398,10 @@ impl Reader {
             ));
         }
         if typed.nan {
-            return Err(OnnxError::new(
-                format!("{name} holds weights that are no numbers (NaN)"),
-                "training diverged, or the file is damaged: take an earlier checkpoint",
-            ));
+            return Err(no_numbers(&name));
         }
         if wanted <= SMALL {
-            let is_float = matches!(tensor.kind, FLOAT | DOUBLE);
+            let is_float = matches!(tensor.kind, FLOAT | FLOAT16 | DOUBLE);
             (tensor.ints, tensor.floats) = if is_float { (None, Some(typed.floats)) } else { (Some(typed.ints), None) };
         }
         Ok(tensor)
@@ -386,6 +413,8 @@ impl Reader {
 struct Numbers {
     count: u64,
     nan: bool,
+    /// Whether an integer is the bits of a half that is no number.
+    half_nan: bool,
     ints: Vec<i64>,
     floats: Vec<f64>,
 }
@@ -400,6 +429,7 @@ impl Numbers {
     }
 
     fn int(&mut self, value: i64) {
+        self.half_nan |= half::f16::from_bits(value as u16).is_nan();
         if self.count < SMALL {
             self.ints.push(value);
         }
@@ -431,15 +461,18 @@ impl Numbers {
         Ok(())
     }
 
+    /// Halves stand as integers where they are not raw: their bits.
+    fn halves(&mut self) {
+        self.nan = self.half_nan;
+        self.floats = self.ints.drain(..).map(|bits| half::f16::from_bits(bits as u16).into()).collect();
+    }
+
     fn of_bytes(raw: &[u8], kind: i64, width: u64) -> Self {
         let mut numbers = Self::default();
         match kind {
             FLOAT => raw.as_chunks::<4>().0.iter().for_each(|v| numbers.float(f32::from_le_bytes(*v).into())),
             DOUBLE => raw.as_chunks::<8>().0.iter().for_each(|v| numbers.float(f64::from_le_bytes(*v))),
-            FLOAT16 => raw.as_chunks::<2>().0.iter().for_each(|v| {
-                numbers.nan |= half::f16::from_le_bytes(*v).is_nan();
-                numbers.count += 1;
-            }),
+            FLOAT16 => raw.as_chunks::<2>().0.iter().for_each(|v| numbers.float(half::f16::from_le_bytes(*v).into())),
             _ => raw.chunks_exact(width as usize).for_each(|bytes| {
                 let mut wide = [if bytes.last().is_some_and(|b| b & 0x80 != 0) && width > 1 { 0xff } else { 0 }; 8];
                 wide[..bytes.len()].copy_from_slice(bytes);
@@ -463,10 +496,30 @@ fn width(kind: i64) -> Option<u64> {
     })
 }
 
+impl ExternalTensor {
+    /// Looks at the numbers in the bytes of the file that holds them.
+    ///
+    /// # Errors
+    /// They are not there, or no numbers.
+    pub fn check(&self, file: &[u8]) -> Result<(), OnnxError> {
+        let part = |at: u64| usize::try_from(at).ok();
+        let range = part(self.offset).zip(part(self.end()));
+        let raw = range.and_then(|(start, end)| file.get(start..end)).ok_or_else(not_whole)?;
+        let width = width(self.kind).ok_or_else(not_whole)?;
+        if Numbers::of_bytes(raw, self.kind, width).nan { Err(no_numbers(&self.name)) } else { Ok(()) }
+    }
+}
+
 /// Where the numbers lie: in a file of the same folder or below it, without a way out.
 fn external<'a>(name: &str, entries: &[(&'a str, &'a str)], wanted: u64, kind: i64) -> Result<External<'a>, OnnxError> {
     let entry = |key: &str| entries.iter().find(|(found, _)| *found == key).map(|(_, value)| *value);
     let location = entry("location").unwrap_or_default();
+    if location.len() > MAX_NAME {
+        return Err(OnnxError::new(
+            format!("{name} lies in a file whose name has {} bytes; expected {MAX_NAME} or fewer", location.len()),
+            "save it again with its weights inside (onnx.save without external data)",
+        ));
+    }
     let path = std::path::Path::new(location);
     let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
     if location.is_empty() || !inside || location.contains(['\\', ':']) {
@@ -488,8 +541,8 @@ fn external<'a>(name: &str, entries: &[(&'a str, &'a str)], wanted: u64, kind: i
             "the file is damaged: export it again",
         ));
     }
-    let end = offset.checked_add(length).ok_or_else(not_whole)?;
-    Ok(External { location, end })
+    offset.checked_add(length).ok_or_else(not_whole)?;
+    Ok(External { location, tensor: ExternalTensor { name: name.to_owned(), offset, length, kind } })
 }
 
 /// A `ValueInfoProto` of a tensor.
@@ -497,7 +550,7 @@ fn info(bytes: &[u8]) -> Result<Info<'_>, OnnxError> {
     let mut info = Info::default();
     each(bytes, |number, content| {
         match (number, content) {
-            (1, _) => info.name = content.text().unwrap_or_default(),
+            (1, _) => info.name = name(content)?,
             (2, Content::Bytes(kind)) => each(kind, |number, content| match (number, content) {
                 (1, Content::Bytes(tensor)) => each(tensor, |number, content| {
                     match (number, content) {
@@ -530,7 +583,7 @@ fn dims(bytes: &[u8]) -> Result<Vec<Dim<'_>>, OnnxError> {
             }
             Ok(())
         })?;
-        add(&mut dims, found, 64, "dimensions of one value")
+        add(&mut dims, found, MAX_RANK, "dimensions of one value")
     })?;
     Ok(dims)
 }

@@ -73,6 +73,10 @@ def hostile():
     save("loop", [node("Loop", ["m", "yes", "x"], ["r"], body=body("b")), *head("r")], [W, count(2**62), yes])
     save("loop_open", [node("Loop", ["", "yes", "x"], ["r"], body=body("b")), *head("r")], [W, yes])
     save("loop_computed", [node("Size", ["x"], ["n"]), node("Mul", ["n", "m"], ["k"]), node("Loop", ["k", "yes", "x"], ["r"], body=body("b")), *head("r")], [W, count(10**12), yes])
+    # Without a name, where an input that is left out has none.
+    unnamed = count(1)
+    unnamed.name = ""
+    save("loop_unnamed", [node("Loop", ["", "yes", "x"], ["r"], body=body("b")), *head("r")], [W, unnamed, yes])
     small = helper.make_graph([node("Identity", ["x"], ["z"])], "deep", [], [helper.make_tensor_value_info("z", FLOAT, None)])
     for _ in range(12):
         small = helper.make_graph([node("If", ["yes"], ["z"], then_branch=small, else_branch=helper.make_graph([node("Identity", ["x"], ["z"])], "e", [], [helper.make_tensor_value_info("z", FLOAT, None)]))],
@@ -99,6 +103,24 @@ def hostile():
             entry.key, entry.value = key, value
         save(name, head(), [outside])
     (HERE / "beside.onnx_data").write_bytes(np.array([0, 1, 0, -2, 0, 1], np.float32).tobytes())
+    outside.external_data[0].value = "nan_beside.onnx_data"
+    save("nan_beside", head(), [outside])
+    # The same in a graph within the graph.
+    inner = lambda name: helper.make_graph([*head()[:2], node("MatMul", ["f", "w"], [name])], name, [], [helper.make_tensor_value_info(name, FLOAT, None)], [outside])
+    save("nan_in_if", [node("If", ["yes"], ["y"], then_branch=inner("yt"), else_branch=inner("ye"))], [yes])
+    (HERE / "nan_beside.onnx_data").write_bytes(np.array([0, 1, np.nan, -2, 0, 1], np.float32).tobytes())
+    # Shapes of as many dimensions as nobody has.
+    ranks = [node("Gather", ["i" if i == 0 else f"g{i - 1}"] * 2, [f"g{i}"]) for i in range(30)]
+    whole = [node("ReduceSum", ["g29"], ["h"], keepdims=0), node("Cast", ["h"], ["s"], to=FLOAT), node("Add", ["x", "s"], ["u"]), *head("u")]
+    save("gather_rank", [*ranks, *whole], [W, numpy_helper.from_array(np.zeros((1, 1), np.int64), "i")])
+    save("unsqueeze_rank", [node("Unsqueeze", ["x"], ["t"], axes=list(range(4, 1004))), node("ReduceSum", ["t"], ["s"], keepdims=0), node("Add", ["x", "s"], ["u"]), *head("u")], [W], opset=11)
+    save("weight_rank", head(), [W, floats("v", np.ones([1] * 17))])
+    # A kernel of 2^63 - 1 in a weight without numbers.
+    kernel = TensorProto(name="k", data_type=FLOAT, dims=[0, 3, 2**63 - 1, 1])
+    for op in ["Conv", "ConvTranspose"]:
+        save(f"reach_{op.lower()}", [node(op, ["x", "k"], ["c"], dilations=[4, 1]), *head("c")], [W, kernel])
+    # Halves that are no numbers, as bits in a list of integers.
+    save("nan_half", [node("Cast", ["v"], ["w"], to=FLOAT), *head()], [TensorProto(name="v", data_type=TensorProto.FLOAT16, dims=[3, 2], int32_data=[0x3C00] * 5 + [0x7E00])])
     save("double_input", [node("Cast", ["x"], ["c"], to=FLOAT), *head("c")], [W], inputs=[helper.make_tensor_value_info("x", TensorProto.UINT8, ("batch", 3, 32, 32))])
 
 
@@ -152,6 +174,54 @@ def said():
     save("contradiction", plain, turned, metadata={**names, "labels": "real,fake"})
     save("p_real", one[:2] + [node("Gemm", ["f", "w", "b"], ["z"]), node("Sigmoid", ["z"], ["p_real"])], [single[0], floats("b", [4])], outputs=[("p_real", FLOAT, None)])
     save("unsaid", plain, weights)
+    # A logit is chosen, or turned round, before the Sigmoid.
+    column = [node("Gather", ["z", "i"], ["g"], axis=1)]
+    first = [floats("w", np.zeros((3, 2))), floats("b", [-4, 4]), ints("i", 0)]
+    save("fake_first_logit", [*two, *column, node("Sigmoid", ["g"], ["y"])], first, metadata=names)
+    save("fake_first_hard", [*two, node("Slice", ["z", "i", "j", "j"], ["g"]), node("HardSigmoid", ["g"], ["y"], alpha=0.1205, beta=0.5)], [*first, ints("j", 1)], metadata=names)
+    save("logit_first", [*two, *column, node("Sigmoid", ["g"], ["y"])], first)
+    save("logit_softmax", [*two, *column, node("Softmax", ["g"], ["y"], axis=1)], first)
+    save("logit_difference", [*two, node("Split", ["z"], ["a", "c"], axis=1), node("Sub", ["a", "c"], ["d"]), node("Sigmoid", ["d"], ["y"])], weights)
+    real_first = {"names": "{0: 'real', 1: 'fake'}"}
+    for name, nodes, more in [
+        ("negated", [node("Neg", ["z"], ["n"]), node("Sigmoid", ["n"], ["y"])], []),
+        ("times_minus_one", [node("Mul", ["minus", "z"], ["n"]), node("Sigmoid", ["n"], ["y"])], [c("minus", [-1.0])]),
+        ("subtracted", [node("Sub", ["zero", "z"], ["n"]), node("Sigmoid", ["n"], ["y"])], [c("zero", [0.0])]),
+        ("over_minus_one", [node("Div", ["z", "minus"], ["n"]), node("Sigmoid", ["n"], ["y"])], [c("minus", [-1.0])]),
+        ("written", [node("Exp", ["z"], ["e"]), node("Add", ["e", "one"], ["d"]), node("Div", ["one", "d"], ["y"])], [c("one", [1.0])]),
+        ("reciprocal", [node("Exp", ["z"], ["e"]), node("Add", ["one", "e"], ["d"]), node("Reciprocal", ["d"], ["y"])], [c("one", [1.0])]),
+    ]:
+        save(f"logit_{name}", [*one, *nodes], [*single, *more], metadata=real_first)
+    save("logit_turned", [*one, node("Neg", ["z"], ["y"])], single)
+    save("logit_by_signs", [*two, node("Mul", ["z", "signs"], ["n"]), node("Softmax", ["n"], ["y"], axis=1)], [*weights, c("signs", [[1.0, -1.0]])])
+    save("written_softmax_shifted", [*two, node("ReduceMax", ["z"], ["m"], axes=[1], keepdims=1), node("Sub", ["z", "m"], ["n"]), node("Exp", ["n"], ["e"]), node("ReduceSum", ["e", "a"], ["s"], keepdims=1), node("Div", ["e", "s"], ["y"])], [*weights, ints("a", 1)])
+    # Probabilities side by side and together.
+    parts = [*soft, node("Split", ["q"], ["a", "c"], axis=1)]
+    save("softmax_first", [*soft, node("Gather", ["q", "i"], ["y"], axis=1)], [*weights, ints("i", 0)])
+    save("softmax_swapped", [*parts, node("Concat", ["c", "a"], ["y"], axis=1)], weights)
+    save("softmax_rejoined", [*parts, node("Concat", ["a", "c"], ["y"], axis=1)], weights)
+    save("softmax_doubled", [*soft, node("Concat", ["q", "q"], ["d"], axis=1), node("Gather", ["d", "i"], ["y"], axis=1)], [*weights, ints("i", 2)])
+    less = [*sigmoid, node("Sub", ["one", "q"], ["r"])]
+    save("sigmoid_swapped", [*less, node("Concat", ["q", "r"], ["y"], axis=1)], [*single, c("one", [1.0])])
+    save("mean_turned", [*less, node("Mean", ["q", "r"], ["y"])], [*single, c("one", [1.0])])
+    save("max_turned", [*less, node("Max", ["r", "q"], ["y"])], [*single, c("one", [1.0])])
+    save("mean_same", [*sigmoid, node("Identity", ["q"], ["r"]), node("Mean", ["q", "r"], ["y"])], single)
+    # The axis of the classes is the first one.
+    pick = node("Gather", ["t", "i"], ["y"], axis=0)
+    save("fake_first_transposed", [*soft, node("Transpose", ["q"], ["t"], perm=[1, 0]), pick], [*turned, ints("i", 0)], metadata=names)
+    save("softmax_reshaped_column", [*soft, node("Reshape", ["q", "s"], ["t"]), pick], [*weights, ints("s", 2, -1), ints("i", 0)])
+    save("softmax_squeezed_column", [*soft, node("Unsqueeze", ["q", "u"], ["v"]), node("Squeeze", ["v", "n"], ["t"]), pick], [*weights, ints("u", 2, 3), ints("n", 0), ints("i", 0)])
+    stacked = [node("Squeeze", ["r", "u"], ["a"]), node("Squeeze", ["q", "u"], ["c"]), node("Unsqueeze", ["a", "n"], ["a1"]), node("Unsqueeze", ["c", "n"], ["c1"]), node("Concat", ["a1", "c1"], ["k"], axis=0)]
+    save("sigmoid_stacked", [*less, *stacked, node("Transpose", ["k"], ["t"]), node("Gather", ["t", "u"], ["y"], axis=1)], [*single, c("one", [1.0]), ints("u", 1), ints("n", 0)])
+    # What keeps probabilities takes sizes that are computed.
+    save("softmax_view", [*soft, node("Shape", ["x"], ["sx"]), node("Gather", ["sx", "nought"], ["n"], axis=0), node("Concat", ["n", "minus"], ["s"], axis=0), node("Reshape", ["q", "s"], ["y"])], [*weights, ints("nought", 0), ints("minus", -1)])
+    value = helper.make_tensor_value_info
+    branch = lambda name, op: helper.make_graph([node(op, ["z"], [name])], name, [], [value(name, FLOAT, None)])
+    save("if_constant", [*one, node("If", ["yes"], ["k"], then_branch=branch("kt", "Neg"), else_branch=branch("ke", "Identity")), node("Sigmoid", ["k"], ["y"])], [*single, numpy_helper.from_array(np.array(True), "yes")])
+    save("log_of_softmax", [*soft, node("Log", ["q"], ["y"])], [weights[0], floats("b", [200, -200])])
+    # Halves, raw and as a list of integers.
+    for name, ones in [("raw", numpy_helper.from_array(np.ones(1, np.float16), "one")), ("typed", TensorProto(name="one", data_type=TensorProto.FLOAT16, dims=[1], int32_data=[0x3C00]))]:
+        save(f"half_{name}", [*sigmoid, node("Cast", ["q"], ["h"], to=TensorProto.FLOAT16), node("Sub", ["one", "h"], ["r"]), node("Cast", ["r"], ["y"], to=FLOAT)], [*single, ones])
     # Several outputs.
     save("two_outputs", [*soft, node("Identity", ["z"], ["logits"])], weights, outputs=[("q", FLOAT, None), ("logits", FLOAT, None)])
     save("features_first", [*soft], weights, outputs=[("f", FLOAT, None), ("q", FLOAT, None)])
