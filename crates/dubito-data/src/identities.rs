@@ -131,11 +131,7 @@ pub fn index(folder: &Path, kept: Option<&Path>, tools: &Tools) -> Result<Folder
     // Links that lead out and names that can't be written are in no row: say so.
     let warnings: Vec<String> = tree.findings.iter().chain(&tree.unfinished()).map(Finding::line).collect();
     if names.is_empty() {
-        return Err(DataError::NoMedia {
-            path: folder.to_owned(),
-            seen: tree.files().len(),
-            passed_over: warnings,
-        });
+        return Err(DataError::NoMedia { path: folder.to_owned(), seen: tree.files().len(), passed_over: warnings });
     }
     let files: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
     let mut found = Folder { warnings, ..Folder::default() };

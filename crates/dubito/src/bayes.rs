@@ -25,7 +25,7 @@ pub enum Bayes {
     Convert(Convert),
     /// Join runs that were trained apart into an ensemble
     Join(Join),
-    /// Give runs of any method a temperature, which all logits are divided by, found on their validation clips
+    /// Give runs of any method but evidential a temperature, which all logits are divided by, found on their validation clips
     Scale(Scale),
 }
 
