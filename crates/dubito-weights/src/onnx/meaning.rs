@@ -201,7 +201,7 @@ fn batch(node: &Node<'_>, inputs: &[Option<Fact>], first: &Fact, shape: Option<&
             None => None,
         },
         "Reshape" | "Flatten" if from != to => {
-            let is_kept = to.len() <= 1 || (to[0].is_some() && to[0] == from[0]);
+            let is_kept = to.len() <= 1 || (to[0].is_some() && from.first() == to.first());
             (at == 0 && is_kept).then_some(0)
         }
         _ => (from.len() == to.len()).then_some(at),
