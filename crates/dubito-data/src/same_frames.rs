@@ -16,8 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dubito_media::{MediaError, MediaKind, RgbImage, Tools};
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use dubito_resize::{FilterType, ResizeAlg, ResizeOptions};
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -74,12 +73,10 @@ impl Small {
             if is_bar { (near as f64, (size as usize - near - far) as f64) } else { (0.0, f64::from(size)) }
         };
         let ((top, high), (left, wide)) = (bars(height, &row), bars(width, &column));
-        let source = ImageRef::new(width, height, grey.as_raw(), PixelType::U8).ok()?;
-        let mut small = Image::new(SIDE as u32, SIDE as u32, PixelType::U8);
         let options =
             ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(left, top, wide, high);
-        Resizer::new().resize(&source, &mut small, &options).ok()?;
-        Some(Self(small.into_vec()))
+        let side = SIDE as u32;
+        dubito_resize::grey(grey.as_raw(), (width, height), (side, side), &options).map(Self)
     }
 
     fn signature(&self) -> Signature {

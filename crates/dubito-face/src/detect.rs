@@ -5,8 +5,7 @@
 //! (BlazeFace's "blending", intersection over union above 0.3). Boxes of several passes (both networks, tiles)
 //! are not averaged, as a tile may cut a face: the best score wins.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use dubito_resize::{FilterType, ResizeAlg, ResizeOptions};
 use image::RgbImage;
 
 use crate::models::Model;
@@ -155,16 +154,15 @@ fn letterbox(image: &RgbImage, [x, y, width, height]: [u32; 4], size: u32) -> (V
     let fit = |length: u32| ((length as f32 / scale).round() as u32).clamp(1, size);
     let (inner_width, inner_height) = (fit(width), fit(height));
     let (left, top) = ((size - inner_width) / 2, (size - inner_height) / 2);
-    let mut small = Image::new(inner_width, inner_height, PixelType::U8x3);
     let options = ResizeOptions::new()
         .crop(x.into(), y.into(), width.into(), height.into())
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3);
+    let small = dubito_resize::rgb(image.as_raw(), image.dimensions(), (inner_width, inner_height), &options);
     let mut input = vec![-1.0; (size * size * 3) as usize];
     // Neither can fail: the buffer is the image's own and the part lies inside it. A black square shows no face.
-    if source.is_ok_and(|source| Resizer::new().resize(&source, &mut small, &options).is_ok()) {
+    if let Some(small) = small {
         let row_length = (inner_width * 3) as usize;
-        for (row, pixels) in small.buffer().chunks_exact(row_length).enumerate() {
+        for (row, pixels) in small.chunks_exact(row_length).enumerate() {
             let at = (((top as usize + row) * size as usize) + left as usize) * 3;
             for (to, &from) in input[at..at + row_length].iter_mut().zip(pixels) {
                 *to = f32::from(from) / 127.5 - 1.0;

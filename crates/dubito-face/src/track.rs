@@ -14,8 +14,7 @@
 //!
 //! Nothing depends on chance, the clock or the number of threads: the same frames give the same tracks.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use dubito_resize::{FilterType, ResizeAlg, ResizeOptions};
 use image::RgbImage;
 
 use crate::detect::{covered, iou};
@@ -232,16 +231,14 @@ struct Thumbnail {
 impl Thumbnail {
     /// `None` where the picture has no pixels.
     fn of(image: &RgbImage) -> Option<Self> {
-        let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).ok()?;
-        let mut small = Image::new(16, 16, PixelType::U8x3);
         let options = ResizeOptions::new().resize_alg(ResizeAlg::SuperSampling(FilterType::Box, 2));
-        Resizer::new().resize(&source, &mut small, &options).ok()?;
+        let pixels = dubito_resize::rgb(image.as_raw(), image.dimensions(), (16, 16), &options)?;
         let mut histogram = [0.0; 64];
-        for p in small.buffer().chunks_exact(3) {
+        for p in pixels.chunks_exact(3) {
             let bin = |v: u8| usize::from(v / 64);
             histogram[bin(p[0]) * 16 + bin(p[1]) * 4 + bin(p[2])] += 1.0 / 256.0;
         }
-        Some(Self { pixels: small.into_vec(), histogram })
+        Some(Self { pixels, histogram })
     }
 
     /// A cut changes more than 30 of 255 of the mean pixel and moves more than 40 % of them to other colours.

@@ -14,8 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use dubito_resize::{FilterType, ResizeAlg, ResizeOptions};
 use h264_reader::nal::sps::{ChromaFormat, FrameMbsFlags, SeqParameterSet};
 use h264_reader::nal::{Nal, RefNal};
 use image::RgbImage;
@@ -369,10 +368,12 @@ impl Track {
 /// The picture at another size, by bicubic interpolation.
 fn resize(image: &RgbImage, width: u32, height: u32) -> Option<RgbImage> {
     let algorithm = ResizeAlg::Convolution(FilterType::CatmullRom);
-    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).ok()?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    Resizer::new().resize(&source, &mut target, &ResizeOptions::new().resize_alg(algorithm)).ok()?;
-    RgbImage::from_raw(width, height, target.into_vec())
+    let options = ResizeOptions::new().resize_alg(algorithm);
+    RgbImage::from_raw(
+        width,
+        height,
+        dubito_resize::rgb(image.as_raw(), image.dimensions(), (width, height), &options)?,
+    )
 }
 
 /// Replaces the lengths in front of NAL units by start codes. `None` if they don't fit the sample.
