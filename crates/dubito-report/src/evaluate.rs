@@ -207,7 +207,8 @@ pub struct Metrics {
     /// With several detectors: the folder of each that has a report of its own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub folders: BTreeMap<String, String>,
-    /// What was rounded in the files or in sums of probabilities, in a sentence each.
+    /// What was rounded in the files or in sums of probabilities, and names of columns that contradict what they are read
+    /// as, in a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// How the numbers were made, as the caller gives it: seed, versions. What differs from run to run of the same

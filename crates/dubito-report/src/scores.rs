@@ -355,6 +355,7 @@ impl Scores {
                 [_] => String::new(),
                 _ => format!("{}:", table.path.display()),
             };
+            warnings.extend(layout.opposites().iter().map(|words| format!("{}: {words}", table.path.display())));
             let (mut outside, mut first_outside) = (0, None);
             table.read(
                 &layout.wanted,

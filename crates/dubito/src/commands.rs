@@ -570,7 +570,10 @@ fn say_group(metrics: &Metrics, detector: Option<&str>) {
             (Some(value), None) => format!("{value:.3} (no interval)"),
             (None, _) => format!("undefined: {}", estimate.undefined_because.unwrap_or_default()),
         };
-        say!("{name:<30} {text}");
+        let is_upside_down = name == "auroc" && estimate.high.is_some_and(|high| high < 0.5);
+        let but =
+            if is_upside_down { ", all below 0.5: the answers or the labels are the wrong way round" } else { "" };
+        say!("{name:<30} {text}{but}");
     }
 }
 

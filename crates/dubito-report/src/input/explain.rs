@@ -162,6 +162,7 @@ impl Explanation {
                 .push("read as real against fake, P(fake) = 1 - prob_real, and as the classes that they are".into());
         }
         self.columns = layout.uses.clone();
+        self.notes.extend(layout.opposites());
         self.layout = Some(
             match (&layout.scoring, layout.sample) {
                 (Scoring::Wide(_), _) if ensemble => "wide, one ensemble",

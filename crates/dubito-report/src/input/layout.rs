@@ -96,6 +96,15 @@ pub(crate) struct Layout {
     pub uses: Vec<Use>,
 }
 
+/// Whether the name of a column is about what is real, and not about what is fake.
+fn says_real(column: &str) -> bool {
+    const REAL: [&str; 6] = ["real", "genuine", "bonafide", "pristine", "authentic", "original"];
+    const FAKE: [&str; 5] = ["fake", "spoof", "manipulated", "forged", "synthetic"];
+    let name = column.to_lowercase();
+    let mut words = name.split(|c: char| !c.is_alphabetic());
+    words.any(|word| REAL.contains(&word.strip_prefix("is").unwrap_or(word))) && !FAKE.iter().any(|f| name.contains(f))
+}
+
 /// What a label says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Labelled {
@@ -117,6 +126,20 @@ impl Layout {
             View::Classes if is_other => Some(Labelled::LeftOut),
             View::Classes | View::Everything => Some(Labelled::Class(class.unwrap_or(usize::from(real == 0)))),
         }
+    }
+
+    /// The columns whose name says the opposite of what they are read as, in a sentence each.
+    pub fn opposites(&self) -> Vec<String> {
+        let opposite = |column: &Use| {
+            let meaning = match column.read_as.as_deref()? {
+                "label" => "label, where 0 is real and 1 is fake",
+                read if read == "p_fake" || read.starts_with("p_fake of") => "P(fake)",
+                _ => return None,
+            };
+            says_real(&column.column)
+                .then(|| format!("column {} is read as {meaning}; its name says the opposite", column.column))
+        };
+        self.uses.iter().filter_map(opposite).collect()
     }
 
     /// The slot of the column `split`.
