@@ -10,13 +10,14 @@
 //! then by a rename. So threads, processes and machines may write one store, even the same part of it, at once.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
 use dubito_face::{CropSpec, FaceModels};
-use dubito_media::Tools;
+use dubito_media::{MediaError, Tools};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -190,8 +191,12 @@ fn one(
 ) -> Result<Vec<Row>, DataError> {
     let path = PathBuf::from(&row.path);
     let failed = |status: Status, reason: String| vec![Row { status, reason: Some(reason), ..row.clone() }];
-    let Ok(metadata) = std::fs::metadata(&path) else {
-        return Ok(failed(Status::Missing, format!("{} is not there", path.display())));
+    let metadata = match std::fs::metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(failed(Status::Missing, format!("{} is not there", path.display())));
+        }
+        Err(error) => return Ok(failed(Status::Unreadable, MediaError::io(&path, error).reason())),
     };
     let modified = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     let modified = modified.and_then(|t| u64::try_from(t.as_nanos()).ok());

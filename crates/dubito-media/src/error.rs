@@ -208,9 +208,15 @@ impl MediaError {
     /// What the user can do about it, where there is something to do.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::NotFound { path } if path.to_string_lossy().contains("://") => {
+                "nothing is read from a network: download it, and give the file"
+            }
+            Self::NotFound { path } if path.as_os_str() == "-" => {
+                "videos and pictures are not read from standard input: save it to a file first"
+            }
             Self::NotFound { .. } => "check the path; a relative one begins at the current folder",
             Self::NotAFile { kind: "folder", .. } => "give the files in the folder one by one",
-            Self::NotAFile { .. } => "copy the contents into a regular file first",
+            Self::NotAFile { .. } => "it can be read only once: save its contents to a file first",
             Self::NoPermission { .. } => "change the file's permissions (`chmod u+r FILE`) or run as its owner",
             Self::Empty { .. } => "the copy or download probably failed: fetch the file again",
             Self::NotMedia { .. } => {
@@ -321,7 +327,9 @@ impl MediaError {
     }
 
     /// The error for a failed operation of the system on `path`.
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+    /// What the operating system says of a path.
+    #[must_use]
+    pub fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound => Self::NotFound { path },

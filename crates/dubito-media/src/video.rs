@@ -261,6 +261,10 @@ impl Seen {
 /// [`MediaError::NoFrames`] for a stream without one.
 pub fn open(path: &Path, tools: &Tools) -> Result<Video, MediaError> {
     let metadata = fs::metadata(path).map_err(|error| MediaError::io(path, error))?;
+    // /dev/stdin and its like lead elsewhere in a child process.
+    let is_own = metadata.is_file() && ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
+    let real = is_own.then(|| fs::canonicalize(path).map_err(|error| MediaError::io(path, error))).transpose()?;
+    let path = real.as_deref().unwrap_or(path);
     if !metadata.is_file() {
         let kind = if metadata.is_dir() { "folder" } else { "special file" };
         return Err(MediaError::NotAFile { path: path.to_owned(), kind });

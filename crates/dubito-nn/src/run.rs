@@ -137,7 +137,10 @@ impl Run {
     /// [`NnError::Io`], [`NnError::Corrupt`] or [`NnError::Setting`] that say what to do.
     pub fn load(dir: &Path) -> Result<Self, NnError> {
         let path = dir.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| NnError::io(&path, "read", e))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            // Of a folder that is not there the error names the folder, not a file in it that nobody gave.
+            NnError::io(if dir.exists() { &path } else { dir }, "read", e)
+        })?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| NnError::corrupt(&path, format!("is not JSON: {e}")))?;
         match value.get("version").and_then(serde_json::Value::as_u64) {

@@ -279,13 +279,6 @@ impl Analyst {
     /// # Errors
     /// The machine or the detector fails; nothing that lies in the file.
     pub fn judge(&self, file: &Path, tools: &Tools, models: &FaceModels) -> Result<Detected, StudyError> {
-        if !file.is_file() {
-            let (status, reason) = match file.is_dir() {
-                true => ("unreadable", format!("{} is a folder: give the files in it", file.display())),
-                false => ("missing", format!("{} is not there", file.display())),
-            };
-            return Ok(Detected::without_face(file, status, reason, None));
-        }
         let crop = CropSpec { size: self.detector.size(), margin: self.margin() };
         let signal = self.detector.signal();
         let frames = self.options.frames.max(1);
@@ -298,7 +291,8 @@ impl Analyst {
             // What is missing on this machine is no property of the file.
             Err(error @ DataError::Media(MediaError::ToolMissing { .. })) => return Err(error.into()),
             Err(DataError::Media(error)) => {
-                return Ok(Detected::without_face(file, "unreadable", error.reason(), None));
+                let status = if matches!(error, MediaError::NotFound { .. }) { "missing" } else { "unreadable" };
+                return Ok(Detected::without_face(file, status, error.reason(), None));
             }
             Err(error) => return Err(error.into()),
         };

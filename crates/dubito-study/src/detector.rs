@@ -46,7 +46,7 @@ impl Detector {
     /// What is there can't be read or run, or is not there.
     pub fn open(path: &Path, views: bool) -> Result<Self, StudyError> {
         let has_its_name = path.extension().is_some_and(|extension| extension == "onnx");
-        if path.is_dir() || !(path.is_file() || has_its_name) {
+        if path.is_dir() || !(path.exists() || has_its_name) {
             return Ok(Self::Run(Box::new(Run::load(path)?), views.then(Views::default)));
         }
         let mut options = options_beside(path)?;

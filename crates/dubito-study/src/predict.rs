@@ -113,6 +113,12 @@ pub fn find_runs(dir: &Path) -> Result<Vec<FoldRun>, StudyError> {
     if dir.join("config.json").is_file() {
         return Ok(vec![FoldRun { dir: dir.to_owned(), fold: None }]);
     }
+    if dir.exists() && !dir.is_dir() {
+        return Err(StudyError::Input {
+            message: format!("{}: is no folder, expected that of a run", dir.display()),
+            hint: "give --run the folder that `dubito train` wrote".into(),
+        });
+    }
     let mut runs = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(StudyError::io(dir))? {
         let entry = entry.map_err(StudyError::io(dir))?;
